@@ -1,0 +1,76 @@
+#include "cli/supervisor/daemon_files.h"
+
+#include "cli/supervisor/identities.h"
+#include "cli/supervisor/private_file.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+constexpr std::string_view kHeader = "# Written by trustline up at each start.\n";
+
+std::string CommonSections(const std::string& node, const std::string& connection, const std::string& renew_from,
+                           const Settings& settings, uint16_t grpc_port, uint16_t metrics_port) {
+  std::string text(kHeader);
+  text += fmt::format("[node]\nname = {}\n\n", TomlText(node));
+  text += fmt::format("[database]\nconnection = {}\n\n", TomlText(connection));
+  text += "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n";
+  if (!renew_from.empty()) text += fmt::format("renew_from = {}\n", TomlText(renew_from));
+  text += fmt::format("\n[grpc]\naddress = {}\nport = {}\n\n", TomlText(settings.grpc_listen), grpc_port);
+  text += fmt::format("[metrics]\naddress = \"127.0.0.1\"\nport = {}\n\n[log]\nlevel = \"info\"\n\n", metrics_port);
+  return text;
+}
+
+absl::Status WriteAs(const std::optional<SystemUser>& owner, const std::string& path, const std::string& text) {
+  const ActAs scope(owner);
+  RETURN_IF_ERROR(scope.status());
+  return WriteFileWhole(path, text);
+}
+
+}  // namespace
+
+std::string TomlText(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      quoted += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+absl::Status WriteTvsdConfiguration(const std::string& directory, const std::optional<SystemUser>& owner,
+                                    const std::string& node, const std::string& connection,
+                                    const std::string& renew_from, const Settings& settings, const Ports& ports) {
+  std::string text = CommonSections(node, connection, renew_from, settings, ports.tvsd_grpc, ports.tvsd_metrics);
+  text += fmt::format(
+      "[[listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ncertificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
+      "passphrase_file = \"passphrase\"\n",
+      TomlText(settings.listen), ports.tvs);
+  return WriteAs(owner, directory + "/tvsd.toml", text);
+}
+
+absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                    const std::string& connection, const Settings& settings, const Ports& ports) {
+  std::string text = CommonSections(kLocalNode, connection, "", settings, ports.itld_grpc, ports.itld_metrics);
+  text +=
+      "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
+      "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
+  return WriteAs(owner, paths.itld() + "/itld.toml", text);
+}
+
+absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports) {
+  const std::string host = LocalAddress(settings.grpc_listen);
+  return WriteFileWhole(
+      paths.admin() + "/context.toml",
+      fmt::format("{}cluster = \"default\"\n\n[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\n"
+                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\n",
+                  kHeader, TomlText(HostPort(host, ports.itld_grpc)), TomlText(HostPort(host, ports.tvsd_grpc))));
+}
+
+}  // namespace trustline

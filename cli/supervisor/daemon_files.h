@@ -1,0 +1,28 @@
+// The configuration files that the supervisor writes at each start (docs/OPERATIONS.md describes them).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "cli/supervisor/data_directory.h"
+#include "cli/supervisor/settings.h"
+#include "cli/supervisor/system_user.h"
+
+namespace trustline {
+
+// A TOML basic string with its quotes (TOML 1.0).
+std::string TomlText(std::string_view text);
+
+// `connection` and `renew_from`: where this node's database and itld are.
+absl::Status WriteTvsdConfiguration(const std::string& directory, const std::optional<SystemUser>& owner,
+                                    const std::string& node, const std::string& connection,
+                                    const std::string& renew_from, const Settings& settings, const Ports& ports);
+
+absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                    const std::string& connection, const Settings& settings, const Ports& ports);
+
+// For trustctl.
+absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports);
+
+}  // namespace trustline

@@ -1,0 +1,106 @@
+#include "cli/supervisor/private_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "common/net/unique_fd.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kMaxSmallFile = 1024 * 1024;
+
+absl::Status FromErrno(int error, std::string_view what) {
+  const char* words = std::strerror(error);
+  switch (error) {
+    case ENOENT:
+      return NotFound("{}: {}", what, words);
+    case EACCES:
+    case EPERM:
+      return PermissionDenied("{}: {}", what, words);
+    default:
+      return Internal("{}: {}", what, words);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd.valid()) return FromErrno(errno, fmt::format("cannot read {}", path));
+  std::string content;
+  char buffer[4096];
+  for (;;) {
+    const ssize_t count = read(fd.get(), buffer, sizeof(buffer));
+    if (count == 0) return content;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return FromErrno(errno, fmt::format("cannot read {}", path));
+    }
+    content.append(buffer, static_cast<size_t>(count));
+    if (content.size() > kMaxSmallFile) return InvalidArgument("{} is larger than {} bytes", path, kMaxSmallFile);
+  }
+}
+
+absl::Status WriteFileWhole(const std::string& path, std::string_view content, mode_t mode) {
+  std::string temporary = path + ".XXXXXX";
+  const UniqueFd fd(mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd.valid()) return FromErrno(errno, fmt::format("cannot write {}", path));
+  const auto fail = [&](int error) {
+    unlink(temporary.c_str());
+    return FromErrno(error, fmt::format("cannot write {}", path));
+  };
+  for (size_t written = 0; written < content.size();) {
+    const ssize_t count = write(fd.get(), content.data() + written, content.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(errno);
+    written += static_cast<size_t>(count);
+  }
+  if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0) return fail(errno);
+  if (rename(temporary.c_str(), path.c_str()) != 0) return fail(errno);
+  return SyncDirectory(std::filesystem::path(path).parent_path());
+}
+
+absl::Status EnsureDirectory(const std::string& path, mode_t mode, const std::optional<SystemUser>& owner) {
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return FromErrno(errno, fmt::format("cannot make {}", path));
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return FromErrno(errno, fmt::format("cannot use the directory {}", path));
+  if (owner && fchown(fd.get(), owner->uid, owner->gid) != 0) {
+    return FromErrno(errno, fmt::format("cannot give {} to {}", path, owner->name));
+  }
+  if (fchmod(fd.get(), mode) != 0) return FromErrno(errno, fmt::format("cannot set the mode of {}", path));
+  return absl::OkStatus();
+}
+
+absl::Status SyncDirectory(const std::string& path) {
+  const UniqueFd fd(open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid() || fsync(fd.get()) != 0) return FromErrno(errno, fmt::format("cannot sync the directory {}", path));
+  return absl::OkStatus();
+}
+
+absl::Status RenameDurably(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return FromErrno(errno, fmt::format("cannot rename {} to {}", from, to));
+  return SyncDirectory(std::filesystem::path(to).parent_path());
+}
+
+absl::Status RemoveTree(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) return Internal("cannot remove {}: {}", path, error.message());
+  return absl::OkStatus();
+}
+
+bool FileExists(const std::string& path) {
+  struct stat status;
+  return lstat(path.c_str(), &status) == 0;
+}
+
+}  // namespace trustline

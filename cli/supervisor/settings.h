@@ -1,0 +1,55 @@
+// What `trustline up` is told on its command line, and the ports that follow from it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace trustline {
+
+struct Settings {
+  std::string data = "var";
+  std::string listen = "::";              // for phones; "::" is IPv4 too
+  std::string grpc_listen = "127.0.0.1";  // for administrators and other machines
+  int port_offset = 0;
+  std::string bin_dir;           // where tvsd and itld are; beside this program when empty
+  std::string postgres_bin_dir;  // searched for when empty
+  std::string migrations;        // ../share/trustline/migrations from the programs when empty
+};
+
+// The folder of the running program.
+absl::StatusOr<std::string> OwnDirectory();
+
+// Fills in bin_dir and migrations, makes data absolute. FailedPrecondition, naming what is missing.
+absl::StatusOr<Settings> CompleteSettings(Settings settings);
+
+struct Ports {
+  uint16_t tvs = 2445;
+  uint16_t tvsd_grpc = 9441;
+  uint16_t itld_grpc = 9442;
+  uint16_t tvsd_metrics = 9541;
+  uint16_t itld_metrics = 9542;
+
+  // InvalidArgument when a port would leave 1 to 65535.
+  static absl::StatusOr<Ports> WithOffset(int offset);
+};
+
+// A listener to be: for the check that it is free and for the table of addresses.
+struct ListenerAddress {
+  std::string what;  // "phones (TVS)"
+  std::string address;
+  uint16_t port;
+};
+
+// All listeners of a node; `with_itld` when it is the one with the database.
+std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_itld);
+
+// "127.0.0.1:9441", "[::1]:9441".
+std::string HostPort(const std::string& address, uint16_t port);
+
+// Where a client on this machine reaches a listener: a wildcard address becomes loopback.
+std::string LocalAddress(const std::string& address);
+
+}  // namespace trustline

@@ -1,0 +1,211 @@
+#include "cli/trustctl/command.h"
+
+#include <fmt/format.h>
+
+#include <cctype>
+
+#include "absl/time/clock.h"
+#include "cli/trustctl/completion.h"
+#include "cli/trustctl/environment.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kMinFingerprintDigits = 4;
+constexpr size_t kMaxFingerprintDigits = 64;
+
+// Turns a Status at the conversion of an argument into what CLI11 understands as a usage error.
+template <typename T>
+T ValueOrThrow(const CLI::App& command, absl::StatusOr<T> value, const std::string& option) {
+  if (!value.ok()) {
+    throw CLI::ValidationError(command.get_name() + " " + option, std::string(StatusMessage(value.status())));
+  }
+  return *std::move(value);
+}
+
+// The usage line tells how often an argument stands; beside its description the name is enough.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_positional() ? "" : CLI::Formatter::make_option_opts(option);
+  }
+};
+
+std::string Examples(std::string_view example) { return fmt::format("Example:\n{}", example); }
+
+void AddGlobalOptions(CommandLine& line) {
+  GlobalOptions& options = line.options;
+  line.app
+      .add_option("--context", options.context_path,
+                  "Context file: who you are and where the services are (DIR/admin/context.toml of `trustline up "
+                  "--data DIR`)")
+      ->envname("TRUSTLINE_CONTEXT")
+      ->type_name(std::string(kFileType));
+  line.app.add_option("--cluster", options.cluster, "Cluster to work on; otherwise the context's")->type_name("NAME");
+  line.app
+      .add_option_function<std::string>(
+          "--output",
+          [&line](const std::string& name) {
+            line.options.output = ValueOrThrow(line.app, ParseOutputFormat(name), "--output");
+          },
+          "table, json or csv; a table unless given")
+      ->type_name(std::string(kFormatType));
+  AddDuration(line.app, "--timeout", options.timeout,
+              "How long a call may take (10s, 5m); otherwise 30s, and no limit for imports, exports and audits");
+}
+
+}  // namespace
+
+CLI::App& AddGroup(CLI::App& parent, const std::string& name, const std::string& description,
+                   std::string_view example) {
+  CLI::App& group = *parent.add_subcommand(name, description);
+  group.require_subcommand(1);
+  group.footer(Examples(example));
+  return group;
+}
+
+CLI::App& AddCommand(CommandLine& line, CLI::App& parent, const std::string& name, const std::string& description,
+                     std::string_view example, CommandAction action) {
+  CLI::App& command = *parent.add_subcommand(name, description);
+  command.require_subcommand(0);
+  command.footer(Examples(example));
+  command.callback([&line, action = std::move(action)] { line.chosen = action; });
+  return command;
+}
+
+CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description) {
+  return command.add_option(name, path, description)->type_name(std::string(kFileType));
+}
+
+CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
+                      const std::string& description) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&command, &roles, name](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              roles.push_back(ValueOrThrow(command, ParseCertificateRole(text), name));
+            }
+          },
+          description)
+      ->type_name(std::string(kRoleType))
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
+CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::optional<absl::Duration>& duration,
+                         const std::string& description) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [&command, &duration, name](const std::string& text) {
+            duration = ValueOrThrow(command, ParseDuration(text), name);
+            if (*duration <= absl::ZeroDuration()) {
+              throw CLI::ValidationError(command.get_name() + " " + name, "must be more than zero");
+            }
+          },
+          description)
+      ->type_name("DURATION");
+}
+
+CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<absl::Time>& time,
+                     const std::string& description) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [&command, &time, name](const std::string& text) {
+            if (const absl::StatusOr<absl::Duration> ago = ParseDuration(text); ago.ok()) {
+              time = absl::Now() - *ago;
+            } else {
+              time = ValueOrThrow(command, ParseTime(text, absl::UTCTimeZone()), name);
+            }
+          },
+          description)
+      ->type_name("TIME");
+}
+
+CLI::Option* AddFingerprintPrefix(CLI::App& command, std::string& prefix) {
+  return command
+      .add_option_function<std::string>(
+          "PREFIX",
+          [&command, &prefix](const std::string& text) {
+            prefix = ValueOrThrow(command, ParseFingerprintPrefix(text), "PREFIX");
+          },
+          "First digits of the SHA-256 fingerprint, at least 4")
+      ->required()
+      ->type_name("HEX");
+}
+
+absl::StatusOr<std::string> ParseFingerprintPrefix(std::string_view text) {
+  std::string digits;
+  for (const char character : text) {
+    if (character == ':') continue;
+    if (std::isxdigit(static_cast<unsigned char>(character)) == 0) {
+      return InvalidArgument("'{}' is not the beginning of a fingerprint: it has hexadecimal digits only", text);
+    }
+    digits += static_cast<char>(std::tolower(static_cast<unsigned char>(character)));
+  }
+  if (digits.size() < kMinFingerprintDigits || digits.size() > kMaxFingerprintDigits) {
+    return InvalidArgument("'{}' is not the beginning of a fingerprint: give {} to {} hexadecimal digits", text,
+                           kMinFingerprintDigits, kMaxFingerprintDigits);
+  }
+  return digits;
+}
+
+std::unique_ptr<CommandLine> MakeCommandLine() {
+  auto line = std::make_unique<CommandLine>();
+  CLI::App& app = line->app;
+  app.name("trustctl");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.description(
+      "Administers Trustline: the trust store that phones ask, its audit log, people and machines.\n"
+      "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
+  app.footer(
+      Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"
+               "  trustctl trust add --role APP-SERVER cert.pem\n"
+               "  trustctl trust list --output json\n"
+               "  trustctl verify cert.pem"));
+  app.require_subcommand(1);
+  // Global options may stand after the command too.
+  app.fallthrough();
+  AddGlobalOptions(*line);
+
+  AddTrustCommands(*line);
+  AddVerificationCommands(*line);
+  AddAuditCommands(*line);
+  AddAccessCommands(*line);
+  AddClusterCommands(*line);
+  AddNodeCommands(*line);
+
+  auto shell = std::make_shared<Shell>();
+  CLI::App& completion =
+      AddCommand(*line, app, "completion", "Print a script that completes trustctl's commands in your shell",
+                 "  source <(trustctl completion bash)\n"
+                 "  trustctl completion zsh > ~/.zfunc/_trustctl\n"
+                 "  trustctl completion fish > ~/.config/fish/completions/trustctl.fish",
+                 [&app, shell](Environment& environment) -> absl::StatusOr<int> {
+                   environment.out() << CompletionScript(app, *shell);
+                   return kExitSuccess;
+                 });
+  completion
+      .add_option_function<std::string>(
+          "SHELL",
+          [&completion, shell](const std::string& name) {
+            *shell = ValueOrThrow(completion, ParseShell(name), "SHELL");
+          },
+          "bash, zsh or fish")
+      ->required()
+      ->type_name(std::string(kShellType));
+
+  AddCommand(*line, app, "version", "Print the version of this program", "  trustctl version",
+             [](Environment& environment) -> absl::StatusOr<int> {
+               WriteResult(environment.out(), environment.options().output, "trustctl " TRUSTLINE_VERSION,
+                           Record().Add("version", "VERSION", std::string(TRUSTLINE_VERSION)));
+               return kExitSuccess;
+             });
+  return line;
+}
+
+}  // namespace trustline

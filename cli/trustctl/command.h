@@ -1,0 +1,82 @@
+// The frame that every command of trustctl stands in.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cli/trustctl/output.h"
+#include "common/device/certificate_role.h"
+
+namespace trustline {
+
+class Environment;
+
+inline constexpr int kExitSuccess = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+
+// Options that stand before or after any command.
+struct GlobalOptions {
+  std::string context_path;  // --context or TRUSTLINE_CONTEXT
+  std::string cluster;       // empty: the context's
+  OutputFormat output = OutputFormat::kTable;
+  std::optional<absl::Duration> timeout;
+};
+
+// What a command does once its arguments are known; the result is the exit status.
+using CommandAction = std::function<absl::StatusOr<int>(Environment&)>;
+
+// The command line: the tree of commands, and the one that was chosen by parsing.
+struct CommandLine {
+  CLI::App app;
+  GlobalOptions options;
+  CommandAction chosen;
+};
+
+// A group of commands or a command. `example` is whole command lines, one a line, shown under "Example:".
+CLI::App& AddGroup(CLI::App& parent, const std::string& name, const std::string& description, std::string_view example);
+CLI::App& AddCommand(CommandLine& line, CLI::App& parent, const std::string& name, const std::string& description,
+                     std::string_view example, CommandAction action);
+
+// Kinds of argument. They check and convert the text, so that a mistake is a usage error, and their type name tells
+// shell completion what may stand there.
+inline constexpr std::string_view kFileType = "FILE";
+inline constexpr std::string_view kDirectoryType = "DIR";
+inline constexpr std::string_view kRoleType = "ROLE";
+inline constexpr std::string_view kAccessRoleType = "ACCESS-ROLE";
+inline constexpr std::string_view kFormatType = "FORMAT";
+inline constexpr std::string_view kShellType = "SHELL";
+
+CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
+CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
+                      const std::string& description);
+CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::optional<absl::Duration>& duration,
+                         const std::string& description);
+// RFC 3339, or a duration before now ("24h").
+CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<absl::Time>& time,
+                     const std::string& description);
+// The first hexadecimal digits of a SHA-256; at least 4.
+CLI::Option* AddFingerprintPrefix(CLI::App& command, std::string& prefix);
+
+// Lower-case digits without separators. InvalidArgument for fewer than 4 digits, more than 64, or anything else.
+absl::StatusOr<std::string> ParseFingerprintPrefix(std::string_view text);
+
+// The whole tree, ready to parse.
+std::unique_ptr<CommandLine> MakeCommandLine();
+
+// Each adds its group to the tree.
+void AddTrustCommands(CommandLine& line);
+void AddCrlCommands(CommandLine& line, CLI::App& trust);
+void AddVerificationCommands(CommandLine& line);
+void AddAuditCommands(CommandLine& line);
+void AddAccessCommands(CommandLine& line);
+void AddClusterCommands(CommandLine& line);
+void AddNodeCommands(CommandLine& line);
+
+}  // namespace trustline

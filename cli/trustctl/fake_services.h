@@ -1,0 +1,193 @@
+// Services that answer what a test has put there, and keep what they were asked.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/rpc/authorization.h"
+#include "common/rpc/identity_authority.h"
+#include "common/x509/certificate_request.h"
+#include "proto/access.grpc.pb.h"
+#include "proto/audit.grpc.pb.h"
+#include "proto/node.grpc.pb.h"
+#include "proto/trust_store.grpc.pb.h"
+#include "proto/verification.grpc.pb.h"
+
+namespace trustline {
+
+class FakeTrustStore final : public v1::TrustStore::Service {
+ public:
+  grpc::Status Add(grpc::ServerContext* context,
+                   grpc::ServerReaderWriter<v1::AddResponse, v1::AddRequest>* stream) override {
+    int64_t count = 0;
+    bool closed = false;
+    for (v1::AddRequest request; stream->Read(&request);) {
+      if (request.has_options()) options = request.options();
+      count += request.batch().certificates_size();
+      {
+        const std::lock_guard lock(mutex_);
+        begun_ = true;
+        changed_.notify_all();
+      }
+      while (stall && !context->IsCancelled()) {
+        std::unique_lock lock(mutex_);
+        changed_.wait_for(lock, std::chrono::milliseconds(10));
+      }
+    }
+    closed = !context->IsCancelled();
+    if (!closed) {
+      cancelled = true;
+      return grpc::Status::CANCELLED;
+    }
+    v1::AddResponse response;
+    response.mutable_progress()->set_certificates(count);
+    stream->Write(response);
+    *response.mutable_result() = result;
+    received = count;
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request, v1::ListResponse* response) override {
+    // Three pages of one certificate each.
+    const int page = request->page_token().empty() ? 0 : std::stoi(request->page_token());
+    v1::TrustedCertificate& trusted = *response->add_certificates();
+    trusted.mutable_certificate()->set_sha256(std::string(32, static_cast<char>(page)));
+    trusted.mutable_certificate()->set_subject("CN=page " + std::to_string(page) + "\x1b[2J");
+    v1::TrustEntry& entry = *trusted.add_entries();
+    entry.set_role(v1::CERTIFICATE_ROLE_CCM_TFTP);
+    entry.mutable_ttl()->set_seconds(3600);
+    if (page < 2) response->set_next_page_token(std::to_string(page + 1));
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Remove(grpc::ServerContext*, const v1::RemoveRequest* request, v1::RemoveResponse*) override {
+    return {grpc::StatusCode::NOT_FOUND, "no trusted certificate begins with " + request->fingerprint_prefix() +
+                                             ": see `trustctl trust list`\x1b[2J"};
+  }
+
+  grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest*,
+                      grpc::ServerWriter<v1::ExportResponse>* stream) override {
+    v1::ExportResponse response;
+    for (const std::string& der : exported) response.add_certificates(der);
+    stream->Write(response);
+    return export_status;
+  }
+
+  void WaitUntilBegun() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return begun_; });
+  }
+
+  v1::AddRequest::Options options;
+  v1::AddResponse::Result result;
+  std::atomic<int64_t> received = 0;
+  std::atomic<bool> stall = false;
+  std::atomic<bool> cancelled = false;
+  std::vector<std::string> exported;
+  grpc::Status export_status;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool begun_ = false;
+};
+
+class FakeVerification final : public v1::Verification::Service {
+ public:
+  grpc::Status VerifyBatch(grpc::ServerContext*,
+                           grpc::ServerReaderWriter<v1::VerifyResponse, v1::VerifyRequest>* stream) override {
+    for (v1::VerifyRequest request; stream->Read(&request);) {
+      v1::VerifyResponse response;
+      response.set_number(request.number());
+      if (request.certificate() == valid) {
+        response.set_verdict(v1::VERDICT_VALID);
+        response.add_roles(v1::CERTIFICATE_ROLE_CAPF);
+        response.mutable_ttl()->set_seconds(60);
+      } else {
+        response.set_verdict(v1::VERDICT_INVALID);
+        response.set_reason(v1::INVALID_REASON_UNKNOWN);
+        response.set_explanation("nobody added it: see `trustctl trust add`");
+      }
+      stream->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+
+  std::string valid;
+};
+
+class FakeAudit final : public v1::Audit::Service {
+ public:
+  grpc::Status List(grpc::ServerContext*, const v1::ListAuditRequest* request,
+                    grpc::ServerWriter<v1::AuditEvent>* stream) override {
+    asked = *request;
+    for (int i = 1; i <= 2; ++i) {
+      v1::AuditEvent event;
+      event.set_event_id(i);
+      event.mutable_at()->set_seconds(1'795'377'060);
+      event.set_action("trust.add");
+      event.set_detail("{\"count\": 3}");
+      stream->Write(event);
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Verify(grpc::ServerContext*, const v1::VerifyAuditRequest*,
+                      grpc::ServerWriter<v1::VerifyAuditResponse>* stream) override {
+    v1::VerifyAuditResponse response;
+    response.set_events_checked(2);
+    stream->Write(response);
+    response.set_finished(true);
+    response.set_intact(finding.empty());
+    if (!finding.empty()) response.add_findings(finding);
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+
+  v1::ListAuditRequest asked;
+  std::string finding;
+};
+
+class FakeAccess final : public v1::Access::Service {
+ public:
+  grpc::Status IssuePersonIdentity(grpc::ServerContext*, const v1::IssuePersonIdentityRequest* request,
+                                   v1::IssuePersonIdentityResponse* response) override {
+    const CertificateRequest certificate_request =
+        *CertificateRequest::FromDer(AsBytes(request->certificate_request()));
+    const Identity identity = *Identity::Create(kSystemCluster, kPersonKind, request->person());
+    const Certificate certificate = *authority->IssueIdentity(certificate_request, identity, absl::Now());
+    response->set_certificate(std::string(AsText(certificate.der())));
+    response->set_authority(std::string(AsText(authority->certificate().der())));
+    return grpc::Status::OK;
+  }
+  grpc::Status ListGrants(grpc::ServerContext* context, const v1::ListGrantsRequest* request,
+                          v1::ListGrantsResponse* response) override {
+    v1::AccessGrant& grant = *response->add_grants();
+    grant.set_cluster(request->cluster());
+    const absl::StatusOr<Identity> caller = PeerIdentity(*context);
+    if (caller.ok()) grant.set_granted_by(caller->ToUri());
+    grant.set_role(v1::ACCESS_ROLE_OPERATOR);
+    return grpc::Status::OK;
+  }
+
+  const IdentityAuthority* authority = nullptr;
+};
+
+class FakeNode final : public v1::Node::Service {
+ public:
+  grpc::Status CreateToken(grpc::ServerContext*, const v1::CreateTokenRequest* request,
+                           v1::CreateTokenResponse* response) override {
+    response->set_authority_sha256(std::string(32, '\xfb'));
+    response->set_secret(std::string(32, '\xff'));
+    response->mutable_expires_at()->set_seconds(1'795'377'060 + request->lifetime().seconds());
+    return grpc::Status::OK;
+  }
+};
+
+}  // namespace trustline

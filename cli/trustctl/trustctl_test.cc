@@ -1,0 +1,240 @@
+// The built program against services whose answers the test decides, over real mutual TLS.
+#include <boost/json/parse.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/escaping.h"
+#include "cli/trustctl/context.h"
+#include "cli/trustctl/fake_services.h"
+#include "common/rpc/credentials.h"
+#include "common/rpc/identity_authority.h"
+#include "common/rpc/identity_store.h"
+#include "common/rpc/server.h"
+#include "common/x509/certificate.h"
+#include "tests/support/run_program.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
+
+namespace trustline {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const std::string kProgram = TRUSTLINE_BIN_DIR "/trustctl";
+
+std::string Vector(const std::string& name) { return TRUSTLINE_SOURCE_DIR "/tests/vectors/" + name; }
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+ProgramResult Trustctl(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
+  arguments.insert(arguments.begin(), kProgram);
+  return RunProgram(arguments, std::move(environment));
+}
+
+class TrustctlTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { ASSERT_OK(RequireTls13()); }
+
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(IdentityAuthority authority, IdentityAuthority::Create(absl::Now()));
+    authority_.emplace(std::move(authority));
+    access_.authority = &*authority_;
+    ASSERT_OK_AND_ASSIGN(itld_, StartServer("itld", {&trust_store_, &audit_, &access_, &node_}));
+    ASSERT_OK_AND_ASSIGN(tvsd_, StartServer("tvsd", {&verification_}));
+    ASSERT_OK(WriteIdentityOf({"default", "person", "admin"}, "admin").status());
+    context_ = directory_.WriteFile(
+        "admin/context.toml", ContextFileText("default", {{"itld", "127.0.0.1:" + std::to_string(itld_->port())},
+                                                          {"tvsd", "127.0.0.1:" + std::to_string(tvsd_->port())}}));
+  }
+
+  absl::StatusOr<IdentityFiles> WriteIdentityOf(const Identity& identity, const std::string& folder) {
+    ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
+    ASSIGN_OR_RETURN(const Certificate certificate, authority_->IssueIdentity(key, identity, absl::Now()));
+    directory_.WriteFile(folder + "/placeholder", "");
+    const std::string path = directory_.path().string() + "/" + folder + "/";
+    IdentityFiles files{path + "identity.crt", path + "identity.key", path + "authority.crt"};
+    RETURN_IF_ERROR(WriteIdentity(files, key, certificate, authority_->certificate()));
+    return files;
+  }
+
+  absl::StatusOr<std::unique_ptr<RpcServer>> StartServer(const std::string& kind,
+                                                         const std::vector<grpc::Service*>& services) {
+    ASSIGN_OR_RETURN(const IdentityFiles files, WriteIdentityOf({"default", kind, "node1"}, kind));
+    return RpcServer::Start({.identity = files}, services, health_);
+  }
+
+  ProgramResult Run(std::vector<std::string> arguments) {
+    return Trustctl(std::move(arguments), {"TRUSTLINE_CONTEXT=" + context_});
+  }
+
+  std::string PathOf(const std::string& name) const { return directory_.path().string() + "/" + name; }
+
+  const TemporaryDirectory directory_;
+  Health health_;
+  std::optional<IdentityAuthority> authority_;
+  FakeTrustStore trust_store_;
+  FakeVerification verification_;
+  FakeAudit audit_;
+  FakeAccess access_;
+  FakeNode node_;
+  std::unique_ptr<RpcServer> itld_;
+  std::unique_ptr<RpcServer> tvsd_;
+  std::string context_;
+};
+
+TEST_F(TrustctlTest, AddSendsEverythingAndSaysWhatChanged) {
+  trust_store_.result.set_commit(17);
+  trust_store_.result.set_certificates_added(1);
+  trust_store_.result.add_warnings("capf.pem expires soon");
+  const ProgramResult added = Run({"trust", "add", "--role", "CAPF", "--ttl", "90s", Vector("capf.pem")});
+  EXPECT_EQ(added.exit_status, 0) << added.err;
+  EXPECT_THAT(added.out, StartsWith("added 1 certificate (commit 17)\n"));
+  EXPECT_THAT(added.err, HasSubstr("warning: capf.pem expires soon"));
+  EXPECT_EQ(trust_store_.received, 1);
+  EXPECT_EQ(trust_store_.options.cluster(), "default");
+  EXPECT_EQ(trust_store_.options.roles(0), v1::CERTIFICATE_ROLE_CAPF);
+  EXPECT_EQ(trust_store_.options.ttl().seconds(), 90);
+  EXPECT_EQ(trust_store_.options.expected_certificates(), 1);
+
+  trust_store_.result.Clear();
+  trust_store_.result.set_certificates_unchanged(1);
+  const ProgramResult again = Run({"trust", "add", "--role", "CAPF", Vector("capf.pem")});
+  EXPECT_EQ(again.exit_status, 0);
+  EXPECT_EQ(again.out, "1 certificate already trusted, nothing changed\n");
+  EXPECT_FALSE(trust_store_.options.has_ttl());
+}
+
+TEST_F(TrustctlTest, AddReadsEveryFileBeforeItAsks) {
+  const ProgramResult result = Run({"trust", "add", "--role", "CAPF", Vector("capf.pem"), PathOf("missing.pem")});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.err, HasSubstr("missing.pem"));
+  EXPECT_EQ(trust_store_.received, 0);
+}
+
+TEST_F(TrustctlTest, InterruptedImportTakesNothingAndSaysSo) {
+  // More than what gRPC takes without being read.
+  std::string bundle;
+  for (int i = 0; i < 4000; ++i) bundle += ReadFile(Vector("capf.pem"));
+  const std::string path = directory_.WriteFile("bundle.pem", bundle);
+  trust_store_.stall = true;
+  RunningProgram program({kProgram, "trust", "add", "--role", "CAPF", path}, {"TRUSTLINE_CONTEXT=" + context_});
+  trust_store_.WaitUntilBegun();
+  ASSERT_EQ(kill(program.pid(), SIGINT), 0);
+  const ProgramResult result = program.Wait();
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.err, EndsWith("trustctl: interrupted: nothing was imported\n"));
+  itld_->Shutdown();
+  EXPECT_TRUE(trust_store_.cancelled);
+  EXPECT_EQ(trust_store_.received, 0);
+}
+
+TEST_F(TrustctlTest, ListFollowsThePages) {
+  const ProgramResult table = Run({"trust", "list"});
+  EXPECT_EQ(table.exit_status, 0) << table.err;
+  EXPECT_THAT(table.out, AllOf(HasSubstr("CCM+TFTP"), HasSubstr("CN=page 2\\x1b[2J\n")));
+  const ProgramResult json = Run({"trust", "list", "--output", "json"});
+  const boost::json::value list = boost::json::parse(json.out);
+  ASSERT_EQ(list.as_array().size(), 3u);
+  EXPECT_EQ(list.at(1).at("sha256").as_string(), absl::BytesToHexString(std::string(32, '\x01')));
+  EXPECT_EQ(list.at(1).at("ttl_seconds"), 3600);
+}
+
+TEST_F(TrustctlTest, ErrorsOfTheServiceAreShownSafely) {
+  const ProgramResult result = Run({"trust", "remove", "3f2a"});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.err, HasSubstr("no trusted certificate begins with 3f2a: see `trustctl trust list`\\x1b[2J"));
+  itld_->Shutdown();
+  itld_.reset();
+  const ProgramResult away = Run({"trust", "list"});
+  EXPECT_EQ(away.exit_status, 1);
+  EXPECT_THAT(away.err, AllOf(StartsWith("trustctl: itld at 127.0.0.1:"), HasSubstr("is it running")));
+}
+
+TEST_F(TrustctlTest, ExportIsWholeOrNothing) {
+  const Certificate certificate = *Certificate::FromPem(ReadFile(Vector("capf.pem")));
+  trust_store_.exported = {std::string(AsText(certificate.der()))};
+  const std::string out = PathOf("out.pem");
+  EXPECT_EQ(Run({"trust", "export", "--out", out}).exit_status, 0);
+  EXPECT_EQ(ReadFile(out), certificate.ToPem());
+  EXPECT_EQ(Run({"trust", "export"}).out, certificate.ToPem());
+  EXPECT_EQ(Run({"trust", "export", "--out", out}).exit_status, 1);
+
+  trust_store_.export_status = {grpc::StatusCode::ABORTED, "the database went away"};
+  EXPECT_EQ(Run({"trust", "export", "--force", "--out", out}).exit_status, 1);
+  EXPECT_EQ(ReadFile(out), certificate.ToPem());
+}
+
+TEST_F(TrustctlTest, VerifyTellsEveryVerdictAndFailsOnAnInvalidOne) {
+  verification_.valid = std::string(AsText(Certificate::FromPem(ReadFile(Vector("capf.pem")))->der()));
+  const ProgramResult valid = Run({"verify", Vector("capf.pem")});
+  EXPECT_EQ(valid.exit_status, 0) << valid.err;
+  EXPECT_THAT(valid.out, AllOf(HasSubstr("valid"), HasSubstr("CAPF"), HasSubstr("1m")));
+  const ProgramResult mixed = Run({"verify", "--output", "json", Vector("capf.pem"), Vector("tvs.pem")});
+  EXPECT_EQ(mixed.exit_status, 1);
+  const boost::json::value list = boost::json::parse(mixed.out);
+  ASSERT_EQ(list.as_array().size(), 2u);
+  EXPECT_EQ(list.at(0).at("verdict"), "valid");
+  EXPECT_EQ(list.at(1).at("verdict"), "invalid");
+  EXPECT_EQ(list.at(1).at("reason"), "unknown");
+  EXPECT_THAT(list.at(1).at("source").as_string().c_str(), EndsWith("tvs.pem"));
+}
+
+TEST_F(TrustctlTest, AuditListExportAndVerify) {
+  const ProgramResult list =
+      Run({"audit", "list", "--since", "2026-11-22T00:00:00Z", "--action", "trust.add", "--output", "csv"});
+  EXPECT_EQ(list.exit_status, 0) << list.err;
+  EXPECT_THAT(list.out, HasSubstr("trust.add,,,\"{\"\"count\"\": 3}\",,\r\n"));
+  EXPECT_EQ(audit_.asked.since().seconds(), 1'795'305'600);
+  EXPECT_EQ(audit_.asked.action(), "trust.add");
+  EXPECT_EQ(audit_.asked.limit(), 100);
+
+  const ProgramResult exported = Run({"audit", "export"});
+  EXPECT_EQ(audit_.asked.limit(), 0);
+  std::istringstream lines(exported.out);
+  int events = 0;
+  for (std::string line; std::getline(lines, line); ++events) {
+    EXPECT_EQ(boost::json::parse(line).at("detail").at("count"), 3);
+  }
+  EXPECT_EQ(events, 2);
+
+  EXPECT_EQ(Run({"audit", "verify"}).exit_status, 0);
+  audit_.finding = "event 2 was altered";
+  const ProgramResult findings = Run({"audit", "verify"});
+  EXPECT_EQ(findings.exit_status, 1);
+  EXPECT_THAT(findings.out, HasSubstr("event 2 was altered"));
+}
+
+TEST_F(TrustctlTest, AnIdentityForAnotherPersonWorks) {
+  const std::string folder = PathOf("anna");
+  const ProgramResult issued = Run({"access", "identity", "anna", "--out", folder + "/"});
+  ASSERT_EQ(issued.exit_status, 0) << issued.err;
+  EXPECT_EQ(std::filesystem::status(folder).permissions(), std::filesystem::perms::owner_all);
+  const ProgramResult as_anna = Trustctl({"--context", folder + "/context.toml", "access", "list", "--output", "json"});
+  EXPECT_EQ(as_anna.exit_status, 0) << as_anna.err;
+  EXPECT_EQ(boost::json::parse(as_anna.out).at(0).at("granted_by"), "trustline:default/person/anna");
+  const ProgramResult again = Run({"access", "identity", "anna", "--out", folder});
+  EXPECT_EQ(again.exit_status, 1);
+  EXPECT_THAT(again.err, HasSubstr("exists already"));
+  EXPECT_EQ(Run({"access", "identity", "../anna", "--out", PathOf("other")}).exit_status, 1);
+}
+
+TEST_F(TrustctlTest, TheTokenStandsAloneOnTheLastLine) {
+  const ProgramResult result = Run({"node", "token", "branch1", "--for", "2h"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  const std::string token = "tl1-" + absl::WebSafeBase64Escape(std::string(32, '\xfb') + std::string(32, '\xff'));
+  EXPECT_THAT(result.out, EndsWith("\n" + token + "\n"));
+  EXPECT_THAT(result.out,
+              HasSubstr("trustline join --server 127.0.0.1:" + std::to_string(itld_->port()) + " --token " + token));
+  EXPECT_THAT(result.out, HasSubstr("before 2026-11-22T21:51:00Z"));
+}
+
+}  // namespace
+}  // namespace trustline

@@ -1,0 +1,64 @@
+// The built program's own errors: nothing is asked of a service.
+#include "cli/trustctl/context.h"
+#include "tests/support/run_program.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
+
+namespace trustline {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+ProgramResult Trustctl(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
+  arguments.insert(arguments.begin(), TRUSTLINE_BIN_DIR "/trustctl");
+  return RunProgram(arguments, std::move(environment));
+}
+
+TEST(TrustctlUsageTest, WithoutAContextItSaysHowToGetOne) {
+  const ProgramResult result = Trustctl({"trust", "list"});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, AllOf(StartsWith("trustctl: no context"), HasSubstr("TRUSTLINE_CONTEXT"),
+                                HasSubstr("DIR/admin/context.toml")));
+}
+
+TEST(TrustctlUsageTest, ABadContextFileIsNamed) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.WriteFile("context.toml", "cluster = 7\n");
+  EXPECT_THAT(Trustctl({"--context", path, "trust", "list"}).err, HasSubstr("context.toml:1"));
+  const ProgramResult missing = Trustctl({"trust", "list"}, {"TRUSTLINE_CONTEXT=/nonexistent.toml"});
+  EXPECT_EQ(missing.exit_status, 1);
+  EXPECT_THAT(missing.err, HasSubstr("/nonexistent.toml"));
+  // The context is fine, the identity it names is not there.
+  const std::string no_identity =
+      directory.WriteFile("no-identity.toml", ContextFileText("default", {{"itld", "127.0.0.1:1"}}));
+  EXPECT_THAT(Trustctl({"--context", no_identity, "trust", "list"}).err, HasSubstr("identity.key"));
+}
+
+TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"trust"},
+                                             {"trust", "add", "--role", "PHONE", "a.pem"},
+                                             {"trust", "add", "--role", "CCM"},
+                                             {"trust", "show", "xyz"},
+                                             {"--output", "yaml", "version"},
+                                             {"frobnicate"}}) {
+    const ProgramResult result = Trustctl(arguments);
+    EXPECT_EQ(result.exit_status, 2) << testing::PrintToString(arguments);
+    EXPECT_THAT(result.err, AllOf(StartsWith("trustctl: "), HasSubstr("--help")));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST(TrustctlUsageTest, HelpVersionAndCompletionNeedNoContext) {
+  EXPECT_EQ(Trustctl({"--help"}).exit_status, 0);
+  EXPECT_THAT(Trustctl({"trust", "add", "--help"}).out, HasSubstr("Example:"));
+  EXPECT_EQ(Trustctl({"version"}).out, "trustctl " TRUSTLINE_VERSION "\n");
+  EXPECT_THAT(Trustctl({"completion", "fish"}).out, HasSubstr("complete -c trustctl"));
+}
+
+}  // namespace
+}  // namespace trustline

@@ -1,0 +1,97 @@
+// One accepted connection, from its first byte to its end, and what the connections of a listener share on one worker.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "common/net/connection_limits.h"
+#include "common/net/deadline_list.h"
+#include "common/net/io_workers.h"
+#include "common/net/session.h"
+#include "common/net/tls_server.h"
+#include "common/net/unique_fd.h"
+#include "common/x509/openssl_ptr.h"
+
+namespace trustline {
+
+class TlsConnection;
+
+// The connections of one listener on one worker. Everything but the constructor and destructor runs in its thread.
+class ListenerShard {
+ public:
+  // `options`, `factory` and `statistics` must outlive the shard.
+  ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOptions& options, const SessionFactory& factory,
+                ListenerStatistics& statistics);
+  ~ListenerShard();
+
+  // Takes over a socket that was just accepted. The slot is given back when the connection closes.
+  void Adopt(UniqueFd fd, Peer peer, bool is_v4, ConnectionLimits::Slot slot);
+
+  // Closes all connections. Handlers already queued refer to the shard: run the worker once more before destroying it.
+  void Stop();
+
+ private:
+  friend class TlsConnection;
+
+  void Report(ConnectionEvent::Kind kind, const Peer& peer, std::string_view detail) const;
+
+  const std::shared_ptr<IoWorker> worker_;
+  const TlsServerOptions& options_;
+  const SessionFactory& factory_;
+  ListenerStatistics& statistics_;
+  DeadlineList handshake_deadlines_;
+  DeadlineList exchange_deadlines_;
+  DeadlineList linger_deadlines_;
+  std::unordered_set<std::shared_ptr<TlsConnection>> connections_;
+};
+
+// A state machine over a non-blocking socket; the states are named for what they await:
+//   first bytes -> handshake -> request -> (answer to leave) -> (outside work) -> request ... -> last bytes -> closed.
+// Until the first bytes come it holds no TLS state, so that silent connections cost a few hundred bytes.
+class TlsConnection final : public DeadlineEntry, public std::enable_shared_from_this<TlsConnection> {
+ public:
+  TlsConnection(ListenerShard& shard, Peer peer, ConnectionLimits::Slot slot);
+  ~TlsConnection() override;
+
+  void Start(UniqueFd fd, bool is_v4);
+  void Close();
+
+ private:
+  using WaitType = boost::asio::ip::tcp::socket::wait_type;
+  enum class State { kFirstBytes, kHandshake, kRequest, kAnswerToLeave, kOutsideWork, kLastBytes, kClosed };
+
+  void OnDeadline() override;
+
+  void Wait(WaitType type);
+  void OnReady();
+  void BeginTls();
+  void ContinueHandshake();
+  void ReadRequests();
+  bool SendAnswer();
+  bool FinishActions();
+  void StartOutsideWork();
+  void OnOutsideWorkDone(uint64_t number);
+
+  void OnReadFailure(int result);
+  // Lets what was sent arrive: a close with unread input would reset the connection and destroy the answer on its way.
+  void CloseAfterLastBytes();
+  void DiscardLastBytes();
+  void CloseMidMessage(std::string_view detail);
+
+  ListenerShard& shard_;
+  Peer peer_;
+  ConnectionLimits::Slot slot_;
+  boost::asio::ip::tcp::socket socket_;
+  SslPtr ssl_;
+  std::unique_ptr<PhoneSession> session_;
+  SessionActions actions_;            // What the session asked for and is not yet done.
+  uint64_t outside_work_number_ = 0;  // Tells a late or repeated `done` from the current one.
+  uint32_t discarded_ = 0;            // Bytes thrown away while awaiting the end.
+  State state_ = State::kFirstBytes;
+  bool message_begun_ = false;  // Bytes came since the last answer.
+};
+
+}  // namespace trustline

@@ -1,0 +1,92 @@
+#include "common/service/text_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+absl::Status FileError(const std::string& path, std::string_view action, int error) {
+  const std::string message = fmt::format("cannot {} {}: {}", action, path, std::strerror(error));
+  if (error == ENOENT || error == ENOTDIR) return NotFound("{}", message);
+  if (error == EACCES || error == EPERM) return PermissionDenied("{}", message);
+  return FailedPrecondition("{}", message);
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() { Close(); }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+  int Close() { return fd_ < 0 ? 0 : close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_;
+};
+
+// Removes a temporary file unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::string path) : path_(std::move(path)) {}
+  ~TemporaryFile() {
+    if (!path_.empty()) unlink(path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+  void Keep() { path_.clear(); }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_size) {
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return FileError(path, "read", errno);
+  struct stat facts;
+  if (fstat(file.get(), &facts) != 0) return FileError(path, "read", errno);
+  if (!S_ISREG(facts.st_mode)) return InvalidArgument("{} is not a plain file", path);
+  std::string text;
+  char buffer[16384];
+  while (true) {
+    const ssize_t count = read(file.get(), buffer, sizeof(buffer));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return FileError(path, "read", errno);
+    if (count == 0) return text;
+    text.append(buffer, static_cast<size_t>(count));
+    if (text.size() > max_size) return InvalidArgument("{} is larger than {} bytes", path, max_size);
+  }
+}
+
+absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
+  std::string name = path + ".XXXXXX";
+  FileDescriptor file(mkostemp(name.data(), O_CLOEXEC));
+  if (file.get() < 0) return FileError(path, "write", errno);
+  TemporaryFile temporary(name);
+  if (fchmod(file.get(), mode) != 0) return FileError(path, "write", errno);
+  while (!content.empty()) {
+    const ssize_t count = write(file.get(), content.data(), content.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return FileError(path, "write", errno);
+    content.remove_prefix(static_cast<size_t>(count));
+  }
+  if (fsync(file.get()) != 0 || file.Close() != 0) return FileError(path, "write", errno);
+  if (rename(name.c_str(), path.c_str()) != 0) return FileError(path, "write", errno);
+  temporary.Keep();
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  FileDescriptor directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0 && fsync(directory.get()) != 0) return FileError(folder, "write", errno);
+  return absl::OkStatus();
+}
+
+}  // namespace trustline

@@ -1,0 +1,21 @@
+// Whole files, read and written.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace trustline {
+
+// NotFound, PermissionDenied, or InvalidArgument when it is larger than `max_size` bytes or no plain file; the path is
+// named.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_size);
+
+// Replaces the file whole or not at all, on disk when it returns.
+absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
+
+}  // namespace trustline

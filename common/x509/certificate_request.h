@@ -1,0 +1,44 @@
+// Certificate signing requests (PKCS#10, RFC 2986), with which a node asks for its identity.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/bytes/bytes.h"
+#include "common/x509/distinguished_name.h"
+#include "common/x509/openssl_ptr.h"
+#include "common/x509/private_key.h"
+#include "common/x509/public_key.h"
+
+namespace trustline {
+
+inline constexpr size_t kMaxCertificateRequestSize = 16 * 1024;
+
+// A request whose signature is good, so that its sender has the private key. Immutable; copies share everything.
+class CertificateRequest {
+ public:
+  // Signed by `key`, asking for the URI name and, when there are any, the DNS names.
+  static absl::StatusOr<CertificateRequest> Build(const PrivateKey& key, std::string_view uri,
+                                                  const std::vector<std::string>& dns_names = {});
+
+  // InvalidArgument unless `der` is one request with nothing after it, its signature is good, and its key is strong
+  // enough (CheckKeyStrength).
+  static absl::StatusOr<CertificateRequest> FromDer(ByteView der);
+
+  ByteView der() const;
+  const DistinguishedName& subject() const;
+  const std::vector<std::string>& uri_names() const;
+  const std::vector<std::string>& dns_names() const;
+  // Borrowed from the request; must not be modified.
+  EVP_PKEY* public_key() const;
+
+ private:
+  struct Data;
+  explicit CertificateRequest(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
+  std::shared_ptr<const Data> data_;
+};
+
+}  // namespace trustline

@@ -1,0 +1,216 @@
+// The daemon that writes: trust store, access, nodes, audit chain. It holds the identity authority.
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/postgres/pool.h"
+#include "common/rpc/authorization.h"
+#include "common/rpc/identity_authority.h"
+#include "common/rpc/identity_renewal.h"
+#include "common/rpc/identity_store.h"
+#include "common/rpc/server.h"
+#include "common/service/audit.h"
+#include "common/service/daemon.h"
+#include "common/status/status.h"
+#include "itl/access/access_service.h"
+#include "itl/audit/audit_service.h"
+#include "itl/audit/sealer.h"
+#include "itl/node/node_service.h"
+#include "itl/trust_store/trust_store_service.h"
+
+namespace trustline {
+namespace {
+
+constexpr int kConnections = 8;
+constexpr int kImportsAtOnce = 2;
+// 100,000 certificates take a few seconds in one statement; a loaded machine is given ten times that.
+constexpr absl::Duration kImportStatementTimeout = absl::Minutes(2);
+constexpr absl::Duration kStopPatience = absl::Seconds(3);
+
+const DaemonDescription kDescription = {
+    .name = "itld",
+    .summary = "Trustline's administration of trust: trust store, access, nodes and the audit log",
+    .example =
+        "  [node]\n"
+        "  name = \"node1\"\n"
+        "  [database]\n"
+        "  connection = \"host=/run/postgresql dbname=trustline user=trustline_itld passfile=database.pgpass\"\n"
+        "  [identity]\n"
+        "  certificate = \"identity.crt\"\n"
+        "  key = \"identity.key\"\n"
+        "  authority = \"authority.crt\"\n"
+        "  [identity_authority]\n"
+        "  certificate = \"identity-authority.crt\"\n"
+        "  key = \"identity-authority.key\"\n"
+        "  passphrase_file = \"passphrase\"\n"
+        "  [audit]\n"
+        "  seal_file = \"audit-seals\"\n",
+    .grpc_port = 9442,
+    .metrics_port = 9542,
+    .issues_identities = true,
+};
+
+struct ItldConfig {
+  std::string authority_certificate;
+  std::string authority_key;
+  std::string authority_passphrase_file;
+  std::string seal_file;
+};
+
+absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
+  ItldConfig config;
+  ASSIGN_OR_RETURN(ConfigTable authority, root.Table("identity_authority"));
+  ASSIGN_OR_RETURN(config.authority_certificate, authority.Path("certificate"));
+  ASSIGN_OR_RETURN(config.authority_key, authority.Path("key"));
+  ASSIGN_OR_RETURN(config.authority_passphrase_file, authority.PathOr("passphrase_file", ""));
+  ASSIGN_OR_RETURN(ConfigTable audit, root.Table("audit"));
+  ASSIGN_OR_RETURN(config.seal_file, audit.Path("seal_file"));
+  return config;
+}
+
+class Itld final : public DaemonService {
+ public:
+  static absl::StatusOr<std::unique_ptr<Itld>> Create(DaemonContext& context) {
+    ASSIGN_OR_RETURN(ItldConfig config, ReadConfig(context.root));
+    ASSIGN_OR_RETURN(
+        IdentityAuthority authority,
+        IdentityAuthority::Load(config.authority_certificate, config.authority_key, config.authority_passphrase_file));
+    ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context.config.identity));
+    if (own.identity.kind != kDescription.name) {
+      return InvalidArgument("the identity in {} is {}, not that of an itld", context.config.identity.certificate,
+                             own.identity.ToUri());
+    }
+    if (!(own.authority == authority.certificate())) {
+      return InvalidArgument("{} and {} are different authorities: itld's own identity comes from the one it holds",
+                             context.config.identity.authority, config.authority_certificate);
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakePool(context, "itld", kConnections, std::nullopt));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> import_pool,
+                     MakePool(context, "itld import", kImportsAtOnce, kImportStatementTimeout));
+    auto itld = std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity,
+                                               std::move(pool), std::move(import_pool)));
+    RETURN_IF_ERROR(itld->MakeServices());
+    return itld;
+  }
+
+  absl::Status Start() override {
+    RETURN_IF_ERROR(sealer_.Start());
+    authorizer_.Start();
+    ASSIGN_OR_RETURN(
+        rpc_server_,
+        RpcServer::Start({.address = context_.config.grpc_address,
+                          .port = context_.config.grpc_port,
+                          .identity = context_.config.identity,
+                          // A machine that joins has no identity yet.
+                          .client_certificate = ClientCertificate::kOptional},
+                         {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
+    renewal_.Start();
+    context_.log.Info("RPC_LISTENING", "administrators are answered",
+                      {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
+    context_.health.AddReadinessCheck("database", [this] { return AskDatabase(); });
+    context_.health.AddReadinessCheck("access", [this] { return authorizer_.Ready(); });
+    context_.health.AddReadinessCheck("audit", [this] { return sealer_.Ready(); });
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    // Calls may take as long as their statements: those that do not end by themselves are cut short.
+    if (rpc_server_) {
+      const std::future<void> closed = std::async(std::launch::async, [this] { rpc_server_->Shutdown(kStopPatience); });
+      if (closed.wait_for(absl::ToChronoMilliseconds(2 * kStopPatience)) != std::future_status::ready) {
+        pool_->Shutdown();
+        import_pool_->Shutdown();
+      }
+      closed.wait();
+    }
+    renewal_.Stop();
+    authorizer_.Stop();
+    audit_.Stop();
+    sealer_.Stop();
+    pool_->Shutdown();
+    import_pool_->Shutdown();
+  }
+
+ private:
+  Itld(DaemonContext& context, ItldConfig config, IdentityAuthority authority, Identity own, std::unique_ptr<Pool> pool,
+       std::unique_ptr<Pool> import_pool)
+      : context_(context),
+        config_(std::move(config)),
+        authority_(std::move(authority)),
+        pool_(std::move(pool)),
+        import_pool_(std::move(import_pool)),
+        audit_({.connection = context.config.database_connection, .application_name = "itld audit"}, context.clock,
+               context.log, context.metrics),
+        authorizer_({.connection = context.config.database_connection, .application_name = "itld access"},
+                    context.clock, context.log, context.metrics, audit_),
+        sealer_({.connection = context.config.database_connection, .seal_file = config_.seal_file}, context.clock,
+                context.log, context.metrics),
+        renewal_(
+            {.files = context.config.identity},
+            [this, own = std::move(own)](const CertificateRequest& request) {
+              return authority_.IssueIdentity(request, own, context_.clock.Now());
+            },
+            context.clock, context.log, context.metrics) {}
+
+  static absl::StatusOr<std::unique_ptr<Pool>> MakePool(const DaemonContext& context, const char* name, int connections,
+                                                        std::optional<absl::Duration> query_timeout) {
+    PoolOptions options;
+    options.connection.conninfo = context.config.database_connection;
+    options.connection.application_name = name;
+    if (query_timeout) options.connection.query_timeout = *query_timeout;
+    options.max_connections = connections;
+    return Pool::Create(options);
+  }
+
+  absl::Status MakeServices() {
+    ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock));
+    ASSIGN_OR_RETURN(audit_service_, AuditService::Create(authorizer_, *pool_, config_.seal_file));
+    ASSIGN_OR_RETURN(access_, AccessService::Create(authorizer_, *pool_, authority_, context_.clock));
+    ASSIGN_OR_RETURN(node_, NodeService::Create({.authorizer = authorizer_,
+                                                 .pool = *pool_,
+                                                 .authority = authority_,
+                                                 .audit = audit_,
+                                                 .clock = context_.clock,
+                                                 .log = context_.log,
+                                                 .metrics = context_.metrics}));
+    return absl::OkStatus();
+  }
+
+  absl::Status AskDatabase() {
+    static constexpr Statement kAsk = {"itld_ready", "SELECT count(*) FROM cluster"};
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_->Acquire(absl::Seconds(1)));
+    ASSIGN_OR_RETURN(const Result result, lease->Execute(kAsk));
+    ASSIGN_OR_RETURN(const int64_t clusters, result.Value<int64_t>());
+    return clusters > 0 ? absl::OkStatus() : FailedPrecondition("the database has no cluster: run the migrations");
+  }
+
+  DaemonContext& context_;
+  const ItldConfig config_;
+  const IdentityAuthority authority_;
+  const std::unique_ptr<Pool> pool_;
+  const std::unique_ptr<Pool> import_pool_;
+  AuditQueue audit_;
+  Authorizer authorizer_;
+  AuditSealer sealer_;
+  IdentityRenewal renewal_;
+  std::unique_ptr<TrustStoreService> trust_store_;
+  std::unique_ptr<AuditService> audit_service_;
+  std::unique_ptr<AccessService> access_;
+  std::unique_ptr<NodeService> node_;
+  std::unique_ptr<RpcServer> rpc_server_;
+};
+
+}  // namespace
+}  // namespace trustline
+
+int main(int argc, char** argv) {
+  return trustline::RunDaemon(
+      argc, argv, trustline::kDescription,
+      [](trustline::DaemonContext& context) -> absl::StatusOr<std::unique_ptr<trustline::DaemonService>> {
+        return trustline::Itld::Create(context);
+      });
+}

@@ -1,0 +1,146 @@
+#include "itl/node/node_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/bytes/bytes.h"
+#include "common/postgres/transaction.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/identity.h"
+#include "common/status/status.h"
+#include "itl/node/node_registry.h"
+#include "itl/proto_time.h"
+
+namespace trustline {
+namespace {
+
+constexpr char kJoinsMetric[] = "trustline_node_joins_total";
+constexpr char kJoinsHelp[] = "Machines that asked to join";
+
+}  // namespace
+
+NodeService::NodeService(const NodeServiceParts& parts, Policies policies)
+    : parts_(parts),
+      policies_(std::move(policies)),
+      joined_(parts.metrics.GetCounter(kJoinsMetric, kJoinsHelp, {{"outcome", "joined"}})),
+      refused_(parts.metrics.GetCounter(kJoinsMetric, kJoinsHelp, {{"outcome", "refused"}})) {}
+
+absl::StatusOr<std::unique_ptr<NodeService>> NodeService::Create(const NodeServiceParts& parts) {
+  const char* const service = v1::Node::service_full_name();
+  ASSIGN_OR_RETURN(MethodPolicy create_token, MethodPolicy::Find(service, "CreateToken"));
+  ASSIGN_OR_RETURN(MethodPolicy join, MethodPolicy::Find(service, "Join"));
+  ASSIGN_OR_RETURN(MethodPolicy renew, MethodPolicy::Find(service, "RenewIdentity"));
+  ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListNodes"));
+  ASSIGN_OR_RETURN(MethodPolicy remove, MethodPolicy::Find(service, "RemoveNode"));
+  return std::unique_ptr<NodeService>(new NodeService(
+      parts, Policies{std::move(create_token), std::move(join), std::move(renew), std::move(list), std::move(remove)}));
+}
+
+absl::Status NodeService::MakeToken(grpc::ServerContext& context, const v1::CreateTokenRequest& request,
+                                    v1::CreateTokenResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.create_token, request));
+  const absl::Duration lifetime =
+      request.has_lifetime() ? FromProtoDuration(request.lifetime()) : kDefaultTokenLifetime;
+  ASSIGN_OR_RETURN(const JoinToken token, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                     return NodeRegistry(connection, parts_.authority, parts_.clock.Now())
+                         .CreateToken(request.node(), lifetime, caller.actor());
+                   }));
+  response.set_secret(std::string(token.secret.ExposeSecret()));
+  response.set_authority_sha256(std::string(AsText(parts_.authority.certificate().sha256())));
+  *response.mutable_expires_at() = ToProtoTime(token.expires_at);
+  return absl::OkStatus();
+}
+
+absl::Status NodeService::JoinNode(grpc::ServerContext& context, const v1::JoinRequest& request,
+                                   v1::JoinResponse& response) {
+  RETURN_IF_ERROR(parts_.authorizer.Authorize(context, policies_.join, request).status());
+  const JoinApplication application{request.secret(), request.certificate_request(), request.tvs_certificate()};
+  const absl::StatusOr<JoinedNode> joined = RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+    return NodeRegistry(connection, parts_.authority, parts_.clock.Now()).Join(application);
+  });
+  if (!joined.ok()) {
+    RecordRefusedJoin(context, joined.status());
+    return joined.status();
+  }
+  joined_.Add();
+  parts_.log.Info("NODE_JOINED", "a machine has joined", {{"node", joined->node}, {"peer", context.peer()}});
+  response.set_node(joined->node);
+  response.set_certificate(std::string(AsText(joined->identity.der())));
+  response.set_authority(std::string(AsText(parts_.authority.certificate().der())));
+  return absl::OkStatus();
+}
+
+void NodeService::RecordRefusedJoin(const grpc::ServerContext& context, const absl::Status& reason) {
+  refused_.Add();
+  const std::string peer = context.peer();
+  parts_.log.Warning("NODE_JOIN_REFUSED", "a machine was not let in", {{"peer", peer}, {"reason", reason}});
+  const absl::StatusOr<int32_t> cluster_id = parts_.authorizer.ClusterId(kSystemCluster);
+  parts_.audit.Append({.cluster_id = cluster_id.value_or(0),
+                       .occurred_at = parts_.clock.Now(),
+                       .actor = "anonymous",
+                       .action = "node.join",
+                       .subject = peer,
+                       .outcome = absl::IsPermissionDenied(reason) ? AuditOutcome::kDenied : AuditOutcome::kFailed,
+                       .detail = {{"reason", std::string(StatusMessage(reason))}}});
+}
+
+absl::Status NodeService::RenewOwn(grpc::ServerContext& context, const v1::RenewIdentityRequest& request,
+                                   v1::RenewIdentityResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.renew_identity, request));
+  ASSIGN_OR_RETURN(const Certificate certificate, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                     return NodeRegistry(connection, parts_.authority, parts_.clock.Now())
+                         .Renew(*caller.identity, AsBytes(request.certificate_request()));
+                   }));
+  response.set_certificate(std::string(AsText(certificate.der())));
+  return absl::OkStatus();
+}
+
+absl::Status NodeService::ListAll(grpc::ServerContext& context, const v1::ListNodesRequest& request,
+                                  v1::ListNodesResponse& response) {
+  RETURN_IF_ERROR(parts_.authorizer.Authorize(context, policies_.list_nodes, request).status());
+  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+  ASSIGN_OR_RETURN(const std::vector<NodeRecord> nodes,
+                   NodeRegistry(*lease, parts_.authority, parts_.clock.Now()).List());
+  for (const NodeRecord& node : nodes) {
+    v1::NodeInfo& info = *response.add_nodes();
+    info.set_name(node.name);
+    info.set_identity(node.identity);
+    if (node.tvs_sha256) info.set_tvs_certificate_sha256(std::string(AsText(*node.tvs_sha256)));
+    *info.mutable_joined_at() = ToProtoTime(node.joined_at);
+    *info.mutable_identity_expires_at() = ToProtoTime(node.identity_expires_at);
+    if (node.removed_at) *info.mutable_removed_at() = ToProtoTime(*node.removed_at);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NodeService::RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
+                                    v1::RemoveNodeResponse&) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.remove_node, request));
+  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+    return NodeRegistry(connection, parts_.authority, parts_.clock.Now()).Remove(request.node(), caller.actor());
+  });
+}
+
+grpc::Status NodeService::CreateToken(grpc::ServerContext* context, const v1::CreateTokenRequest* request,
+                                      v1::CreateTokenResponse* response) {
+  return ToGrpc(MakeToken(*context, *request, *response));
+}
+grpc::Status NodeService::Join(grpc::ServerContext* context, const v1::JoinRequest* request,
+                               v1::JoinResponse* response) {
+  return ToGrpc(JoinNode(*context, *request, *response));
+}
+grpc::Status NodeService::RenewIdentity(grpc::ServerContext* context, const v1::RenewIdentityRequest* request,
+                                        v1::RenewIdentityResponse* response) {
+  return ToGrpc(RenewOwn(*context, *request, *response));
+}
+grpc::Status NodeService::ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest* request,
+                                    v1::ListNodesResponse* response) {
+  return ToGrpc(ListAll(*context, *request, *response));
+}
+grpc::Status NodeService::RemoveNode(grpc::ServerContext* context, const v1::RemoveNodeRequest* request,
+                                     v1::RemoveNodeResponse* response) {
+  return ToGrpc(RemoveOne(*context, *request, *response));
+}
+
+}  // namespace trustline

@@ -1,0 +1,57 @@
+// Changes single certificates of a cluster's trust store.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/device/certificate_role.h"
+#include "common/postgres/connection.h"
+#include "itl/trust_store/fingerprint_prefix.h"
+#include "itl/trust_store/trust_entry.h"
+
+namespace trustline {
+
+struct TrustChange {
+  std::optional<absl::Duration> ttl;  // of all entries
+  std::vector<CertificateRole> add_roles;
+  std::vector<CertificateRole> remove_roles;
+  std::optional<bool> anchor;  // of all entries
+
+  bool empty() const { return !ttl && add_roles.empty() && remove_roles.empty() && !anchor; }
+};
+
+struct TrustEdit {
+  int64_t commit = 0;  // 0 when nothing changed
+  TrustedCertificate certificate;
+};
+
+// Works inside a transaction that the caller owns and commits; audits what it changes.
+class TrustEditor {
+ public:
+  TrustEditor(Connection& transaction, TrustStoreCaller caller)
+      : connection_(transaction), caller_(std::move(caller)) {}
+
+  // An added role takes the TTL and the anchor flag of the entries that are there. An anchor that loses its last role
+  // stays an anchor without a role. InvalidArgument for a change that contradicts itself or would leave no entry,
+  // NotFound and FailedPrecondition as TrustStoreReader::Find.
+  absl::StatusOr<TrustEdit> Set(const FingerprintPrefix& prefix, const TrustChange& change);
+
+  // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set.
+  absl::StatusOr<TrustEdit> Remove(const FingerprintPrefix& prefix);
+  // The same for a certificate that the system itself names; commit 0 when it is not trusted.
+  absl::StatusOr<TrustEdit> Remove(const Sha256Digest& sha256);
+
+ private:
+  absl::Status WriteEntry(const Sha256Digest& sha256, const TrustEntry& entry, int64_t commit);
+  absl::Status RemoveEntry(const Sha256Digest& sha256, TrustRole role, int64_t commit);
+  absl::StatusOr<TrustEdit> RemoveLive(TrustedCertificate certificate);
+  absl::StatusOr<TrustedCertificate> Reload(const Sha256Digest& sha256);
+
+  Connection& connection_;
+  TrustStoreCaller caller_;
+};
+
+}  // namespace trustline

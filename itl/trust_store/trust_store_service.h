@@ -1,0 +1,73 @@
+// The gRPC service TrustStore (proto/trust_store.proto).
+#pragma once
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/postgres/pool.h"
+#include "common/rpc/authorization.h"
+#include "common/rpc/method_policy.h"
+#include "common/service/clock.h"
+#include "proto/trust_store.grpc.pb.h"
+
+namespace trustline {
+
+class TrustImport;
+
+// Thread-safe. The references must outlive it. `import_pool` is for imports, each of which keeps a connection for as
+// long as its client sends: its size is how many can run at once, and its statements may take minutes.
+class TrustStoreService final : public v1::TrustStore::Service {
+ public:
+  static absl::StatusOr<std::unique_ptr<TrustStoreService>> Create(Authorizer& authorizer, Pool& pool,
+                                                                   Pool& import_pool, const Clock& clock);
+
+  using AddStream = grpc::ServerReaderWriter<v1::AddResponse, v1::AddRequest>;
+  grpc::Status Add(grpc::ServerContext* context, AddStream* stream) override;
+  grpc::Status Set(grpc::ServerContext* context, const v1::SetRequest* request, v1::SetResponse* response) override;
+  grpc::Status Remove(grpc::ServerContext* context, const v1::RemoveRequest* request,
+                      v1::RemoveResponse* response) override;
+  grpc::Status List(grpc::ServerContext* context, const v1::ListRequest* request, v1::ListResponse* response) override;
+  grpc::Status Show(grpc::ServerContext* context, const v1::ShowRequest* request, v1::ShowResponse* response) override;
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                      grpc::ServerWriter<v1::ExportResponse>* writer) override;
+  grpc::Status AddCrl(grpc::ServerContext* context, const v1::AddCrlRequest* request,
+                      v1::AddCrlResponse* response) override;
+  grpc::Status RemoveCrl(grpc::ServerContext* context, const v1::RemoveCrlRequest* request,
+                         v1::RemoveCrlResponse* response) override;
+  grpc::Status ListCrls(grpc::ServerContext* context, const v1::ListCrlsRequest* request,
+                        v1::ListCrlsResponse* response) override;
+
+ private:
+  struct Policies {
+    MethodPolicy add, set, remove, list, show, export_, add_crl, remove_crl, list_crls;
+  };
+  TrustStoreService(Authorizer& authorizer, Pool& pool, Pool& import_pool, const Clock& clock, Policies policies)
+      : authorizer_(authorizer),
+        pool_(pool),
+        import_pool_(import_pool),
+        clock_(clock),
+        policies_(std::move(policies)) {}
+
+  absl::Status Import(grpc::ServerContext& context, AddStream& stream);
+  absl::Status ReceiveBatches(AddStream& stream, TrustImport& import);
+  absl::Status SetOne(grpc::ServerContext& context, const v1::SetRequest& request, v1::SetResponse& response);
+  absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveRequest& request, v1::RemoveResponse& response);
+  absl::Status ListPage(grpc::ServerContext& context, const v1::ListRequest& request, v1::ListResponse& response);
+  absl::Status ShowOne(grpc::ServerContext& context, const v1::ShowRequest& request, v1::ShowResponse& response);
+  absl::Status ExportAll(grpc::ServerContext& context, const v1::ExportRequest& request,
+                         grpc::ServerWriter<v1::ExportResponse>& writer);
+  absl::Status AddOneCrl(grpc::ServerContext& context, const v1::AddCrlRequest& request, v1::AddCrlResponse& response);
+  absl::Status RemoveOneCrl(grpc::ServerContext& context, const v1::RemoveCrlRequest& request,
+                            v1::RemoveCrlResponse& response);
+  absl::Status ListAllCrls(grpc::ServerContext& context, const v1::ListCrlsRequest& request,
+                           v1::ListCrlsResponse& response);
+
+  Authorizer& authorizer_;
+  Pool& pool_;
+  Pool& import_pool_;
+  const Clock& clock_;
+  const Policies policies_;
+};
+
+}  // namespace trustline

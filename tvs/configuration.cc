@@ -1,0 +1,78 @@
+#include "tvs/configuration.h"
+
+#include <set>
+
+#include "common/net/tls_context.h"
+#include "common/service/text_file.h"
+#include "common/status/status.h"
+#include "common/x509/certificate.h"
+#include "common/x509/private_key.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kMaxCertificateChainFile = 256 * 1024;
+
+absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
+  TvsListenerConfig listener;
+  ASSIGN_OR_RETURN(listener.cluster, table.TextOr("cluster", "default"));
+  ASSIGN_OR_RETURN(listener.server.address, table.TextOr("address", "::"));
+  ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", 2445, 0, 65'535));
+  listener.server.port = static_cast<uint16_t>(port);
+  ASSIGN_OR_RETURN(listener.server.interface, table.TextOr("interface", ""));
+  ASSIGN_OR_RETURN(listener.certificate, table.Path("certificate"));
+  ASSIGN_OR_RETURN(listener.key, table.Path("key"));
+  ASSIGN_OR_RETURN(listener.passphrase_file, table.PathOr("passphrase_file", ""));
+  ASSIGN_OR_RETURN(listener.allow_tls10, table.BoolOr("allow_tls10", false));
+  ASSIGN_OR_RETURN(const int64_t per_address, table.IntegerOr("connections_per_address", 1'024, 1, 1'000'000));
+  listener.server.connections_per_address = static_cast<uint32_t>(per_address);
+  ASSIGN_OR_RETURN(const int64_t total, table.IntegerOr("connections", 20'000, 1, 1'000'000));
+  listener.server.connections_total = static_cast<uint32_t>(total);
+  ASSIGN_OR_RETURN(const absl::Duration handshake,
+                   table.DurationOr("handshake_deadline", absl::Seconds(5), absl::Milliseconds(100), absl::Minutes(1)));
+  listener.server.handshake_deadline = absl::ToChronoMilliseconds(handshake);
+  ASSIGN_OR_RETURN(const absl::Duration exchange, table.DurationOr("exchange_deadline", absl::Seconds(10),
+                                                                   absl::Milliseconds(100), absl::Minutes(10)));
+  listener.server.exchange_deadline = absl::ToChronoMilliseconds(exchange);
+  ASSIGN_OR_RETURN(listener.server.exempt_networks, table.TextList("exempt"));
+  listener.server.name = fmt::format("{}:{}", listener.cluster, port);
+  return listener;
+}
+
+}  // namespace
+
+absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root) {
+  TvsdConfig config;
+  ASSIGN_OR_RETURN(ConfigTable tvs, root.Table("tvs"));
+  ASSIGN_OR_RETURN(const absl::Duration age_limit,
+                   tvs.DurationOr("age_limit", absl::Hours(1), absl::Seconds(10), absl::Hours(24 * 7)));
+  config.freshness.age_limit = absl::ToChronoNanoseconds(age_limit);
+  ASSIGN_OR_RETURN(const int64_t workers, tvs.IntegerOr("workers", 0, 0, 256));
+  config.workers = static_cast<size_t>(workers);
+  ASSIGN_OR_RETURN(const std::vector<ConfigTable> tables, root.Tables("listener"));
+  if (tables.empty()) return root.Error("listener", "at least one [[listener]] is needed");
+  std::set<std::string> places;
+  for (const ConfigTable& table : tables) {
+    ASSIGN_OR_RETURN(TvsListenerConfig listener, ReadListener(table));
+    const std::string place =
+        fmt::format("{} {} {}", listener.server.address, listener.server.port, listener.server.interface);
+    if (listener.server.port != 0 && !places.insert(place).second) {
+      return table.Error("port", "another listener has this address and port");
+    }
+    config.listeners.push_back(std::move(listener));
+  }
+  return config;
+}
+
+absl::StatusOr<std::shared_ptr<TlsContext>> LoadListenerTls(const TvsListenerConfig& listener) {
+  ASSIGN_OR_RETURN(const std::string pem, ReadTextFile(listener.certificate, kMaxCertificateChainFile));
+  ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::ReadKeyFile(listener.key, listener.passphrase_file));
+  absl::StatusOr<std::shared_ptr<TlsContext>> context =
+      TlsContext::Create({.certificate_chain_pem = pem, .private_key = key.get(), .allow_tls10 = listener.allow_tls10});
+  if (!context.ok()) {
+    return Annotate(context.status(), fmt::format("{} with {}", listener.certificate, listener.key));
+  }
+  return context;
+}
+
+}  // namespace trustline

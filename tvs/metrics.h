@@ -1,0 +1,21 @@
+// The metrics of tvsd (docs/OPERATIONS.md lists them).
+#pragma once
+
+#include <vector>
+
+#include "common/net/tls_server.h"
+#include "common/service/metrics.h"
+#include "tvs/session.h"
+#include "tvs/trust_follower.h"
+
+namespace trustline {
+
+// Counters of the socket layer and of the protocol, labelled with the listener and its cluster. The objects must
+// outlive the registrations.
+std::vector<Metrics::Registration> RegisterListenerMetrics(Metrics& metrics, const std::string& cluster,
+                                                           const TlsServer& server, const TvsEndpoint& endpoint);
+
+// How fresh each followed cluster is.
+std::vector<Metrics::Registration> RegisterFollowerMetrics(Metrics& metrics, const TrustFollower& follower);
+
+}  // namespace trustline

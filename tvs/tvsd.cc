@@ -1,0 +1,201 @@
+// The Trust Verification Service daemon.
+#include <future>
+
+#include "common/net/io_workers.h"
+#include "common/net/tls_server.h"
+#include "common/rpc/authorization.h"
+#include "common/rpc/identity_renewal.h"
+#include "common/rpc/server.h"
+#include "common/service/audit.h"
+#include "common/service/daemon.h"
+#include "common/status/status.h"
+#include "tvs/configuration.h"
+#include "tvs/metrics.h"
+#include "tvs/session.h"
+#include "tvs/trust_follower.h"
+#include "tvs/verification_service.h"
+
+namespace trustline {
+namespace {
+
+constexpr std::chrono::seconds kReadinessPatience{2};
+
+const DaemonDescription kDescription = {
+    .name = "tvsd",
+    .summary = "Trustline's Trust Verification Service: tells phones whether a certificate is good",
+    .example =
+        "  [node]\n"
+        "  name = \"node1\"\n"
+        "  [database]\n"
+        "  connection = \"host=/run/postgresql dbname=trustline user=trustline_tvsd passfile=database.pgpass\"\n"
+        "  [identity]\n"
+        "  certificate = \"identity.crt\"\n"
+        "  key = \"identity.key\"\n"
+        "  authority = \"authority.crt\"\n"
+        "  renew_from = \"10.0.0.1:9442\"\n"
+        "  [tvs]\n"
+        "  age_limit = \"1h\"\n"
+        "  [[listener]]\n"
+        "  cluster = \"default\"\n"
+        "  address = \"::\"\n"
+        "  port = 2445\n"
+        "  certificate = \"tvs.crt\"\n"
+        "  key = \"tvs.key\"\n"
+        "  passphrase_file = \"passphrase\"\n",
+    .grpc_port = 9441,
+    .metrics_port = 9541,
+};
+
+std::vector<std::string> ClustersOf(const TvsdConfig& config) {
+  std::set<std::string> clusters;
+  for (const TvsListenerConfig& listener : config.listeners) clusters.insert(listener.cluster);
+  return {clusters.begin(), clusters.end()};
+}
+
+class Tvsd final : public DaemonService {
+ public:
+  Tvsd(DaemonContext& context, TvsdConfig config, const std::string& audit_connection)
+      : context_(context),
+        config_(std::move(config)),
+        audit_({.connection = audit_connection, .application_name = "tvsd audit"}, context.clock, context.log,
+               context.metrics),
+        authorizer_({.connection = context.config.database_connection, .application_name = "tvsd access"},
+                    context.clock, context.log, context.metrics, audit_),
+        follower_({.connection = context.config.database_connection,
+                   .application_name = "tvsd",
+                   .clusters = ClustersOf(config_)},
+                  context.log) {}
+
+  absl::Status Start() override {
+    follower_.Start();
+    authorizer_.Start();
+    ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
+    for (const TvsListenerConfig& listener : config_.listeners) RETURN_IF_ERROR(StartListener(listener));
+    ASSIGN_OR_RETURN(verification_, VerificationService::Create(context_.config.node, follower_, config_.freshness,
+                                                                context_.clock, authorizer_));
+    ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
+                                                    .port = context_.config.grpc_port,
+                                                    .identity = context_.config.identity},
+                                                   {verification_.get()}, context_.health));
+    context_.log.Info("RPC_LISTENING", "programs are answered",
+                      {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
+    if (!context_.config.identity_renew_from.empty()) {
+      renewal_ = std::make_unique<IdentityRenewal>(
+          IdentityRenewalOptions{.files = context_.config.identity},
+          RenewThroughService(context_.config.identity_renew_from, context_.config.identity), context_.clock,
+          context_.log, context_.metrics);
+      renewal_->Start();
+    }
+    registrations_ = RegisterFollowerMetrics(context_.metrics, follower_);
+    for (const auto& listener : listeners_) {
+      for (auto& registration :
+           RegisterListenerMetrics(context_.metrics, listener->cluster, *listener->server, *listener->endpoint)) {
+        registrations_.push_back(std::move(registration));
+      }
+    }
+    context_.health.AddReadinessCheck("trust store", [this] { return GiveVerdicts(); });
+    context_.health.AddReadinessCheck("access", [this] { return authorizer_.Ready(); });
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    registrations_.clear();
+    for (const auto& listener : listeners_) listener->server->Stop();
+    follower_.Stop();
+    if (rpc_server_) rpc_server_->Shutdown();
+    if (renewal_) renewal_->Stop();
+    authorizer_.Stop();
+    audit_.Stop();
+  }
+
+ private:
+  struct Listener {
+    std::string cluster;
+    std::string certificate_der;
+    std::unique_ptr<TvsEndpoint> endpoint;
+    std::unique_ptr<TlsServer> server;
+  };
+
+  absl::Status StartListener(const TvsListenerConfig& config) {
+    auto listener = std::make_unique<Listener>();
+    listener->cluster = config.cluster;
+    TlsServerOptions options = config.server;
+    ASSIGN_OR_RETURN(options.tls, LoadListenerTls(config));
+    ASSIGN_OR_RETURN(const Certificate certificate,
+                     Certificate::FromX509(SSL_CTX_get0_certificate(options.tls->ssl_ctx())));
+    listener->certificate_der = AsText(certificate.der());
+    options.on_event = [&log = context_.log](const ConnectionEvent& event) {
+      log.Info("TVS_CONNECTION", "a connection ended without an answer",
+               {{"kind", ConnectionEventName(event.kind)},
+                {"peer", event.peer.ToText()},
+                {"listener", event.peer.listener},
+                {"detail", event.detail}});
+    };
+    listener->endpoint = std::make_unique<TvsEndpoint>(*follower_.Find(config.cluster), follower_, config_.freshness,
+                                                       workers_->size(), context_.clock, context_.log);
+    ASSIGN_OR_RETURN(listener->server, TlsServer::Start(*workers_, std::move(options),
+                                                        [endpoint = listener->endpoint.get()](const Peer& peer) {
+                                                          return endpoint->NewSession(peer);
+                                                        }));
+    context_.log.Info("TVS_LISTENING", "phones are answered",
+                      {{"cluster", config.cluster},
+                       {"address", config.server.address},
+                       {"port", listener->server->port()},
+                       {"tls10", config.allow_tls10}});
+    listeners_.push_back(std::move(listener));
+    return absl::OkStatus();
+  }
+
+  // A real question to the database, then a real verdict on each listener's own certificate.
+  absl::Status GiveVerdicts() {
+    auto asked = std::make_shared<std::promise<absl::Status>>();
+    std::future<absl::Status> answer = asked->get_future();
+    follower_.Confirm([asked](absl::Status status) { asked->set_value(std::move(status)); });
+    if (answer.wait_for(kReadinessPatience) != std::future_status::ready) {
+      return DeadlineExceeded("the database has not answered within {} s", kReadinessPatience.count());
+    }
+    RETURN_IF_ERROR(answer.get());
+    for (const auto& listener : listeners_) {
+      const FollowedCluster& cluster = *follower_.Find(listener->cluster);
+      if (FreshnessOf(cluster.Age(), config_.freshness) != Freshness::kFresh) {
+        return Unavailable("the trust store of cluster {} is not up to date", listener->cluster);
+      }
+      const auto snapshot = cluster.Snapshot();
+      const TrustVerdict verdict =
+          JudgeCertificate(*snapshot, AsBytes(listener->certificate_der), context_.clock.Now());
+      if (verdict.reason == InvalidReason::kMalformed) {
+        return Internal("no verdict on the certificate of listener {}", listener->server->options().name);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  DaemonContext& context_;
+  const TvsdConfig config_;
+  AuditQueue audit_;
+  Authorizer authorizer_;
+  TrustFollower follower_;
+  std::unique_ptr<IoWorkers> workers_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::unique_ptr<VerificationService> verification_;
+  std::unique_ptr<RpcServer> rpc_server_;
+  std::unique_ptr<IdentityRenewal> renewal_;
+  std::vector<Metrics::Registration> registrations_;
+};
+
+absl::StatusOr<std::unique_ptr<DaemonService>> BuildTvsd(DaemonContext& context) {
+  ASSIGN_OR_RETURN(TvsdConfig config, ReadTvsdConfig(context.root));
+  // Where the connection is a replica's, denials must be written elsewhere.
+  ASSIGN_OR_RETURN(ConfigTable database, context.root.Table("database"));
+  ASSIGN_OR_RETURN(const std::string audit_connection,
+                   database.TextOr("audit_connection", context.config.database_connection));
+  for (const TvsListenerConfig& listener : config.listeners) RETURN_IF_ERROR(LoadListenerTls(listener).status());
+  return std::make_unique<Tvsd>(context, std::move(config), audit_connection);
+}
+
+}  // namespace
+}  // namespace trustline
+
+int main(int argc, char** argv) {
+  return trustline::RunDaemon(argc, argv, trustline::kDescription, trustline::BuildTvsd);
+}
