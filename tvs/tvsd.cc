@@ -75,7 +75,8 @@ class Tvsd final : public DaemonService {
                                                                 context_.clock, authorizer_));
     ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
                                                     .port = context_.config.grpc_port,
-                                                    .identity = context_.config.identity},
+                                                    .identity = context_.config.identity,
+                                                    .log = &context_.log},
                                                    {verification_.get()}, context_.health));
     context_.log.Info("RPC_LISTENING", "programs are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});

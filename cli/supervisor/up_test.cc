@@ -1,29 +1,15 @@
-// Runs the real `trustline up` with the real daemons and PostgreSQL: starts, kills, restarts, refusals.
+// Starts, stops, refusals and a second node.
 #include <poll.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <random>
+#include <fstream>
 
 #include "absl/time/clock.h"
-#include "cli/supervisor/child_process.h"
-#include "cli/supervisor/data_directory.h"
-#include "cli/supervisor/pidfd.h"
-#include "cli/supervisor/preconditions.h"
-#include "cli/supervisor/private_file.h"
-#include "cli/supervisor/process_record.h"
-#include "cli/supervisor/settings.h"
-#include "common/net/http_client.h"
-#include "common/net/http_server.h"
-#include "common/status/status.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temporary_directory.h"
+#include "cli/supervisor/up_testing.h"
 
 namespace trustline {
 namespace {
@@ -33,146 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr absl::Duration kStartTime = absl::Seconds(120);
-constexpr const char* kChildren[] = {"postgres", "itld", "tvsd"};
-
-// An offset with which all ports are free now.
-int FreePortOffset() {
-  static std::mt19937 random(std::random_device{}());
-  for (;;) {
-    const int offset = static_cast<int>(random() % 40'000) + 10'000;
-    const auto ports = Ports::WithOffset(offset);
-    if (ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok()) return offset;
-  }
-}
-
-// Whoever starts the system: root (then everything gets a user of its own), or somebody else.
-enum class Starter { kThisUser, kNobody };
-
-class UpTest : public ::testing::TestWithParam<Starter> {
- protected:
-  void SetUp() override {
-    // The system users must be able to reach it.
-    chmod(directory_.path().c_str(), 0755);
-    bin_ = TRUSTLINE_BIN_DIR;
-    if (GetParam() == Starter::kNobody && geteuid() == 0) BecomeNobody();
-  }
-
-  // Programs and data where that user can reach them, wherever this build lies.
-  void BecomeNobody() {
-    const passwd* nobody = getpwnam("nobody");
-    ASSERT_NE(nobody, nullptr);
-    user_ = SystemUser{.name = "nobody", .uid = nobody->pw_uid, .gid = nobody->pw_gid, .shared_group = nobody->pw_gid};
-    ASSERT_EQ(chown(directory_.path().c_str(), user_->uid, user_->gid), 0);
-    const fs::path installed = directory_.path() / "bin";
-    fs::create_directories(installed);
-    for (const char* program : {"trustline", "tvsd", "itld", "trustctl"}) {
-      fs::copy_file(fs::path(TRUSTLINE_BIN_DIR) / program, installed / program);
-    }
-    fs::create_directories(directory_.path() / "share" / "trustline");
-    fs::copy(fs::path(TRUSTLINE_SOURCE_DIR) / "migrations", directory_.path() / "share" / "trustline" / "migrations");
-    bin_ = installed;
-  }
-
-  ChildCommand Command(const std::string& program, std::vector<std::string> arguments) const {
-    return {.program = bin_ + "/" + program, .arguments = std::move(arguments), .user = user_};
-  }
-  std::vector<std::string> UpArguments() const {
-    return {"up", "--data", data_, "--port-offset", std::to_string(offset_), "--listen", "127.0.0.1"};
-  }
-
-  // Starts the system and reads its output until the line, or until it ends. Returns whether the line came.
-  bool StartUntil(const std::string& line, std::vector<std::string> arguments = {}) {
-    if (arguments.empty()) arguments = UpArguments();
-    auto child = ChildProcess::Start(Command("trustline", arguments));
-    if (!child.ok()) {
-      ADD_FAILURE() << child.status();
-      return false;
-    }
-    up_ = *std::move(child);
-    output_.clear();
-    const absl::Time deadline = absl::Now() + kStartTime;
-    while (absl::Now() < deadline) {
-      ReadOutput(absl::Milliseconds(200));
-      if (("\n" + output_).find("\n" + line) != std::string::npos) return true;
-      if (up_->TryWait()) {
-        ReadOutput(absl::ZeroDuration());
-        return false;
-      }
-    }
-    return false;
-  }
-  void ReadOutput(absl::Duration wait) {
-    pollfd event{.fd = up_->output_fd(), .events = POLLIN, .revents = 0};
-    poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(wait)));
-    output_ += up_->ReadOutput();
-  }
-
-  // The status with which the running system ends.
-  std::string WaitForEnd() {
-    const absl::Time deadline = absl::Now() + absl::Seconds(60);
-    while (absl::Now() < deadline) {
-      ReadOutput(absl::Milliseconds(100));
-      if (const auto status = up_->TryWait()) return WaitStatusText(*status);
-    }
-    return "did not end";
-  }
-  std::string Stop() {
-    up_->Signal(SIGTERM);
-    return WaitForEnd();
-  }
-
-  // A start that must be refused: its one line.
-  std::string Refusal(std::vector<std::string> arguments = {}) {
-    EXPECT_FALSE(StartUntil("ready\n", std::move(arguments)));
-    EXPECT_EQ(WaitForEnd(), "ended with status 1") << output_;
-    return output_;
-  }
-
-  ProcessRecord Record(const std::string& name) const {
-    return ProcessRecord::Read(DataPaths(data_).pid(name)).value_or(ProcessRecord{});
-  }
-  // Watches the children that run now.
-  std::vector<UniqueFd> WatchChildren() const {
-    std::vector<UniqueFd> watched;
-    for (const char* name : kChildren) {
-      watched.emplace_back(OpenPidfd(Record(name).pid));
-      EXPECT_TRUE(watched.back().valid()) << name << " does not run";
-    }
-    return watched;
-  }
-  static void ExpectEnded(const std::vector<UniqueFd>& watched) {
-    for (size_t i = 0; i < watched.size(); ++i) {
-      pollfd event{.fd = watched[i].get(), .events = POLLIN, .revents = 0};
-      EXPECT_EQ(poll(&event, 1, 30'000), 1) << kChildren[i] << " lives on";
-    }
-  }
-
-  bool IsReady(uint16_t metrics_port) const {
-    const auto answer =
-        HttpGet("127.0.0.1", static_cast<uint16_t>(metrics_port + offset_), "/health/ready", std::chrono::seconds(2));
-    return answer.ok() && answer->status == 200;
-  }
-  // The system's own word for its data: what `trustctl` lists.
-  std::string Ask(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"--context", data_ + "/admin/context.toml"});
-    const auto finished = RunToEnd(Command("trustctl", std::move(arguments)), absl::Seconds(30));
-    if (!finished.ok()) return finished.status().ToString();
-    EXPECT_EQ(WaitStatusText(finished->wait_status), "ended with status 0") << finished->output;
-    return finished->output;
-  }
-
-  TemporaryDirectory directory_;
-  std::string bin_;
-  std::string data_ = directory_.path() / "data";
-  int offset_ = FreePortOffset();
-  std::optional<SystemUser> user_;
-  std::optional<ChildProcess> up_;
-  std::string output_;
-};
-
-INSTANTIATE_TEST_SUITE_P(Starters, UpTest, ::testing::Values(Starter::kThisUser, Starter::kNobody),
-                         [](const auto& info) { return info.param == Starter::kThisUser ? "ThisUser" : "Nobody"; });
+INSTANTIATE_TEST_SUITE_P(Starters, UpTest, ::testing::Values(Starter::kThisUser, Starter::kNobody), StarterName);
 
 TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
@@ -218,65 +65,6 @@ TEST_P(UpTest, WhoRunsWhat) {
   EXPECT_EQ(Stop(), "ended with status 0");
 }
 
-TEST_P(UpTest, AKilledSupervisorTakesItsChildrenAlongAndLosesNothing) {
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  const std::string entries = Ask({"trust", "list"});
-  const std::vector<UniqueFd> children = WatchChildren();
-  up_->Signal(SIGKILL);
-  EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
-  ExpectEnded(children);
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  EXPECT_EQ(Ask({"trust", "list"}), entries);
-  EXPECT_EQ(Stop(), "ended with status 0");
-}
-
-TEST_P(UpTest, OrphansOfAKilledSupervisorAreEnded) {
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  // Frozen, they cannot hear the death signal: only the next start can end them.
-  const std::vector<UniqueFd> children = WatchChildren();
-  for (const char* name : {"itld", "tvsd"}) kill(Record(name).pid, SIGSTOP);
-  up_->Signal(SIGKILL);
-  EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  EXPECT_THAT(output_, HasSubstr("ended tvsd, which an earlier start had left running"));
-  ExpectEnded(children);
-  EXPECT_EQ(Stop(), "ended with status 0");
-}
-
-TEST_P(UpTest, EachChildThatIsKilledComesBack) {
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  for (const char* name : kChildren) {
-    const ProcessRecord before = Record(name);
-    ASSERT_EQ(kill(before.pid, SIGKILL), 0) << name;
-    const absl::Time deadline = absl::Now() + absl::Seconds(60);
-    bool back = false;
-    while (!back && absl::Now() < deadline) {
-      ReadOutput(absl::Milliseconds(100));
-      const ProcessRecord after = Record(name);
-      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542);
-    }
-    EXPECT_TRUE(back) << name << "\n" << output_;
-    EXPECT_THAT(output_, HasSubstr(fmt::format("{} was ended by signal 9", name)));
-  }
-  EXPECT_THAT(Ask({"node", "list"}), HasSubstr("node1"));
-  EXPECT_EQ(Stop(), "ended with status 0");
-}
-
-TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
-  for (const char* moment : {"creating the database", "starting PostgreSQL", "applying migration",
-                             "making the identity", "starting itld", "joining this machine", "starting tvsd"}) {
-    ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
-    up_->Signal(SIGKILL);
-    EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
-  }
-  ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  EXPECT_THAT(Ask({"node", "list"}), HasSubstr("trustline:default/tvsd/node1"));
-  EXPECT_EQ(Stop(), "ended with status 0");
-  for (const auto& entry : fs::directory_iterator(data_)) {
-    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(".new"))) << "left over";
-  }
-}
-
 TEST_P(UpTest, AStartThatIsStoppedEndsCleanly) {
   ASSERT_TRUE(StartUntil("starting itld")) << output_;
   EXPECT_EQ(Stop(), "ended with status 0") << output_;
@@ -303,6 +91,16 @@ TEST_P(UpTest, RefusalsMakeNothing) {
   without_daemons.insert(without_daemons.end(), {"--bin-dir", "/nonexistent", "--migrations", "/nonexistent"});
   EXPECT_THAT(Refusal(without_daemons), HasSubstr("/nonexistent/tvsd is missing"));
   EXPECT_FALSE(fs::exists(data_));
+
+  // A port for root alone, where the system has such.
+  std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+  int first_free_for_all = 0;
+  setting >> first_free_for_all;
+  if ((user_ || geteuid() != 0) && first_free_for_all > 445) {
+    EXPECT_THAT(Refusal({"up", "--data", data_, "--port-offset", "-2000"}),
+                AllOf(HasSubstr("no right to listen on port 445"), HasSubstr("--port-offset 10000")));
+    EXPECT_FALSE(fs::exists(data_));
+  }
 }
 
 TEST_P(UpTest, RefusalsChangeNothing) {
@@ -321,7 +119,9 @@ TEST_P(UpTest, RefusalsChangeNothing) {
   ASSERT_OK_AND_ASSIGN(const std::string version, ReadSmallFile(paths.version()));
   const auto write_version = [&](const std::string& text) {
     ASSERT_OK(WriteFileWhole(paths.version(), text, 0644));
-    if (user_) ASSERT_EQ(chown(paths.version().c_str(), user_->uid, user_->gid), 0);
+    if (user_) {
+      ASSERT_EQ(chown(paths.version().c_str(), user_->uid, user_->gid), 0);
+    }
   };
   write_version("format 99\nprogram 7.0.0\n");
   EXPECT_THAT(Refusal(), HasSubstr("was written by Trustline 7.0.0"));

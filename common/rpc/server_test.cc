@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "common/rpc/rpc_testing.h"
-#include "common/service/text_file.h"
 #include "common/x509/openssl_error.h"
 
 namespace trustline {

@@ -122,6 +122,7 @@ class Log::Impl {
               {{"event", id}, {"suppressed", budget.suppressed}}, 0);
     }
     Flush();
+    pool_.reset();  // joins the writing thread before what it writes through ends
   }
 
   bool Enabled(LogLevel level) const { return level >= options_.level; }

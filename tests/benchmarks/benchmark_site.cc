@@ -39,8 +39,7 @@ absl::StatusOr<std::unique_ptr<BenchmarkSite>> BenchmarkSite::Create() {
   // As autovacuum does a minute after an import.
   RETURN_IF_ERROR(connection.ExecuteScript("ANALYZE"));
   ASSIGN_OR_RETURN(std::unique_ptr<TvsdSite> nodes, TvsdSite::Create(database->Conninfo("trustline_tvsd")));
-  return std::unique_ptr<BenchmarkSite>(
-      new BenchmarkSite{std::move(database), std::move(series), std::move(nodes)});
+  return std::unique_ptr<BenchmarkSite>(new BenchmarkSite{std::move(database), std::move(series), std::move(nodes)});
 }
 
 absl::StatusOr<std::unique_ptr<TvsdProcess>> BenchmarkSite::StartNode(const TvsdOptions& options) const {
@@ -54,8 +53,8 @@ std::string BenchmarkSite::VerifyRequest(std::string_view der) const {
 }
 
 std::string BenchmarkSite::ValidAnswer() const {
-  return EncodeTvsVerifyResponse(
-      kSessionId, {.valid = true, .roles = {CertificateRole::kAppServer}, .ttl_seconds = 24 * 60 * 60});
+  return EncodeTvsVerifyResponse(kSessionId,
+                                 {.valid = true, .roles = {CertificateRole::kAppServer}, .ttl_seconds = 24 * 60 * 60});
 }
 
 }  // namespace trustline

@@ -40,8 +40,7 @@ bool Serve(FloorConnection& connection, size_t request_size, const std::string& 
 
 }  // namespace
 
-void RunFloorServer(int listener, SSL_CTX* context, size_t request_size, size_t answer_size) {
-  const std::string answer(answer_size, 'a');
+void RunFloorServer(int listener, SSL_CTX* context, size_t request_size, const std::string& answer) {
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   epoll_event listening{EPOLLIN, {.ptr = nullptr}};
   epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &listening);

@@ -5,10 +5,11 @@
 #include <openssl/ssl.h>
 
 #include <cstddef>
+#include <string>
 
 namespace trustline {
 
 // Serves connections of `listener`, a non-blocking listening socket, in this thread, and never returns.
-[[noreturn]] void RunFloorServer(int listener, SSL_CTX* context, size_t request_size, size_t answer_size);
+[[noreturn]] void RunFloorServer(int listener, SSL_CTX* context, size_t request_size, const std::string& answer);
 
 }  // namespace trustline

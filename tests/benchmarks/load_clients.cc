@@ -5,8 +5,8 @@
 #include <openssl/err.h>
 #include <sys/socket.h>
 
-#include <atomic>
-#include <string>
+#include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -23,7 +23,6 @@ class LoadClient {
     SSL_CTX_set_max_proto_version(context_.get(), load.max_version);
     SSL_CTX_set_read_ahead(context_.get(), 1);
     SSL_CTX_set_options(context_.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
-    request_.assign(load.request_size, 'q');
   }
 
   bool Ask(bool& resumed) {
@@ -41,14 +40,15 @@ class LoadClient {
     ERR_clear_error();
     if (SSL_connect(ssl.get()) != 1) return false;
     resumed = SSL_session_reused(ssl.get()) == 1;
-    SSL_write(ssl.get(), request_.data(), static_cast<int>(request_.size()));
+    SSL_write(ssl.get(), load_.request.data(), static_cast<int>(load_.request.size()));
     char buffer[4'096];
     size_t received = 0;
-    while (received < load_.answer_size) {
-      const int count = SSL_read(ssl.get(), buffer, sizeof(buffer));
+    while (received < load_.answer.size()) {
+      const int count = SSL_read(ssl.get(), buffer + received, static_cast<int>(sizeof(buffer) - received));
       if (count <= 0) return false;
       received += static_cast<size_t>(count);
     }
+    if (std::string_view(buffer, received) != load_.answer) return false;
     if (load_.resume) session_.reset(SSL_get1_session(ssl.get()));
     SSL_set_shutdown(ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     return true;
@@ -58,35 +58,45 @@ class LoadClient {
   const Load& load_;
   SslCtxPtr context_;
   SslSessionPtr session_;
-  std::string request_;
 };
 
 }  // namespace
 
 LoadResult RunLoad(const Load& load) {
-  std::atomic<uint64_t> answers{0};
-  std::atomic<uint64_t> resumed{0};
-  std::atomic<uint64_t> failures{0};
-  const auto start = std::chrono::steady_clock::now();
+  using Clock = std::chrono::steady_clock;
+  LoadResult result;
+  std::mutex mutex;
+  const auto start = Clock::now();
   const auto end = start + load.duration;
   std::vector<std::thread> threads;
   for (size_t i = 0; i < load.clients; ++i) {
-    threads.emplace_back([&] {
+    threads.emplace_back([&, i] {
       LoadClient client(load);
-      while (std::chrono::steady_clock::now() < end) {
+      LoadResult own;
+      // The clients take turns within an interval.
+      Clock::time_point due = start + load.interval * i / load.clients;
+      while (due < end) {
+        std::this_thread::sleep_until(due);
         bool reused = false;
         if (client.Ask(reused)) {
-          ++answers;
-          resumed += reused ? 1 : 0;
+          ++own.answers;
+          own.resumed += reused ? 1 : 0;
+          own.latencies.push_back(std::chrono::duration<double, std::milli>(Clock::now() - due).count());
         } else {
-          ++failures;
+          ++own.failures;
         }
+        due = load.interval.count() > 0 ? due + load.interval : Clock::now();
       }
+      const std::lock_guard lock(mutex);
+      result.answers += own.answers;
+      result.resumed += own.resumed;
+      result.failures += own.failures;
+      result.latencies.insert(result.latencies.end(), own.latencies.begin(), own.latencies.end());
     });
   }
   for (std::thread& thread : threads) thread.join();
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  return {answers, resumed, failures, taken.count()};
+  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return result;
 }
 
 }  // namespace trustline

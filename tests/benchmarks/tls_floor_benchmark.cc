@@ -105,7 +105,7 @@ class ServerProcess {
     const auto listener = ListenOn("127.0.0.1", 0);
     if (!listener.ok()) _exit(1);
     Announce(pipe, LocalPort(listener->get()));
-    RunFloorServer(listener->get(), tls.ssl_ctx(), kRequestSize, kAnswerSize);
+    RunFloorServer(listener->get(), tls.ssl_ctx(), kRequestSize, std::string(kAnswerSize, 'a'));
   }
 
   [[noreturn]] static void RunTlsServer(int pipe, const std::shared_ptr<TlsContext>& tls) {
@@ -187,8 +187,8 @@ int Main(int argc, char** argv) {
   }
   PinTo(kClientCore);
   Load load;
-  load.request_size = kRequestSize;
-  load.answer_size = kAnswerSize;
+  load.request.assign(kRequestSize, 'q');
+  load.answer.assign(kAnswerSize, 'a');
   load.duration = std::chrono::milliseconds(milliseconds);
   for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
     for (const bool resume : {false, true}) {

@@ -1,6 +1,6 @@
 // Prints how fast and how large TVS is, each figure beside what it is compared with and what is wanted
-// (docs/OPERATIONS.md, "Speed and size"). Not a test: a figure that is missed is said so in the table, and only what did
-// not work, such as a wrong answer, makes the exit status 1.
+// (docs/OPERATIONS.md, "Speed and size"). Not a test: a figure that is missed is said so in the table, and only what
+// did not work, such as a wrong answer, makes the exit status 1.
 #include <array>
 #include <cstdio>
 #include <cstring>

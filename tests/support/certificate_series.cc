@@ -80,9 +80,7 @@ absl::Status CertificateSeries::AddToTrustStore(Connection& connection, uint32_t
                                return true;
                              })
                         .status());
-    return c
-        .Execute(kAddEntries, Parameters().Int64(cluster_id).Int64(commit).Bytes(first_.issuer().key()))
-        .status();
+    return c.Execute(kAddEntries, Parameters().Int64(cluster_id).Int64(commit).Bytes(first_.issuer().key())).status();
   });
 }
 

@@ -1,0 +1,85 @@
+#include "cli/supervisor/identities.h"
+
+#include "absl/time/clock.h"
+#include "cli/supervisor/private_file.h"
+#include "common/rpc/identity_store.h"
+#include "common/status/status.h"
+#include "common/x509/private_key.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
+
+namespace trustline {
+namespace {
+
+class IdentitiesTest : public ::testing::Test {
+ protected:
+  absl::Status MakeAll(absl::Time now) {
+    RETURN_IF_ERROR(EnsureItldDirectory(paths_, users_, now));
+    return EnsureAdminDirectory(paths_, users_, now);
+  }
+  std::string Serial(const std::string& directory) {
+    const auto loaded = LoadIdentity(IdentityFilesIn(directory));
+    EXPECT_OK(loaded);
+    return loaded.ok() ? std::string(AsText(loaded->certificate.serial())) : "";
+  }
+
+  TemporaryDirectory directory_;
+  DataPaths paths_{directory_.path()};
+  SystemUsers users_;  // everything belongs to this process's user
+};
+
+TEST_F(IdentitiesTest, AreMadeOnce) {
+  ASSERT_OK(MakeAll(absl::Now()));
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity admin, LoadIdentity(IdentityFilesIn(paths_.admin())));
+  EXPECT_EQ(itld.identity.ToUri(), "trustline:default/itld/node1");
+  EXPECT_EQ(admin.identity.ToUri(), "trustline:default/person/admin");
+  EXPECT_EQ(itld.authority.sha256(), admin.authority.sha256());
+  EXPECT_OK(CheckPrivateFiles(
+      paths_.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, std::nullopt));
+
+  const std::string serial = Serial(paths_.admin());
+  ASSERT_OK(MakeAll(absl::Now()));
+  ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
+  EXPECT_EQ(Serial(paths_.admin()), serial);
+}
+
+TEST_F(IdentitiesTest, AnUnfinishedDirectoryIsMadeAnew) {
+  ASSERT_OK(EnsureDirectory(paths_.itld() + ".new", 0700));
+  ASSERT_OK(WriteFileWhole(paths_.itld() + ".new/passphrase", "half"));
+  ASSERT_OK(MakeAll(absl::Now()));
+  EXPECT_OK(LoadIdentity(IdentityFilesIn(paths_.itld())));
+  EXPECT_FALSE(FileExists(paths_.itld() + ".new"));
+}
+
+TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
+  const absl::Time made = absl::Now() - absl::Hours(24 * 200);
+  ASSERT_OK(MakeAll(made));
+  std::string before = Serial(paths_.admin());
+  ASSERT_OK(RenewDueIdentities(paths_, users_, made + absl::Hours(24 * 59)));
+  EXPECT_EQ(Serial(paths_.admin()), before);
+  ASSERT_OK(RenewDueIdentities(paths_, users_, made + absl::Hours(24 * 61)));
+  EXPECT_NE(Serial(paths_.admin()), before);
+  // Long after its end.
+  before = Serial(paths_.itld());
+  ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
+  EXPECT_NE(Serial(paths_.itld()), before);
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
+  EXPECT_GT(itld.certificate.not_after(), absl::Now() + absl::Hours(24 * 80));
+}
+
+TEST_F(IdentitiesTest, TheTvsCertificateFitsItsKey) {
+  ASSERT_OK_AND_ASSIGN(const Certificate certificate, MakeTvsCertificate(directory_.path(), "node1", absl::Now()));
+  ASSERT_OK_AND_ASSIGN(const PrivateKey key,
+                       PrivateKey::ReadKeyFile(directory_.path() / "tvs.key", directory_.path() / "passphrase"));
+  EXPECT_TRUE(key.MatchesCertificate(certificate));
+  EXPECT_TRUE(certificate.is_ca());
+  EXPECT_EQ(certificate.public_key_kind(), "RSA 2048");
+  // Without the passphrase it is of no use.
+  EXPECT_FALSE(PrivateKey::ReadKeyFile(directory_.path() / "tvs.key").ok());
+}
+
+}  // namespace
+}  // namespace trustline
