@@ -106,7 +106,8 @@ class Itld final : public DaemonService {
                           .port = context_.config.grpc_port,
                           .identity = context_.config.identity,
                           // A machine that joins has no identity yet.
-                          .client_certificate = ClientCertificate::kOptional},
+                          .client_certificate = ClientCertificate::kOptional,
+                          .log = &context_.log},
                          {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "common/net/ip_address.h"
 #include "common/net/tls_context.h"
 #include "common/service/text_file.h"
 #include "common/status/status.h"
@@ -35,7 +36,9 @@ absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
                                                                    absl::Milliseconds(100), absl::Minutes(10)));
   listener.server.exchange_deadline = absl::ToChronoMilliseconds(exchange);
   ASSIGN_OR_RETURN(listener.server.exempt_networks, table.TextList("exempt"));
-  listener.server.name = fmt::format("{}:{}", listener.cluster, port);
+  // Names the place, which no two listeners of a process share.
+  listener.server.name = EndpointText(listener.server.address, listener.server.port);
+  if (!listener.server.interface.empty()) listener.server.name += "%" + listener.server.interface;
   return listener;
 }
 

@@ -1,4 +1,4 @@
-// When a node may still speak, and how (DESIGN: staleness; docs/ARCHITECTURE.md, "Outage").
+// When a node may still speak, and how (docs/ARCHITECTURE.md, "Outage").
 #pragma once
 
 #include <algorithm>

@@ -109,8 +109,8 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
     if (!endpoint_.unknown_[peer_.worker].Contains(key, snapshot->commit(), steady_now)) {
       endpoint_.statistics_.misses.fetch_add(1, std::memory_order_relaxed);
       confirmation_ = std::make_shared<absl::Status>();
-      actions.wait_for = [&follower = endpoint_.follower_, result = confirmation_](std::function<void()> done) {
-        follower.Confirm([result, done = std::move(done)](absl::Status status) {
+      actions.wait_for = [&endpoint = endpoint_, result = confirmation_](std::function<void()> done) {
+        endpoint.follower_.Confirm(endpoint.cluster_, [result, done = std::move(done)](absl::Status status) {
           *result = std::move(status);
           done();
         });

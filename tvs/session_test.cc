@@ -41,7 +41,7 @@ class TvsSessionTest : public ::testing::Test {
 
   absl::Status Confirm() {
     std::promise<absl::Status> promise;
-    follower_->Confirm([&](absl::Status status) { promise.set_value(std::move(status)); });
+    follower_->Confirm(*follower_->Find("default"), [&](absl::Status status) { promise.set_value(std::move(status)); });
     return promise.get_future().get();
   }
 

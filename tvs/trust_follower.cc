@@ -62,11 +62,11 @@ FollowedCluster* TrustFollower::Find(std::string_view cluster) const {
   return found == clusters_.end() ? nullptr : found->get();
 }
 
-void TrustFollower::Confirm(std::function<void(absl::Status)> done) {
+void TrustFollower::Confirm(const FollowedCluster& cluster, std::function<void(absl::Status)> done) {
   {
     const std::lock_guard lock(mutex_);
     if (!stopping_ && waiting_.size() < kMaxWaiting) {
-      waiting_.push_back(std::move(done));
+      waiting_.push_back({&cluster, std::move(done)});
       woken_ = true;
       done = nullptr;
     }
@@ -95,7 +95,7 @@ void TrustFollower::ReadLoop() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;
-    std::vector<std::function<void(absl::Status)>> asked = std::exchange(waiting_, {});
+    const std::vector<Waiting> asked = std::exchange(waiting_, {});
     lock.unlock();
 
     const absl::Status status = Read();
@@ -112,15 +112,28 @@ void TrustFollower::ReadLoop() {
     }
     last_status_ = status;
     lock.unlock();
-    for (const auto& done : asked) done(status);
+    for (const Waiting& one : asked) one.done(one.cluster->last_read_);
     lock.lock();
     wake_.wait_for(lock, options_.poll_interval, [this] { return woken_ || stopping_; });
   }
-  for (const auto& done : std::exchange(waiting_, {})) done(absl::CancelledError("this node is stopping"));
+  for (const Waiting& one : std::exchange(waiting_, {})) one.done(absl::CancelledError("this node is stopping"));
 }
 
 absl::Status TrustFollower::Read() {
   const steady_clock::time_point began = steady_clock::now();
+  for (const auto& cluster : clusters_) cluster->last_read_ = absl::OkStatus();
+  absl::Status status = ReadClusters(began);
+  // An error that belongs to no single cluster is everybody's.
+  if (!status.ok()) {
+    for (const auto& cluster : clusters_) cluster->last_read_.Update(status);
+    return status;
+  }
+  for (const auto& cluster : clusters_) status.Update(cluster->last_read_);
+  return status;
+}
+
+// Each cluster's own error goes to its last_read_.
+absl::Status TrustFollower::ReadClusters(steady_clock::time_point began) {
   if (connection_ && !connection_->ok()) connection_.reset();
   if (!connection_) {
     // Questions that come while the database is away are answered at once instead of each trying to connect.
@@ -139,31 +152,37 @@ absl::Status TrustFollower::Read() {
     connection_ = *std::move(opened);
   }
   ASSIGN_OR_RETURN(const auto commits, ReadClusterCommits(*connection_));
-  absl::Status status;
+  bool all_read = true;
   for (const auto& cluster : clusters_) {
     const auto commit = commits.find(cluster->name());
     if (commit == commits.end()) {
-      status.Update(
-          NotFound("cluster '{0}' does not exist; make it with 'trustctl cluster add {0}', or remove its "
-                   "listener from the configuration",
-                   cluster->name()));
+      cluster->last_read_ = NotFound(
+          "cluster '{0}' does not exist; make it with 'trustctl cluster add {0}', or remove its listener from the "
+          "configuration",
+          cluster->name());
+      all_read = false;
       continue;
     }
     cluster_ids_[cluster->name()] = commit->second.cluster_id;
-    absl::Status read = ReadCluster(*cluster, commit->second.cluster_id, commit->second.commit);
-    if (read.ok()) {
-      cluster->confirmed_.store(SteadyNanoseconds(began), std::memory_order_release);
-    } else {
-      connection_.reset();  // its query timeout may be the long one
-      return Annotate(read, "cluster " + cluster->name());
+    cluster->last_read_ =
+        Annotate(ReadCluster(*cluster, commit->second.cluster_id, commit->second.commit), "cluster " + cluster->name());
+    if (!cluster->last_read_.ok()) {
+      all_read = false;
+      // What is wrong with one cluster's content does not concern the others.
+      if (connection_->ok() && connection_->SetQueryTimeout(kPollTimeout).ok()) continue;
+      connection_.reset();
+      return cluster->last_read_;
+    }
+    cluster->confirmed_.store(SteadyNanoseconds(began), std::memory_order_release);
+  }
+  if (all_read && began >= next_digest_) {
+    next_digest_ = began + options_.digest_interval;
+    if (absl::Status status = CompareDigests(); !status.ok()) {
+      connection_.reset();
+      return status;
     }
   }
-  if (status.ok() && began >= next_digest_) {
-    next_digest_ = began + options_.digest_interval;
-    status = CompareDigests();
-    if (!status.ok()) connection_.reset();
-  }
-  return status;
+  return absl::OkStatus();
 }
 
 absl::Status TrustFollower::ReadCluster(FollowedCluster& cluster, int32_t cluster_id, int64_t commit) {

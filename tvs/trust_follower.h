@@ -42,6 +42,7 @@ class FollowedCluster {
   Published<TrustSnapshot> snapshot_;
   std::atomic<int64_t> confirmed_ = 0;  // steady clock, nanoseconds; 0: never
   std::atomic<uint64_t> digest_mismatches_ = 0;
+  absl::Status last_read_;  // of the reading thread
 };
 
 struct TrustFollowerOptions {
@@ -67,18 +68,19 @@ class TrustFollower {
   FollowedCluster* Find(std::string_view cluster) const;
   const std::vector<std::unique_ptr<FollowedCluster>>& clusters() const { return clusters_; }
 
-  // Calls `done` when the database was asked after this call, in the follower's thread: OK when the snapshots are now
-  // at least as new as this call. All who wait share one question to the database. ResourceExhausted, at once, when too
-  // many wait.
-  void Confirm(std::function<void(absl::Status)> done);
+  // Calls `done` when the database was asked after this call, in the follower's thread: OK when the cluster's snapshot
+  // is now at least as new as this call. All who wait share one question to the database. ResourceExhausted, at once,
+  // when too many wait.
+  void Confirm(const FollowedCluster& cluster, std::function<void(absl::Status)> done);
 
-  // The last error of reading, OK when the last reading succeeded.
+  // The last error of reading any cluster, OK when the last reading succeeded.
   absl::Status LastStatus() const;
 
  private:
   void ReadLoop();
   void ListenLoop();
   absl::Status Read();
+  absl::Status ReadClusters(std::chrono::steady_clock::time_point began);
   absl::Status ReadCluster(FollowedCluster& cluster, int32_t cluster_id, int64_t commit);
   absl::Status CompareDigests();
   void Wake();
@@ -91,7 +93,11 @@ class TrustFollower {
   std::condition_variable wake_;
   bool woken_ = false;
   bool stopping_ = false;
-  std::vector<std::function<void(absl::Status)>> waiting_;
+  struct Waiting {
+    const FollowedCluster* cluster;
+    std::function<void(absl::Status)> done;
+  };
+  std::vector<Waiting> waiting_;
   absl::Status last_status_;
 
   Interrupt interrupt_;

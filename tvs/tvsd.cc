@@ -149,15 +149,15 @@ class Tvsd final : public DaemonService {
 
   // A real question to the database, then a real verdict on each listener's own certificate.
   absl::Status GiveVerdicts() {
-    auto asked = std::make_shared<std::promise<absl::Status>>();
-    std::future<absl::Status> answer = asked->get_future();
-    follower_.Confirm([asked](absl::Status status) { asked->set_value(std::move(status)); });
-    if (answer.wait_for(kReadinessPatience) != std::future_status::ready) {
-      return DeadlineExceeded("the database has not answered within {} s", kReadinessPatience.count());
-    }
-    RETURN_IF_ERROR(answer.get());
     for (const auto& listener : listeners_) {
       const FollowedCluster& cluster = *follower_.Find(listener->cluster);
+      auto asked = std::make_shared<std::promise<absl::Status>>();
+      std::future<absl::Status> answer = asked->get_future();
+      follower_.Confirm(cluster, [asked](absl::Status status) { asked->set_value(std::move(status)); });
+      if (answer.wait_for(kReadinessPatience) != std::future_status::ready) {
+        return DeadlineExceeded("the database has not answered within {} s", kReadinessPatience.count());
+      }
+      RETURN_IF_ERROR(answer.get());
       if (FreshnessOf(cluster.Age(), config_.freshness) != Freshness::kFresh) {
         return Unavailable("the trust store of cluster {} is not up to date", listener->cluster);
       }

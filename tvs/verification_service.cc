@@ -135,7 +135,7 @@ void VerificationService::JudgeAndConfirm(FollowedCluster& cluster, bool confirm
                      follower_.LastStatus().message()));
     return;
   }
-  follower_.Confirm([this, &cluster, judge, use, done](absl::Status status) {
+  follower_.Confirm(cluster, [this, &cluster, judge, use, done](absl::Status status) {
     if (!status.ok()) {
       done(Unavailable("node {} does not know this certificate and cannot ask the database: {}", node_,
                        status.message()));

@@ -2,12 +2,14 @@
 
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
+#include "common/service/text_file.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
 
 constexpr std::string_view kHeader = "# Written by trustline up at each start.\n";
+constexpr size_t kMaxLocalConfiguration = 1024 * 1024;
 
 std::string CommonSections(const std::string& node, const std::string& connection, const std::string& renew_from,
                            const Settings& settings, uint16_t grpc_port, uint16_t metrics_port) {
@@ -25,6 +27,20 @@ absl::Status WriteAs(const std::optional<SystemUser>& owner, const std::string& 
   const ActAs scope(owner);
   RETURN_IF_ERROR(scope.status());
   return WriteFileWhole(path, text);
+}
+
+// Adds what the site keeps in local.toml of the daemon's directory: listeners of other clusters, for old phones, for a
+// VRF.
+absl::Status WriteWithLocal(const std::optional<SystemUser>& owner, const std::string& directory,
+                            const std::string& name, std::string text) {
+  const std::string local = directory + "/local.toml";
+  const absl::StatusOr<std::string> added = ReadTextFile(local, kMaxLocalConfiguration);
+  if (added.ok()) {
+    text += fmt::format("\n# From {}\n{}", local, *added);
+  } else if (!absl::IsNotFound(added.status())) {
+    return added.status();
+  }
+  return WriteAs(owner, directory + "/" + name, text);
 }
 
 }  // namespace
@@ -52,7 +68,7 @@ absl::Status WriteTvsdConfiguration(const std::string& directory, const std::opt
       "[[listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ncertificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
       "passphrase_file = \"passphrase\"\n",
       TomlText(settings.listen), ports.tvs);
-  return WriteAs(owner, directory + "/tvsd.toml", text);
+  return WriteWithLocal(owner, directory, "tvsd.toml", std::move(text));
 }
 
 absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
@@ -61,7 +77,7 @@ absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<
   text +=
       "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
       "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
-  return WriteAs(owner, paths.itld() + "/itld.toml", text);
+  return WriteWithLocal(owner, paths.itld(), "itld.toml", std::move(text));
 }
 
 absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports) {

@@ -4,7 +4,6 @@
 
 #include <chrono>
 
-#include "absl/strings/escaping.h"
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
 #include "common/bytes/bytes.h"
@@ -19,8 +18,6 @@
 namespace trustline {
 namespace {
 
-constexpr std::string_view kTokenPrefix = "tl1-";
-constexpr size_t kSecretSize = 32;
 constexpr auto kCallTimeout = std::chrono::seconds(20);
 
 absl::StatusOr<std::unique_ptr<v1::Node::Stub>> OpenNodeService(const std::string& server, const IdentityFiles& files) {
@@ -40,29 +37,7 @@ absl::StatusOr<Response> Call(v1::Node::Stub& service, const std::string& server
   return response;
 }
 
-absl::StatusOr<Sha256Digest> DigestFrom(std::string_view bytes) {
-  Sha256Digest digest;
-  if (bytes.size() != digest.size()) return DataLoss("itld answered with a digest of {} bytes", bytes.size());
-  std::copy(bytes.begin(), bytes.end(), digest.begin());
-  return digest;
-}
-
 }  // namespace
-
-absl::StatusOr<JoinToken> JoinToken::Parse(std::string_view text) {
-  std::string bytes;
-  Sha256Digest digest;
-  if (!text.starts_with(kTokenPrefix) ||
-      !absl::WebSafeBase64Unescape(std::string(text.substr(kTokenPrefix.size())), &bytes) ||
-      bytes.size() != digest.size() + kSecretSize) {
-    return InvalidArgument(
-        "this is not a join token: an administrator makes one with `trustctl node token NAME`; copy its last line "
-        "whole");
-  }
-  std::copy_n(bytes.begin(), digest.size(), digest.begin());
-  std::string secret = bytes.substr(digest.size());
-  return JoinToken{.authority_sha256 = digest, .secret = SecretBytes::TakeFrom(secret)};
-}
 
 absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token, absl::Time now) {
   // 1. The server must show the authority that the token names; from here on only identities of it are believed.
@@ -120,8 +95,8 @@ absl::StatusOr<JoinToken> CreateLocalToken(const std::string& server, const Iden
   create.set_node(node);
   create.mutable_lifetime()->set_seconds(300);
   ASSIGN_OR_RETURN(v1::CreateTokenResponse created, Call(*service, server, &v1::Node::Stub::CreateToken, create));
-  ASSIGN_OR_RETURN(const Sha256Digest digest, DigestFrom(created.authority_sha256()));
-  return JoinToken{.authority_sha256 = digest, .secret = SecretBytes::TakeFrom(*created.mutable_secret())};
+  const SecretBytes secret = SecretBytes::TakeFrom(*created.mutable_secret());
+  return JoinToken::FromFields(created.authority_sha256(), secret.ExposeSecret());
 }
 
 }  // namespace trustline

@@ -9,20 +9,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cli/supervisor/system_user.h"
-#include "common/bytes/secret_bytes.h"
-#include "common/bytes/sha256.h"
+#include "common/rpc/join_token.h"
 #include "common/service/identity_files.h"
 
 namespace trustline {
-
-// "tl1-" and base64url (RFC 4648, section 5, without padding) of the authority certificate's SHA-256 and the secret.
-struct JoinToken {
-  Sha256Digest authority_sha256;
-  SecretBytes secret;
-
-  // InvalidArgument, with where to get one, for anything else.
-  static absl::StatusOr<JoinToken> Parse(std::string_view text);
-};
 
 struct JoinRequestOptions {
   std::string server;     // itld, "HOST:PORT"

@@ -20,8 +20,8 @@ namespace {
 constexpr int64_t kListedUnlessTold = 100;
 
 struct Filter {
-  std::optional<absl::Time> since;
-  std::optional<absl::Time> until;
+  std::optional<std::string> since;
+  std::optional<std::string> until;
   std::string actor;
   std::string action;
   int64_t limit = 0;
@@ -74,8 +74,14 @@ absl::Status ForEachEvent(Environment& environment, const Filter& filter,
                           const std::function<absl::Status(const v1::AuditEvent&)>& visit) {
   v1::ListAuditRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  if (filter.since) *request.mutable_since() = TimeToProto(*filter.since);
-  if (filter.until) *request.mutable_until() = TimeToProto(*filter.until);
+  if (filter.since) {
+    ASSIGN_OR_RETURN(const absl::Time since, environment.ResolveTime(*filter.since));
+    *request.mutable_since() = TimeToProto(since);
+  }
+  if (filter.until) {
+    ASSIGN_OR_RETURN(const absl::Time until, environment.ResolveTime(*filter.until));
+    *request.mutable_until() = TimeToProto(until);
+  }
   request.set_actor(filter.actor);
   request.set_action(filter.action);
   request.set_limit(filter.limit);

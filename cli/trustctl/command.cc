@@ -110,17 +110,14 @@ CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::option
       ->type_name("DURATION");
 }
 
-CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<absl::Time>& time,
+CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description) {
   return command
       .add_option_function<std::string>(
           name,
           [&command, &time, name](const std::string& text) {
-            if (const absl::StatusOr<absl::Duration> ago = ParseDuration(text); ago.ok()) {
-              time = absl::Now() - *ago;
-            } else {
-              time = ValueOrThrow(command, ParseTime(text, absl::UTCTimeZone()), name);
-            }
+            if (!ParseDuration(text).ok()) (void)ValueOrThrow(command, ParseTime(text, absl::UTCTimeZone()), name);
+            time = text;
           },
           description)
       ->type_name("TIME");

@@ -58,8 +58,8 @@ CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<Ce
                       const std::string& description);
 CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::optional<absl::Duration>& duration,
                          const std::string& description);
-// RFC 3339, or a duration before now ("24h").
-CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<absl::Time>& time,
+// RFC 3339, or a duration before now ("24h"). Kept as text: see Environment::ResolveTime.
+CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description);
 // The first hexadecimal digits of a SHA-256; at least 4.
 CLI::Option* AddFingerprintPrefix(CLI::App& command, std::string& prefix);

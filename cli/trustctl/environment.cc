@@ -3,7 +3,9 @@
 #include <chrono>
 
 #include "cli/trustctl/escaping.h"
+#include "common/service/time_text.h"
 #include "common/status/status.h"
+#include "proto/access.grpc.pb.h"
 
 namespace trustline {
 namespace {
@@ -30,6 +32,29 @@ absl::StatusOr<std::string> Environment::cluster() {
   if (!options_.cluster.empty()) return options_.cluster;
   ASSIGN_OR_RETURN(const Context* named, context());
   return named->cluster;
+}
+
+absl::StatusOr<absl::Time> Environment::ResolveTime(std::string_view text) {
+  if (const absl::StatusOr<absl::Duration> ago = ParseDuration(text); ago.ok()) return absl::Now() - *ago;
+  ASSIGN_OR_RETURN(const absl::Time in_utc, ParseTime(text, absl::UTCTimeZone()));
+  ASSIGN_OR_RETURN(const absl::Time elsewhere, ParseTime(text, absl::FixedTimeZone(3600)));
+  if (in_utc == elsewhere) return in_utc;  // the text names its zone
+  ASSIGN_OR_RETURN(const std::string wanted, cluster());
+  ASSIGN_OR_RETURN(Client<v1::Access> client, Connect<v1::Access>(kItld));
+  ASSIGN_OR_RETURN(const v1::ListClustersResponse response,
+                   (Ask(client, &v1::Access::Stub::ListClusters, v1::ListClustersRequest())));
+  for (const v1::Cluster& known : response.clusters()) {
+    if (known.name() != wanted) continue;
+    absl::TimeZone zone;
+    if (!absl::LoadTimeZone(known.time_zone(), &zone)) {
+      return FailedPrecondition(
+          "this machine does not know the time zone {} of cluster {}: write the time with its "
+          "zone, such as 2026-11-22T08:00:00+01:00",
+          known.time_zone(), wanted);
+    }
+    return ParseTime(text, zone);
+  }
+  return NotFound("there is no cluster {}, or you have no role on it", wanted);
 }
 
 void Environment::Warn(std::string_view warning) {

@@ -48,6 +48,10 @@ class Environment {
   // The option's, else the context's.
   absl::StatusOr<std::string> cluster();
 
+  // A moment as AddTime takes it: so long before now, or RFC 3339; without a zone in the time zone of the cluster,
+  // which itld is asked for then.
+  absl::StatusOr<absl::Time> ResolveTime(std::string_view text);
+
   // `service` is kItld or kTvsd.
   template <typename Service>
   absl::StatusOr<Client<Service>> Connect(std::string_view service) {

@@ -3,11 +3,11 @@
 
 #include <memory>
 
-#include "absl/strings/escaping.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/trust_records.h"
+#include "common/rpc/join_token.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "proto/node.grpc.pb.h"
@@ -20,11 +20,6 @@ struct TokenArguments {
   std::optional<absl::Duration> lifetime;
 };
 
-// What `trustline join` takes: it pins the authority and proves the invitation.
-std::string TokenText(const v1::CreateTokenResponse& response) {
-  return "tl1-" + absl::WebSafeBase64Escape(response.authority_sha256() + response.secret());
-}
-
 absl::StatusOr<int> MakeToken(Environment& environment, const TokenArguments& arguments) {
   v1::CreateTokenRequest request;
   request.set_node(arguments.node);
@@ -32,7 +27,8 @@ absl::StatusOr<int> MakeToken(Environment& environment, const TokenArguments& ar
   ASSIGN_OR_RETURN(Client<v1::Node> client, environment.Connect<v1::Node>(kItld));
   ASSIGN_OR_RETURN(const v1::CreateTokenResponse response,
                    (environment.Ask(client, &v1::Node::Stub::CreateToken, request)));
-  const std::string token = TokenText(response);
+  ASSIGN_OR_RETURN(const JoinToken join_token, JoinToken::FromFields(response.authority_sha256(), response.secret()));
+  const std::string token = join_token.ToText();
   const Cell expires_at = TimestampCell(response.expires_at());
   const std::string command = fmt::format(
       "trustline join --server {} --token {} --name {} --data /var/lib/trustline --database 'host=DATABASE-HOST "

@@ -134,7 +134,6 @@ void AddVerifyCommand(CommandLine& line) {
 struct QueryArguments {
   std::string issuer;
   std::string serial;
-  std::string subject;
   bool pem = false;
 };
 
@@ -142,7 +141,6 @@ absl::StatusOr<int> Query(Environment& environment, const QueryArguments& argume
   v1::QueryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_issuer(arguments.issuer);
-  request.set_subject(arguments.subject);
   ASSIGN_OR_RETURN(*request.mutable_serial(), FromHex(arguments.serial));
   ASSIGN_OR_RETURN(Client<v1::Verification> client, environment.Connect<v1::Verification>(kTvsd));
   ASSIGN_OR_RETURN(const v1::QueryResponse response,
@@ -188,8 +186,6 @@ void AddQueryCommand(CommandLine& line) {
         const absl::StatusOr<std::string> bytes = FromHex(text);
         return bytes.ok() ? std::string() : std::string(StatusMessage(bytes.status()));
       });
-  command.add_option("--subject", arguments->subject, "Subject's name, when it is to be compared too")
-      ->type_name("NAME");
   command.add_flag("--pem", arguments->pem, "Print the certificate itself, in PEM");
 }
 

@@ -18,9 +18,7 @@ class ByteWriter {
     return *this;
   }
   ByteWriter& U16(uint16_t value) { return U8(static_cast<uint8_t>(value >> 8)).U8(static_cast<uint8_t>(value)); }
-  ByteWriter& U32(uint32_t value) {
-    return U16(static_cast<uint16_t>(value >> 16)).U16(static_cast<uint16_t>(value));
-  }
+  ByteWriter& U32(uint32_t value) { return U16(static_cast<uint16_t>(value >> 16)).U16(static_cast<uint16_t>(value)); }
   ByteWriter& Bytes(ByteView bytes) {
     bytes_.append(AsText(bytes));
     return *this;

@@ -19,6 +19,9 @@ using boost::asio::ip::tcp;
 // Reads in a row before other connections have their turn.
 constexpr int kReadsPerTurn = 4;
 
+// New connections in a row before the others have their turn.
+constexpr int kAdoptionsPerTurn = 32;
+
 // How long, and for how many bytes, a closing connection waits for the peer to stop sending.
 constexpr std::chrono::seconds kLingerTime{1};
 constexpr uint32_t kLingerBytes = 256 * 1024;
@@ -39,14 +42,44 @@ ListenerShard::ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOp
 
 ListenerShard::~ListenerShard() = default;
 
-void ListenerShard::Adopt(UniqueFd fd, Peer peer, bool is_v4, ConnectionLimits::Slot slot) {
-  auto connection = std::make_shared<TlsConnection>(*this, std::move(peer), std::move(slot));
+void ListenerShard::Enqueue(AcceptedSocket socket) {
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    waiting_.push_back(std::move(socket));
+    if (std::exchange(adoption_queued_, true)) return;
+  }
+  boost::asio::post(worker_->context(), [this] { AdoptWaiting(); });
+}
+
+void ListenerShard::AdoptWaiting() {
+  for (int adopted = 0; adopted < kAdoptionsPerTurn; ++adopted) {
+    AcceptedSocket socket;
+    {
+      const std::lock_guard lock(waiting_mutex_);
+      if (waiting_.empty()) {
+        adoption_queued_ = false;
+        return;
+      }
+      socket = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    Adopt(std::move(socket));
+  }
+  boost::asio::post(worker_->context(), [this] { AdoptWaiting(); });
+}
+
+void ListenerShard::Adopt(AcceptedSocket socket) {
+  auto connection = std::make_shared<TlsConnection>(*this, std::move(socket.peer), std::move(socket.slot));
   connections_.insert(connection);
   statistics_.open_connections.fetch_add(1, std::memory_order_relaxed);
-  connection->Start(std::move(fd), is_v4);
+  connection->Start(std::move(socket.fd), socket.is_v4);
 }
 
 void ListenerShard::Stop() {
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    waiting_.clear();
+  }
   while (!connections_.empty()) (*connections_.begin())->Close();
   handshake_deadlines_.Stop();
   exchange_deadlines_.Stop();

@@ -3,7 +3,9 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_set>
 
@@ -19,7 +21,16 @@ namespace trustline {
 
 class TlsConnection;
 
-// The connections of one listener on one worker. Everything but the constructor and destructor runs in its thread.
+// A socket that was just accepted. The slot is given back when the connection closes.
+struct AcceptedSocket {
+  UniqueFd fd;
+  Peer peer;
+  bool is_v4 = false;
+  ConnectionLimits::Slot slot;
+};
+
+// The connections of one listener on one worker. Everything but the constructor, destructor and Enqueue runs in its
+// thread.
 class ListenerShard {
  public:
   // `options`, `factory` and `statistics` must outlive the shard.
@@ -27,16 +38,24 @@ class ListenerShard {
                 ListenerStatistics& statistics);
   ~ListenerShard();
 
-  // Takes over a socket that was just accepted. The slot is given back when the connection closes.
-  void Adopt(UniqueFd fd, Peer peer, bool is_v4, ConnectionLimits::Slot slot);
+  // Takes over a socket, from any thread. The worker adopts a few at a time, so that a flood of new connections does
+  // not hold up those that are in the middle of a handshake or a request.
+  void Enqueue(AcceptedSocket socket);
 
   // Closes all connections. Handlers already queued refer to the shard: run the worker once more before destroying it.
+  // Nothing may be enqueued any more.
   void Stop();
 
  private:
   friend class TlsConnection;
 
+  void AdoptWaiting();
+  void Adopt(AcceptedSocket socket);
   void Report(ConnectionEvent::Kind kind, const Peer& peer, std::string_view detail) const;
+
+  std::mutex waiting_mutex_;
+  std::deque<AcceptedSocket> waiting_;
+  bool adoption_queued_ = false;
 
   const std::shared_ptr<IoWorker> worker_;
   const TlsServerOptions& options_;

@@ -1,5 +1,7 @@
 #include "common/net/deadline_list.h"
 
+#include <algorithm>
+
 namespace trustline {
 
 void DeadlineList::Restart(DeadlineEntry& entry) {
@@ -26,13 +28,13 @@ void DeadlineList::Arm(std::chrono::steady_clock::time_point due) {
 void DeadlineList::OnTimer() {
   if (stopped_) return;
   const auto now = std::chrono::steady_clock::now();
-  while (!entries_.empty() && entries_.front().due_ <= now) {
+  for (int turn = 0; turn < kExpiriesPerTurn && !entries_.empty() && entries_.front().due_ <= now; ++turn) {
     DeadlineEntry& entry = entries_.front();
     entries_.pop_front();
     entry.OnDeadline();
   }
   armed_ = false;
-  if (!entries_.empty()) Arm(entries_.front().due_);
+  if (!entries_.empty()) Arm(std::max(entries_.front().due_, now + kExpiryPause));
 }
 
 }  // namespace trustline

@@ -8,6 +8,11 @@
 
 namespace trustline {
 
+// How many entries expire at once, and the pause before the next ones do. Thousands of peers that came together would
+// otherwise hold up a worker for the time it takes to close them all, and come back together.
+inline constexpr int kExpiriesPerTurn = 64;
+inline constexpr std::chrono::milliseconds kExpiryPause{5};
+
 // Something with at most one running deadline. Leaves its list when destroyed.
 class DeadlineEntry
     : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {

@@ -98,7 +98,7 @@ class TlsServer::Impl {
         pause_.cancel();
         ticket_key_check_.cancel();
       });
-      // Accepted sockets on their way to a worker are queued there already, before this.
+      // Nothing is enqueued any more.
       for (size_t index = 0; index < shards_.size(); ++index) {
         RunAndSettle(*workers_.worker(index), [this, index] { shards_[index]->Stop(); });
       }
@@ -158,11 +158,10 @@ class TlsServer::Impl {
     }
     statistics_.accepted.fetch_add(1, std::memory_order_relaxed);
     next_worker_ = (index + 1) % shards_.size();
-    boost::asio::post(workers_.worker(index)->context(),
-                      [shard = shards_[index].get(), is_v4 = sockaddr.ss_family == AF_INET, fd = std::move(fd),
-                       peer = std::move(peer), slot = std::move(slot)]() mutable {
-                        shard->Adopt(std::move(fd), std::move(peer), is_v4, std::move(slot));
-                      });
+    shards_[index]->Enqueue({.fd = std::move(fd),
+                             .peer = std::move(peer),
+                             .is_v4 = sockaddr.ss_family == AF_INET,
+                             .slot = std::move(slot)});
   }
 
   void PauseAccepting(int error) {

@@ -57,7 +57,7 @@ absl::Status NodeRegistry::CheckNotThere(std::string_view node) {
   return live.empty() ? absl::OkStatus() : NodeIsThere(node);
 }
 
-absl::StatusOr<JoinToken> NodeRegistry::CreateToken(std::string_view node, absl::Duration lifetime,
+absl::StatusOr<NodeToken> NodeRegistry::CreateToken(std::string_view node, absl::Duration lifetime,
                                                     std::string_view actor) {
   static constexpr Statement kInsert = {
       "node_token_insert",
@@ -67,7 +67,7 @@ absl::StatusOr<JoinToken> NodeRegistry::CreateToken(std::string_view node, absl:
     return InvalidArgument("a token lives from 1 second to {}", DurationText(kLongestTokenLifetime));
   }
   RETURN_IF_ERROR(CheckNotThere(node));
-  JoinToken token{SecretBytes::Random(kJoinSecretSize), now_ + lifetime};
+  NodeToken token{SecretBytes::Random(kJoinSecretSize), now_ + lifetime};
   RETURN_IF_ERROR(connection_
                       .Execute(kInsert, Parameters()
                                             .Bytes(Sha256(AsBytes(token.secret.ExposeSecret())))

@@ -15,17 +15,17 @@
 #include "common/postgres/connection.h"
 #include "common/rpc/identity.h"
 #include "common/rpc/identity_authority.h"
+#include "common/rpc/join_token.h"
 #include "common/x509/certificate.h"
 
 namespace trustline {
 
-inline constexpr size_t kJoinSecretSize = 32;
 inline constexpr absl::Duration kDefaultTokenLifetime = absl::Hours(1);
 inline constexpr absl::Duration kLongestTokenLifetime = absl::Hours(24 * 7);
 // The service whose identity a joining machine gets.
 inline constexpr std::string_view kNodeServiceKind = "tvsd";
 
-struct JoinToken {
+struct NodeToken {
   SecretBytes secret;
   absl::Time expires_at;
 };
@@ -58,7 +58,7 @@ class NodeRegistry {
 
   // A single-use token for the machine `node`; only its hash is kept. InvalidArgument for a name or a lifetime out of
   // range, FailedPrecondition while a node of that name is there.
-  absl::StatusOr<JoinToken> CreateToken(std::string_view node, absl::Duration lifetime, std::string_view actor);
+  absl::StatusOr<NodeToken> CreateToken(std::string_view node, absl::Duration lifetime, std::string_view actor);
 
   // Uses the token up, trusts the TVS certificate and issues the identity, all or nothing. PermissionDenied, with one
   // and the same sentence, for a token that is wrong, expired or used; other errors leave the token as it was.

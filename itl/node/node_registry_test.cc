@@ -52,14 +52,14 @@ class NodeRegistryTest : public ItlDatabaseTest {
       return body(registry);
     });
   }
-  absl::StatusOr<JoinToken> Token(std::string_view node, absl::Duration lifetime = kDefaultTokenLifetime) {
+  absl::StatusOr<NodeToken> Token(std::string_view node, absl::Duration lifetime = kDefaultTokenLifetime) {
     return With([&](NodeRegistry& registry) { return registry.CreateToken(node, lifetime, kTestActor); });
   }
   static std::string Request(std::string_view uri) {
     static const PrivateKey* const key = new PrivateKey(*PrivateKey::Generate(KeyKind::kEcP256));
     return std::string(AsText(CertificateRequest::Build(*key, uri)->der()));
   }
-  static JoinApplication Application(const JoinToken& token, std::string_view node) {
+  static JoinApplication Application(const NodeToken& token, std::string_view node) {
     return {std::string(token.secret.ExposeSecret()), Request(fmt::format("trustline:default/tvsd/{}", node)),
             std::string(AsText(PhoneFacingParty().certificate.der()))};
   }
@@ -71,7 +71,7 @@ class NodeRegistryTest : public ItlDatabaseTest {
 };
 
 TEST_F(NodeRegistryTest, AMachineJoins) {
-  ASSERT_OK_AND_ASSIGN(const JoinToken token, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
   EXPECT_EQ(token.secret.size(), kJoinSecretSize);
   EXPECT_EQ(token.expires_at, kTestNow + absl::Hours(1));
   ASSERT_OK_AND_ASSIGN(const JoinedNode joined, Join(Application(token, "node1")));
@@ -105,7 +105,7 @@ TEST_F(NodeRegistryTest, TokensHaveBounds) {
 }
 
 TEST_F(NodeRegistryTest, WrongExpiredAndUsedTokensGetTheSameAnswer) {
-  ASSERT_OK_AND_ASSIGN(const JoinToken token, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
   JoinApplication wrong = Application(token, "node1");
   wrong.secret[7] = static_cast<char>(wrong.secret[7] ^ 1);
   const absl::Status wrong_status = Join(wrong).status();
@@ -119,7 +119,7 @@ TEST_F(NodeRegistryTest, WrongExpiredAndUsedTokensGetTheSameAnswer) {
 }
 
 TEST_F(NodeRegistryTest, WhatFailsLeavesTheTokenAndTheStoreAsTheyWere) {
-  ASSERT_OK_AND_ASSIGN(const JoinToken token, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
   EXPECT_THAT(Join(Application(token, "node2")), StatusIs(absl::StatusCode::kPermissionDenied));
   JoinApplication junk = Application(token, "node1");
   junk.certificate_request = "junk";
@@ -139,8 +139,8 @@ TEST_F(NodeRegistryTest, WhatFailsLeavesTheTokenAndTheStoreAsTheyWere) {
 }
 
 TEST_F(NodeRegistryTest, ANameIsThereOnce) {
-  ASSERT_OK_AND_ASSIGN(const JoinToken first, Token("node1"));
-  ASSERT_OK_AND_ASSIGN(const JoinToken second, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken first, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken second, Token("node1"));
   ASSERT_OK(Join(Application(first, "node1")));
   EXPECT_THAT(Token("node1"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("node remove node1")));
   EXPECT_THAT(Join(Application(second, "node1")),
@@ -154,14 +154,14 @@ TEST_F(NodeRegistryTest, ANameIsThereOnce) {
   EXPECT_EQ(Count("SELECT count(*) FROM trust_entry WHERE removed_at IS NULL"), 1);
 
   // Two nodes with one TVS key would lose it together.
-  ASSERT_OK_AND_ASSIGN(const JoinToken third, Token("node3"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken third, Token("node3"));
   EXPECT_THAT(Join(Application(third, "node3")),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("node1 has the same TVS certificate")));
 }
 
 TEST_F(NodeRegistryTest, OfManyWithOneTokenOneJoins) {
   constexpr int kRacers = 20;
-  ASSERT_OK_AND_ASSIGN(const JoinToken token, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
   const JoinApplication application = Application(token, "node1");
   std::atomic<int> joined = 0;
   std::atomic<int> denied = 0;
@@ -182,7 +182,7 @@ TEST_F(NodeRegistryTest, OfManyWithOneTokenOneJoins) {
 }
 
 TEST_F(NodeRegistryTest, IdentitiesAreRenewedForTheirOwners) {
-  ASSERT_OK_AND_ASSIGN(const JoinToken token, Token("node1"));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
   ASSERT_OK(Join(Application(token, "node1")));
   const auto renew = [&](std::string_view uri, std::string_view requested, absl::Time now = kTestNow) {
     return With(

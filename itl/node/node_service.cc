@@ -42,7 +42,7 @@ absl::Status NodeService::MakeToken(grpc::ServerContext& context, const v1::Crea
   ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.create_token, request));
   const absl::Duration lifetime =
       request.has_lifetime() ? FromProtoDuration(request.lifetime()) : kDefaultTokenLifetime;
-  ASSIGN_OR_RETURN(const JoinToken token, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+  ASSIGN_OR_RETURN(const NodeToken token, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
                      return NodeRegistry(connection, parts_.authority, parts_.clock.Now())
                          .CreateToken(request.node(), lifetime, caller.actor());
                    }));

@@ -32,6 +32,11 @@ class SilentConnections {
     thread_.join();
   }
 
+  // Once, all of them.
+  void WaitUntilOpened() const {
+    while (opened_ + failed_ < kSilent) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
   uint64_t opened() const { return opened_; }
   uint64_t failed() const { return failed_; }
 
@@ -123,6 +128,7 @@ absl::Status MeasureSilentConnections(const BenchmarkSite& site, Report& report)
   uint64_t failed = 0;
   const int64_t memory = GreatestDuring(*node, [&] {
     const SilentConnections silent(node->tvs_port());
+    silent.WaitUntilOpened();
     beside = AskHonestly(load);
     opened = silent.opened();
     failed = silent.failed();
