@@ -107,7 +107,8 @@ class Itld final : public DaemonService {
                           .identity = context_.config.identity,
                           // A machine that joins has no identity yet.
                           .client_certificate = ClientCertificate::kOptional,
-                          .log = &context_.log},
+                          .log = &context_.log,
+                          .metrics = &context_.metrics},
                          {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
@@ -148,8 +149,10 @@ class Itld final : public DaemonService {
                context.log, context.metrics),
         authorizer_({.connection = context.config.database_connection, .application_name = "itld access"},
                     context.clock, context.log, context.metrics, audit_),
-        sealer_({.connection = context.config.database_connection, .seal_file = config_.seal_file}, context.clock,
-                context.log, context.metrics),
+        sealer_({.connection = context.config.database_connection,
+                 .seal_file = config_.seal_file,
+                 .authority = authority_.certificate()},
+                context.clock, context.log, context.metrics),
         renewal_(
             {.files = context.config.identity},
             [this, own = std::move(own)](const CertificateRequest& request) {
@@ -169,7 +172,8 @@ class Itld final : public DaemonService {
 
   absl::Status MakeServices() {
     ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock));
-    ASSIGN_OR_RETURN(audit_service_, AuditService::Create(authorizer_, *pool_, config_.seal_file));
+    ASSIGN_OR_RETURN(audit_service_,
+                     AuditService::Create(authorizer_, *pool_, *import_pool_, authority_, config_.seal_file));
     ASSIGN_OR_RETURN(access_, AccessService::Create(authorizer_, *pool_, authority_, context_.clock));
     ASSIGN_OR_RETURN(node_, NodeService::Create({.authorizer = authorizer_,
                                                  .pool = *pool_,

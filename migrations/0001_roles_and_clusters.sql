@@ -10,6 +10,14 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Nobody else connects. Temporary tables are for itld's imports.
+DO $$
+BEGIN
+  EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO trustline_tvsd, trustline_itld', current_database());
+  EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO trustline_itld', current_database());
+END $$;
+
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO trustline_tvsd, trustline_itld;
 GRANT SELECT ON schema_migration TO trustline_tvsd, trustline_itld;

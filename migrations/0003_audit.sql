@@ -37,6 +37,10 @@ DECLARE
   inserted_at timestamptz := clock_timestamp();
   new_id bigint;
 BEGIN
+  -- Only itld changes anything: no other process may say that something was done.
+  IF session_user = 'trustline_tvsd' AND $6 <> 'denied' THEN
+    RAISE insufficient_privilege USING MESSAGE = 'tvsd records denials only';
+  END IF;
   INSERT INTO audit_event (cluster_id, at, occurred_at, actor, action, subject, outcome, detail)
     VALUES ($1, inserted_at, coalesce($2, inserted_at), $3, $4, $5, $6, $7)
     RETURNING event_id INTO new_id;
@@ -49,7 +53,9 @@ GRANT EXECUTE ON FUNCTION audit_append TO trustline_tvsd, trustline_itld;
 -- Makes the monthly partitions from this month to two months ahead. Rows of a month without one are in the default
 -- partition; a partition over rows that are there already is left out.
 CREATE FUNCTION audit_create_partitions() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+-- Behind a long reader of the log it gives up, instead of making every writer wait behind itself.
+SET lock_timeout = '200ms' AS $$
 DECLARE
   first_day date;
   partition_name text;

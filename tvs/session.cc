@@ -3,6 +3,13 @@
 #include "common/x509/distinguished_name.h"
 
 namespace trustline {
+namespace {
+
+// Phones ask one question at a time. Whoever sends many small queries at once and reads nothing would make the node
+// hold a large answer for each of its connections.
+constexpr size_t kMaxAnswersTogether = size_t{64} * 1024;
+
+}  // namespace
 
 std::unique_ptr<PhoneSession> TvsEndpoint::NewSession(const Peer& peer) {
   return std::make_unique<TvsSession>(*this, peer);
@@ -40,6 +47,11 @@ SessionActions TvsSession::AnswerAll(ByteView bytes, bool confirmed) {
     }
     if (next != Next::kAnswered) {
       buffer_.assign(AsText(bytes));
+      return actions;
+    }
+    if (actions.send.size() > kMaxAnswersTogether) {
+      Malformed(InvalidArgument("too many requests at once: their answers exceed {} bytes", kMaxAnswersTogether));
+      actions.close = true;
       return actions;
     }
     bytes = bytes.subspan(used);

@@ -117,6 +117,17 @@ TEST_F(TvsSessionTest, AnswersSeveralRequestsOfOneConnection) {
   }
 }
 
+TEST_F(TvsSessionTest, ManySmallQueriesAtOnceDoNotMakeALargeAnswer) {
+  const auto endpoint = MakeEndpoint();
+  ASSERT_OK_AND_ASSIGN(const WireExchange exchange, ReadWireExchange("tvs-query-callmanager.hex"));
+  std::string asked;
+  for (int i = 0; i < 1'000; ++i) asked += exchange.from_phone;
+  const auto session = endpoint->NewSession({});
+  const Outcome outcome = Drive(*session, asked, asked.size());
+  EXPECT_TRUE(outcome.closed);
+  EXPECT_LT(outcome.sent.size(), 70'000u);
+}
+
 TEST_F(TvsSessionTest, AnUnknownCertificateAsksTheDatabaseOnceAndThenTheCache) {
   const auto endpoint = MakeEndpoint();
   ASSERT_OK_AND_ASSIGN(const WireExchange exchange, ReadWireExchange("tvs-capf.hex"));

@@ -43,7 +43,7 @@ TrustFollower::TrustFollower(TrustFollowerOptions options, Log& log) : options_(
 void TrustFollower::Start() {
   next_digest_ = steady_clock::now() + options_.digest_interval;
   reader_ = std::thread([this] { ReadLoop(); });
-  listener_ = std::thread([this] { ListenLoop(); });
+  watcher_ = std::thread([this] { WatchLoop(); });
 }
 
 void TrustFollower::Stop() {
@@ -54,7 +54,7 @@ void TrustFollower::Stop() {
   interrupt_.Raise();
   wake_.notify_all();
   if (reader_.joinable()) reader_.join();
-  if (listener_.joinable()) listener_.join();
+  if (watcher_.joinable()) watcher_.join();
 }
 
 FollowedCluster* TrustFollower::Find(std::string_view cluster) const {
@@ -104,6 +104,8 @@ void TrustFollower::ReadLoop() {
     if (status.ok() != last_status_.ok()) {
       if (status.ok()) {
         log_.Info("TVS_DATABASE_BACK", "the trust store is read again");
+      } else if (absl::IsNotFound(status)) {
+        log_.Warning("TVS_CLUSTER_MISSING", "a listener's cluster does not exist", {{"reason", status}});
       } else if (!stopping_) {
         log_.Warning("TVS_DATABASE_AWAY",
                      "the trust store cannot be read; known certificates are answered from memory up to the age limit",
@@ -116,15 +118,18 @@ void TrustFollower::ReadLoop() {
     lock.lock();
     wake_.wait_for(lock, options_.poll_interval, [this] { return woken_ || stopping_; });
   }
-  for (const Waiting& one : std::exchange(waiting_, {})) one.done(absl::CancelledError("this node is stopping"));
+  const std::vector<Waiting> left = std::exchange(waiting_, {});
+  lock.unlock();
+  for (const Waiting& one : left) one.done(absl::CancelledError("this node is stopping"));
 }
 
 absl::Status TrustFollower::Read() {
-  const steady_clock::time_point began = steady_clock::now();
   for (const auto& cluster : clusters_) cluster->last_read_ = absl::OkStatus();
-  absl::Status status = ReadClusters(began);
+  absl::Status status = EnsureConnected();
+  if (status.ok()) status = ReadClusters();
   // An error that belongs to no single cluster is everybody's.
   if (!status.ok()) {
+    connection_.reset();  // its query timeout may be the long one
     for (const auto& cluster : clusters_) cluster->last_read_.Update(status);
     return status;
   }
@@ -132,81 +137,135 @@ absl::Status TrustFollower::Read() {
   return status;
 }
 
-// Each cluster's own error goes to its last_read_.
-absl::Status TrustFollower::ReadClusters(steady_clock::time_point began) {
-  if (connection_ && !connection_->ok()) connection_.reset();
-  if (!connection_) {
-    // Questions that come while the database is away are answered at once instead of each trying to connect.
-    if (began < next_attempt_) return Unavailable("the database does not answer; next attempt in a moment");
-    absl::StatusOr<Connection> opened = Connection::Open({.conninfo = options_.connection,
-                                                          .application_name = options_.application_name,
-                                                          .connect_timeout = kConnectTimeout,
-                                                          .query_timeout = kPollTimeout,
-                                                          .interrupt = &interrupt_});
-    if (!opened.ok()) {
-      retry_delay_ = std::clamp(retry_delay_ * 2, kFirstRetry, kLongestRetry);
-      next_attempt_ = steady_clock::now() + retry_delay_;
-      return opened.status();
-    }
-    retry_delay_ = milliseconds(0);
-    connection_ = *std::move(opened);
+absl::Status TrustFollower::EnsureConnected() {
+  if (connection_ && connection_->ok()) return absl::OkStatus();
+  connection_.reset();
+  // Questions that come while the database is away are answered at once instead of each trying to connect.
+  if (steady_clock::now() < next_attempt_) return Unavailable("the database does not answer; next attempt in a moment");
+  absl::StatusOr<Connection> opened = Connection::Open({.conninfo = options_.connection,
+                                                        .application_name = options_.application_name,
+                                                        .connect_timeout = kConnectTimeout,
+                                                        .query_timeout = kPollTimeout,
+                                                        .interrupt = &interrupt_});
+  if (!opened.ok()) {
+    retry_delay_ = std::clamp(retry_delay_ * 2, kFirstRetry, kLongestRetry);
+    next_attempt_ = steady_clock::now() + retry_delay_;
+    return opened.status();
   }
-  ASSIGN_OR_RETURN(const auto commits, ReadClusterCommits(*connection_));
-  bool all_read = true;
+  retry_delay_ = milliseconds(0);
+  connection_ = *std::move(opened);
+  return absl::OkStatus();
+}
+
+// Each cluster's own error goes to its last_read_.
+absl::Status TrustFollower::ReadClusters() {
+  steady_clock::time_point asked = steady_clock::now();
+  ASSIGN_OR_RETURN(auto commits, ReadClusterCommits(*connection_));
   for (const auto& cluster : clusters_) {
+    // One cluster's large change must not make the others look old.
+    if (steady_clock::now() - asked > options_.poll_interval) {
+      asked = steady_clock::now();
+      ASSIGN_OR_RETURN(commits, ReadClusterCommits(*connection_));
+    }
     const auto commit = commits.find(cluster->name());
     if (commit == commits.end()) {
       cluster->last_read_ = NotFound(
           "cluster '{0}' does not exist; make it with 'trustctl cluster add {0}', or remove its listener from the "
           "configuration",
           cluster->name());
-      all_read = false;
       continue;
     }
-    cluster_ids_[cluster->name()] = commit->second.cluster_id;
-    cluster->last_read_ =
-        Annotate(ReadCluster(*cluster, commit->second.cluster_id, commit->second.commit), "cluster " + cluster->name());
-    if (!cluster->last_read_.ok()) {
-      all_read = false;
-      // What is wrong with one cluster's content does not concern the others.
-      if (connection_->ok() && connection_->SetQueryTimeout(kPollTimeout).ok()) continue;
-      connection_.reset();
-      return cluster->last_read_;
+    const steady_clock::time_point began = steady_clock::now();
+    const int64_t held = cluster->Snapshot()->commit();
+    const bool changed = !cluster->loaded() || held != commit->second.commit || cluster->read_anew_.load();
+    if (changed) {
+      cluster->last_read_ = Annotate(ReadCluster(*cluster, commit->second), "cluster " + cluster->name());
+      if (!cluster->last_read_.ok()) {
+        // What is wrong with one cluster's content does not concern the others.
+        if (!connection_->ok()) return cluster->last_read_;
+        RETURN_IF_ERROR(connection_->SetQueryTimeout(kPollTimeout));
+        continue;
+      }
     }
-    cluster->confirmed_.store(SteadyNanoseconds(began), std::memory_order_release);
-  }
-  if (all_read && began >= next_digest_) {
-    next_digest_ = began + options_.digest_interval;
-    if (absl::Status status = CompareDigests(); !status.ok()) {
-      connection_.reset();
-      return status;
-    }
+    cluster->confirmed_.store(SteadyNanoseconds(changed ? began : asked), std::memory_order_release);
   }
   return absl::OkStatus();
 }
 
-absl::Status TrustFollower::ReadCluster(FollowedCluster& cluster, int32_t cluster_id, int64_t commit) {
+absl::Status TrustFollower::ReadCluster(FollowedCluster& cluster, const ClusterCommit& commit) {
+  RETURN_IF_ERROR(connection_->SetQueryTimeout(kLoadTimeout));
   std::unique_ptr<const TrustSnapshot> next;
   {
     const auto snapshot = cluster.Snapshot();
-    if (cluster.loaded() && snapshot->commit() == commit) return absl::OkStatus();
-    // A smaller number is another database, or one that was restored: nothing in memory counts any more.
-    const bool from_nothing = !cluster.loaded() || snapshot->commit() > commit;
-    RETURN_IF_ERROR(connection_->SetQueryTimeout(kLoadTimeout));
-    ASSIGN_OR_RETURN(next, ReadSnapshot(*connection_, cluster_id, from_nothing ? nullptr : &*snapshot));
-    RETURN_IF_ERROR(connection_->SetQueryTimeout(kPollTimeout));
+    // A smaller number is another database, or one that was restored.
+    const bool from_nothing =
+        cluster.read_anew_.exchange(false) || !cluster.loaded() || snapshot->commit() > commit.commit;
+    absl::StatusOr<std::unique_ptr<const TrustSnapshot>> read =
+        ReadSnapshot(*connection_, commit.cluster_id, from_nothing ? nullptr : &*snapshot);
+    if (!read.ok()) {
+      if (from_nothing) cluster.read_anew_ = true;
+      return read.status();
+    }
+    next = *std::move(read);
   }
   log_.Debug("TVS_SNAPSHOT", "the trust store has changed",
              {{"cluster", cluster.name()}, {"commit", next->commit()}, {"certificates", next->certificate_count()}});
   cluster.snapshot_.Publish(std::move(next));
+  return connection_->SetQueryTimeout(kPollTimeout);
+}
+
+void TrustFollower::WatchLoop() {
+  std::optional<Connection> connection;
+  bool listening = false;
+  milliseconds retry_delay = kFirstRetry;
+  while (!interrupt_.raised()) {
+    const absl::Status status = Watch(connection, listening);
+    if (status.ok()) {
+      retry_delay = kFirstRetry;
+      continue;
+    }
+    connection.reset();
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, retry_delay, [this] { return stopping_; });
+    retry_delay = std::min(retry_delay * 2, kLongestRetry);
+  }
+}
+
+// Compares digests when that is due, else waits for a notification.
+absl::Status TrustFollower::Watch(std::optional<Connection>& connection, bool& listening) {
+  if (!connection) {
+    ASSIGN_OR_RETURN(connection, Connection::Open({.conninfo = options_.connection,
+                                                   .application_name = options_.application_name + " watch",
+                                                   .connect_timeout = kConnectTimeout,
+                                                   .query_timeout = kLoadTimeout,
+                                                   .interrupt = &interrupt_}));
+    // A replica refuses to listen; there the poll alone brings changes.
+    listening = connection->Listen("trust_change").ok();
+    if (!connection->ok()) return Unavailable("the connection was lost");
+  }
+  const steady_clock::time_point now = steady_clock::now();
+  if (now >= next_digest_) {
+    next_digest_ = now + options_.digest_interval;
+    return CompareDigests(*connection);
+  }
+  const steady_clock::duration until_digest = next_digest_ - now;
+  if (!listening) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, until_digest, [this] { return stopping_; });
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::optional<Notification> notification,
+                   connection->WaitForNotification(absl::FromChrono(until_digest)));
+  if (notification) Wake();
   return absl::OkStatus();
 }
 
-absl::Status TrustFollower::CompareDigests() {
-  RETURN_IF_ERROR(connection_->SetQueryTimeout(kLoadTimeout));
+absl::Status TrustFollower::CompareDigests(Connection& connection) {
+  ASSIGN_OR_RETURN(const auto commits, ReadClusterCommits(connection));
   for (const auto& cluster : clusters_) {
-    const int32_t cluster_id = cluster_ids_[cluster->name()];
-    ASSIGN_OR_RETURN(const DatabaseDigest expected, ReadDigest(*connection_, cluster_id));
+    const auto commit = commits.find(cluster->name());
+    if (commit == commits.end() || !cluster->loaded()) continue;
+    ASSIGN_OR_RETURN(const DatabaseDigest expected, ReadDigest(connection, commit->second.cluster_id));
     TrustSnapshot::Digest held;
     {
       const auto snapshot = cluster->Snapshot();
@@ -222,42 +281,10 @@ absl::Status TrustFollower::CompareDigests() {
          {"commit", expected.commit},
          {"entries_in_database", expected.digest.entries},
          {"entries_in_memory", held.entries}});
-    ASSIGN_OR_RETURN(std::unique_ptr<const TrustSnapshot> next, ReadSnapshot(*connection_, cluster_id, nullptr));
-    cluster->snapshot_.Publish(std::move(next));
+    cluster->read_anew_ = true;
+    Wake();
   }
-  return connection_->SetQueryTimeout(kPollTimeout);
-}
-
-void TrustFollower::ListenLoop() {
-  std::optional<Connection> connection;
-  milliseconds retry_delay = kFirstRetry;
-  while (!interrupt_.raised()) {
-    absl::Status status;
-    if (!connection) {
-      absl::StatusOr<Connection> opened = Connection::Open({.conninfo = options_.connection,
-                                                            .application_name = options_.application_name + " listen",
-                                                            .connect_timeout = kConnectTimeout,
-                                                            .interrupt = &interrupt_});
-      status = opened.status();
-      if (opened.ok()) {
-        connection = *std::move(opened);
-        status = connection->Listen("trust_change");
-      }
-    }
-    if (status.ok()) {
-      retry_delay = kFirstRetry;
-      const absl::StatusOr<std::optional<Notification>> notification =
-          connection->WaitForNotification(absl::Seconds(60));
-      status = notification.status();
-      if (status.ok() && *notification) Wake();
-    }
-    if (!status.ok()) {
-      connection.reset();
-      std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, retry_delay, [this] { return stopping_; });
-      retry_delay = std::min(retry_delay * 2, kLongestRetry);
-    }
-  }
+  return absl::OkStatus();
 }
 
 }  // namespace trustline

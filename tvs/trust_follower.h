@@ -18,6 +18,7 @@
 #include "common/postgres/interrupt.h"
 #include "common/service/log.h"
 #include "tvs/published.h"
+#include "tvs/trust_reader.h"
 #include "tvs/trust_snapshot.h"
 
 namespace trustline {
@@ -42,7 +43,8 @@ class FollowedCluster {
   Published<TrustSnapshot> snapshot_;
   std::atomic<int64_t> confirmed_ = 0;  // steady clock, nanoseconds; 0: never
   std::atomic<uint64_t> digest_mismatches_ = 0;
-  absl::Status last_read_;  // of the reading thread
+  std::atomic<bool> read_anew_ = false;  // the digest differed: nothing in memory counts
+  absl::Status last_read_;               // of the reading thread
 };
 
 struct TrustFollowerOptions {
@@ -54,7 +56,8 @@ struct TrustFollowerOptions {
 };
 
 // A thread reads what is greater than the last commit at each notification, at each poll interval and when a look-up
-// missed; another waits for notifications, which only hasten the reading (a replica has none).
+// missed. Another, with a connection of its own, waits for notifications, which only hasten the reading (a replica has
+// none), and compares digests.
 class TrustFollower {
  public:
   TrustFollower(TrustFollowerOptions options, Log& log);
@@ -78,11 +81,13 @@ class TrustFollower {
 
  private:
   void ReadLoop();
-  void ListenLoop();
   absl::Status Read();
-  absl::Status ReadClusters(std::chrono::steady_clock::time_point began);
-  absl::Status ReadCluster(FollowedCluster& cluster, int32_t cluster_id, int64_t commit);
-  absl::Status CompareDigests();
+  absl::Status EnsureConnected();
+  absl::Status ReadClusters();
+  absl::Status ReadCluster(FollowedCluster& cluster, const ClusterCommit& commit);
+  void WatchLoop();
+  absl::Status Watch(std::optional<Connection>& connection, bool& listening);
+  absl::Status CompareDigests(Connection& connection);
   void Wake();
 
   const TrustFollowerOptions options_;
@@ -102,12 +107,11 @@ class TrustFollower {
 
   Interrupt interrupt_;
   std::optional<Connection> connection_;  // of the reading thread
-  std::map<std::string, int32_t> cluster_ids_;
   std::chrono::steady_clock::time_point next_attempt_{};
   std::chrono::milliseconds retry_delay_{0};
-  std::chrono::steady_clock::time_point next_digest_{};
+  std::chrono::steady_clock::time_point next_digest_{};  // of the watching thread
   std::thread reader_;
-  std::thread listener_;
+  std::thread watcher_;
 };
 
 }  // namespace trustline

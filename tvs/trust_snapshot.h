@@ -31,6 +31,8 @@ class CertificateRoleSet {
   static std::optional<size_t> SlotOfCode(int code);
 
   bool empty() const { return bits_ == 0; }
+  // Whether there is a role, not only "none".
+  bool HasAnyRole() const { return (bits_ & ~(1u << kNoRoleSlot)) != 0; }
   bool Has(size_t slot) const { return bits_ >> slot & 1; }
   bool HasRole(CertificateRole role) const { return Has(*SlotOfCode(static_cast<int>(role))); }
   void Add(size_t slot) { bits_ = static_cast<uint8_t>(bits_ | 1u << slot); }

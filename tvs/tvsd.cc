@@ -147,17 +147,23 @@ class Tvsd final : public DaemonService {
     return absl::OkStatus();
   }
 
-  // A real question to the database, then a real verdict on each listener's own certificate.
+  // A real question to the database about each cluster, then a real verdict on each listener's own certificate.
   absl::Status GiveVerdicts() {
-    for (const auto& listener : listeners_) {
-      const FollowedCluster& cluster = *follower_.Find(listener->cluster);
+    std::vector<std::future<absl::Status>> answers;
+    for (const auto& cluster : follower_.clusters()) {
       auto asked = std::make_shared<std::promise<absl::Status>>();
-      std::future<absl::Status> answer = asked->get_future();
-      follower_.Confirm(cluster, [asked](absl::Status status) { asked->set_value(std::move(status)); });
-      if (answer.wait_for(kReadinessPatience) != std::future_status::ready) {
+      answers.push_back(asked->get_future());
+      follower_.Confirm(*cluster, [asked](absl::Status status) { asked->set_value(std::move(status)); });
+    }
+    const auto deadline = std::chrono::steady_clock::now() + kReadinessPatience;
+    for (std::future<absl::Status>& answer : answers) {
+      if (answer.wait_until(deadline) != std::future_status::ready) {
         return DeadlineExceeded("the database has not answered within {} s", kReadinessPatience.count());
       }
       RETURN_IF_ERROR(answer.get());
+    }
+    for (const auto& listener : listeners_) {
+      const FollowedCluster& cluster = *follower_.Find(listener->cluster);
       if (FreshnessOf(cluster.Age(), config_.freshness) != Freshness::kFresh) {
         return Unavailable("the trust store of cluster {} is not up to date", listener->cluster);
       }

@@ -71,13 +71,15 @@ TrustVerdict JudgeByAnchors(const TrustSnapshot& snapshot, ByteView der, absl::T
     verdict.path_words = StatusMessage(leaf.status());
     return verdict;
   }
+  verdict.path_words = leaf->is_self_issued() ? "" : leaf->issuer().ToText();
   if (snapshot.anchors().empty()) return verdict;
   const absl::StatusOr<CertificationPath> path = snapshot.anchors().Validate(*leaf, now);
   if (!path.ok()) {
     verdict.reason = ReasonOf(path.status());
-    verdict.path_words = StatusMessage(path.status());
+    if (verdict.reason != InvalidReason::kUnknown) verdict.path_words = StatusMessage(path.status());
     return verdict;
   }
+  verdict.path_words.clear();
   verdict.valid = true;
   verdict.reason = InvalidReason::kNone;
   verdict.ttl_seconds = std::numeric_limits<uint32_t>::max();
@@ -91,6 +93,8 @@ TrustVerdict JudgeByAnchors(const TrustSnapshot& snapshot, ByteView der, absl::T
     if (!PassesTimes(verdict, now_seconds, absl::ToUnixSeconds(certificate.not_before()),
                      absl::ToUnixSeconds(certificate.not_after()), revocation)) {
       verdict.path_words = fmt::format("certificate {} of the path", certificate.subject().ToText());
+      // A CRL speaks for stored certificates too: nothing in the database could turn this around.
+      verdict.known = verdict.reason == InvalidReason::kRevoked || verdict.reason == InvalidReason::kRevocationUnknown;
       return verdict;
     }
     if (!element.anchor) {
@@ -177,7 +181,12 @@ std::string ExplainVerdict(const TrustVerdict& verdict) {
                                      : fmt::format("issued under the anchor {} with roles {}",
                                                    verdict.issuers.back().subject().ToText(), roles());
     case InvalidReason::kUnknown:
-      return "not in the trust store, and no anchor issued it; 'trustctl trust add' makes it trusted";
+      if (verdict.path_words.empty()) return "not in the trust store; 'trustctl trust add' makes it trusted";
+      return fmt::format(
+          "not in the trust store, and no path leads to an anchor: its issuer {} is no anchor and no stored "
+          "intermediate "
+          "below one; 'trustctl trust add' makes it trusted, or with --anchor its issuer",
+          verdict.path_words);
     case InvalidReason::kExpired:
       return fmt::format("expired ({}); add its successor with 'trustctl trust add'", valid_until());
     case InvalidReason::kNotYetValid:

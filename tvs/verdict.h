@@ -36,19 +36,21 @@ std::string_view InvalidReasonName(InvalidReason reason);
 struct TrustVerdict {
   bool valid = false;
   InvalidReason reason = InvalidReason::kUnknown;
-  // The trust store itself knows the certificate, so that an invalid verdict needs no second look at the database.
+  // The trust store itself knows the certificate or its revocation, so that an invalid verdict needs no second look at
+  // the database.
   bool known = false;
   CertificateRoleSet roles;
   // The least of policy, remaining validity and the deciding CRL's next update.
   uint32_t ttl_seconds = 0;
   // The certificate's record, when it has one; as long-lived as the snapshot.
   const TrustRecord* record = nullptr;
-  // When an anchor decided: the path from the certificate's issuer to the anchor, or why there is none.
+  // When an anchor decided: the path from the certificate's issuer to the anchor, or why there is none (for an unknown
+  // certificate the name of its issuer).
   std::vector<Certificate> issuers;
   std::string path_words;
 
   // Phones accept a certificate for its roles: one without any is invalid to them.
-  bool ValidForPhones() const { return valid && !roles.Roles().empty(); }
+  bool ValidForPhones() const { return valid && roles.HasAnyRole(); }
 };
 
 // A certificate that is stored is judged by its own entries, any other by the anchors. A removed entry outweighs an

@@ -146,6 +146,7 @@ TEST(VerdictTest, CrlsDecideAndBoundTheTtl) {
     }
     const auto snapshot = MakeSnapshot(entries, {crl});
     EXPECT_EQ(Judge(*snapshot, Leaf().certificate).reason, InvalidReason::kRevoked) << stored;
+    EXPECT_TRUE(Judge(*snapshot, Leaf().certificate).known) << "answered even while the database is away";
     EXPECT_EQ(Judge(*snapshot, other.certificate).ttl_seconds, 600u) << stored;
     // Past its next update the CRL still revokes, and of the others nobody knows.
     const absl::Time later = kTestNow + absl::Minutes(11);

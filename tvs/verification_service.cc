@@ -111,8 +111,9 @@ absl::StatusOr<FollowedCluster*> VerificationService::FindCluster(const std::str
                   wanted);
 }
 
+template <typename Judge, typename Use>
 void VerificationService::JudgeAndConfirm(FollowedCluster& cluster, bool confirmed, const Judge& judge, const Use& use,
-                                          const Done& done) {
+                                          Done done) {
   const std::chrono::nanoseconds age = cluster.Age();
   const Freshness freshness = FreshnessOf(age, policy_);
   if (freshness == Freshness::kStale) {
@@ -135,7 +136,7 @@ void VerificationService::JudgeAndConfirm(FollowedCluster& cluster, bool confirm
                      follower_.LastStatus().message()));
     return;
   }
-  follower_.Confirm(cluster, [this, &cluster, judge, use, done](absl::Status status) {
+  follower_.Confirm(cluster, [this, &cluster, judge, use, done = std::move(done)](absl::Status status) {
     if (!status.ok()) {
       done(Unavailable("node {} does not know this certificate and cannot ask the database: {}", node_,
                        status.message()));
@@ -171,7 +172,7 @@ void VerificationService::VerifyOne(const v1::VerifyRequest& request, v1::Verify
         response.set_phones_are_told_invalid(verdict.valid && !verdict.ValidForPhones());
         for (const Certificate& issuer : verdict.issuers) *response.add_chain() = SummaryOf(issuer);
       },
-      done);
+      std::move(done));
 }
 
 grpc::ServerUnaryReactor* VerificationService::Verify(grpc::CallbackServerContext* context,

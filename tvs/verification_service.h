@@ -58,9 +58,10 @@ class VerificationService final : public v1::Verification::CallbackService {
   void VerifyOne(const v1::VerifyRequest& request, v1::VerifyResponse& response, Done done);
 
   // Judges from the present snapshot, once or, when the verdict is "unknown", again after the database was asked.
-  using Judge = std::function<TrustVerdict(const TrustSnapshot& snapshot, absl::Time now)>;
-  using Use = std::function<void(const TrustVerdict& verdict, std::chrono::nanoseconds age)>;
-  void JudgeAndConfirm(FollowedCluster& cluster, bool confirmed, const Judge& judge, const Use& use, const Done& done);
+  // `judge(snapshot, now)` gives the verdict, `use(verdict, age)` takes it while the snapshot lives. Both are copied
+  // only when the database is asked. Defined beside its only users.
+  template <typename Judge, typename Use>
+  void JudgeAndConfirm(FollowedCluster& cluster, bool confirmed, const Judge& judge, const Use& use, Done done);
 
   const std::string node_;
   TrustFollower& follower_;

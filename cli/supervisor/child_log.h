@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 
 namespace trustline {
 

@@ -180,6 +180,13 @@ std::string ChildProcess::ReadOutput() {
 
 std::optional<int> ChildProcess::TryWait() {
   if (!wait_status_) {
+    siginfo_t ended{};
+    if (waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != pid_) {
+      return std::nullopt;
+    }
+    // What it left running in its group. Until the process is waited for its number, and so the group's, is nobody
+    // else's.
+    kill(-pid_, SIGKILL);
     int status;
     if (waitpid(pid_, &status, WNOHANG) == pid_) wait_status_ = status;
   }

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cli/supervisor/system_user.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 
 namespace trustline {
 
@@ -44,7 +44,7 @@ class ChildProcess {
   // What can be read now of the output; closes it at its end.
   std::string ReadOutput();
 
-  // The status as waitpid gives it, once the process has ended.
+  // The status as waitpid gives it, once the process has ended; kills what it left in its group.
   std::optional<int> TryWait();
 
   void Signal(int signal) const;

@@ -81,6 +81,16 @@ TEST(ChildProcessTest, DestroyingItEndsItsGroup) {
   close(pidfd);
 }
 
+TEST(ChildProcessTest, WhatAnEndedProcessLeftBehindIsKilled) {
+  ASSERT_OK_AND_ASSIGN(const FinishedProcess finished,
+                       RunToEnd(Shell("sleep 1000 >/dev/null 2>&1 & echo $!"), absl::Seconds(10)));
+  EXPECT_EQ(WaitStatusText(finished.wait_status), "ended with status 0");
+  const UniqueFd left(OpenPidfd(std::stoi(finished.output)));
+  if (!left.valid()) return;  // gone already
+  pollfd event{.fd = left.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&event, 1, 10'000), 1) << "the grandchild lives on";
+}
+
 TEST(ChildProcessTest, DiesWithItsParent) {
   int report[2];
   ASSERT_EQ(pipe(report), 0);

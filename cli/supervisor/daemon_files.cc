@@ -2,14 +2,12 @@
 
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
-#include "common/service/text_file.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
 
 constexpr std::string_view kHeader = "# Written by trustline up at each start.\n";
-constexpr size_t kMaxLocalConfiguration = 1024 * 1024;
 
 std::string CommonSections(const std::string& node, const std::string& connection, const std::string& renew_from,
                            const Settings& settings, uint16_t grpc_port, uint16_t metrics_port) {
@@ -23,24 +21,19 @@ std::string CommonSections(const std::string& node, const std::string& connectio
   return text;
 }
 
-absl::Status WriteAs(const std::optional<SystemUser>& owner, const std::string& path, const std::string& text) {
-  const ActAs scope(owner);
-  RETURN_IF_ERROR(scope.status());
-  return WriteFileWhole(path, text);
-}
-
-// Adds what the site keeps in local.toml of the daemon's directory: listeners of other clusters, for old phones, for a
-// VRF.
-absl::Status WriteWithLocal(const std::optional<SystemUser>& owner, const std::string& directory,
-                            const std::string& name, std::string text) {
-  const std::string local = directory + "/local.toml";
-  const absl::StatusOr<std::string> added = ReadTextFile(local, kMaxLocalConfiguration);
+// Listeners of other clusters, for old phones, for a VRF stand in the site's own file.
+absl::Status WriteWithLocal(const DataPaths& paths, const std::string& name, const std::optional<SystemUser>& owner,
+                            const std::string& directory, std::string text) {
+  const std::string local = paths.local_configuration(name);
+  const absl::StatusOr<std::string> added = ReadTrustedFile(local);
   if (added.ok()) {
     text += fmt::format("\n# From {}\n{}", local, *added);
   } else if (!absl::IsNotFound(added.status())) {
     return added.status();
   }
-  return WriteAs(owner, directory + "/" + name, text);
+  const ActAs scope(owner);
+  RETURN_IF_ERROR(scope.status());
+  return WriteFileWhole(fmt::format("{}/{}.toml", directory, name), text);
 }
 
 }  // namespace
@@ -60,7 +53,7 @@ std::string TomlText(std::string_view text) {
   return quoted + "\"";
 }
 
-absl::Status WriteTvsdConfiguration(const std::string& directory, const std::optional<SystemUser>& owner,
+absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
                                     const std::string& node, const std::string& connection,
                                     const std::string& renew_from, const Settings& settings, const Ports& ports) {
   std::string text = CommonSections(node, connection, renew_from, settings, ports.tvsd_grpc, ports.tvsd_metrics);
@@ -68,7 +61,7 @@ absl::Status WriteTvsdConfiguration(const std::string& directory, const std::opt
       "[[listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ncertificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
       "passphrase_file = \"passphrase\"\n",
       TomlText(settings.listen), ports.tvs);
-  return WriteWithLocal(owner, directory, "tvsd.toml", std::move(text));
+  return WriteWithLocal(paths, "tvsd", owner, paths.tvsd(), std::move(text));
 }
 
 absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
@@ -77,7 +70,7 @@ absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<
   text +=
       "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
       "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
-  return WriteWithLocal(owner, paths.itld(), "itld.toml", std::move(text));
+  return WriteWithLocal(paths, "itld", owner, paths.itld(), std::move(text));
 }
 
 absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports) {

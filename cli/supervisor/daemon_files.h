@@ -14,8 +14,10 @@ namespace trustline {
 // A TOML basic string with its quotes (TOML 1.0).
 std::string TomlText(std::string_view text);
 
+// Both add to the end what the site wrote into DIR/NAME.local.toml, if it did.
+
 // `connection` and `renew_from`: where this node's database and itld are.
-absl::Status WriteTvsdConfiguration(const std::string& directory, const std::optional<SystemUser>& owner,
+absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
                                     const std::string& node, const std::string& connection,
                                     const std::string& renew_from, const Settings& settings, const Ports& ports);
 

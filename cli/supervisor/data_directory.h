@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/supervisor/system_user.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 
 namespace trustline {
 
@@ -30,6 +30,8 @@ struct DataPaths {
   std::string admin() const { return root + "/admin"; }
   std::string itld() const { return root + "/itld"; }
   std::string tvsd() const { return root + "/tvsd"; }
+  // What the site adds to a daemon's configuration; not in the daemon's directory, which the daemon can write.
+  std::string local_configuration(const std::string& name) const { return root + "/" + name + ".local.toml"; }
   // Only in a directory that `trustline join` made: what it was told.
   std::string joined() const { return root + "/joined.toml"; }
   std::string logs() const { return root + "/log"; }

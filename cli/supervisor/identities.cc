@@ -41,14 +41,27 @@ absl::Status IssueInto(const IdentityAuthority& authority, const std::string& di
   return WriteIdentity(IdentityFilesIn(directory), key, certificate, authority.certificate());
 }
 
-absl::Status RenewIfDue(const IdentityAuthority& authority, const std::string& directory,
+// Only what this site's authority issued for `expected` is issued again: whoever can write into the directory could
+// otherwise have a name of its choice signed.
+absl::Status RenewIfDue(const IdentityAuthority& authority, const std::string& directory, const Identity& expected,
                         const std::optional<SystemUser>& owner, absl::Time now) {
   const ActAs scope(owner);
   RETURN_IF_ERROR(scope.status());
   ASSIGN_OR_RETURN(const LoadedIdentity loaded, LoadIdentity(IdentityFilesIn(directory)));
+  if (loaded.identity != expected || loaded.authority != authority.certificate()) {
+    return FailedPrecondition(
+        "{} holds the identity {} of the authority {}, not {} of this site's authority: restore it from a backup of "
+        "the data directory",
+        directory, loaded.identity.ToUri(), ToHex(loaded.authority.sha256()), expected.ToUri());
+  }
   const absl::Duration life = loaded.certificate.not_after() - loaded.certificate.not_before();
   if (loaded.certificate.not_after() - now > life / 3) return absl::OkStatus();
-  return IssueInto(authority, directory, loaded.identity, now);
+  return IssueInto(authority, directory, expected, now);
+}
+
+absl::StatusOr<Identity> ItldIdentity() { return Identity::Create(kSystemCluster, "itld", kLocalNode); }
+absl::StatusOr<Identity> AdministratorIdentity() {
+  return Identity::Create(kSystemCluster, kPersonKind, kAdministrator);
 }
 
 std::string HostName() {
@@ -80,10 +93,10 @@ absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& user
     const ActAs scope(users.itld);
     RETURN_IF_ERROR(scope.status());
     RETURN_IF_ERROR(WriteNewPassphrase(Passphrase(unfinished)));
-    RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_itld")));
+    RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_itld").ExposeSecret()));
     ASSIGN_OR_RETURN(const IdentityAuthority authority, IdentityAuthority::Create(now));
     RETURN_IF_ERROR(authority.Save(AuthorityCertificate(unfinished), AuthorityKey(unfinished), Passphrase(unfinished)));
-    ASSIGN_OR_RETURN(const Identity identity, Identity::Create(kSystemCluster, "itld", kLocalNode));
+    ASSIGN_OR_RETURN(const Identity identity, ItldIdentity());
     RETURN_IF_ERROR(IssueInto(authority, unfinished, identity, now));
   }
   return RenameDurably(unfinished, paths.itld());
@@ -95,17 +108,35 @@ absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& use
   const std::string unfinished = paths.admin() + ".new";
   RETURN_IF_ERROR(RemoveTree(unfinished));
   RETURN_IF_ERROR(EnsureDirectory(unfinished, 0700));
-  ASSIGN_OR_RETURN(const Identity identity, Identity::Create(kSystemCluster, kPersonKind, kAdministrator));
+  ASSIGN_OR_RETURN(const Identity identity, AdministratorIdentity());
   RETURN_IF_ERROR(IssueInto(authority, unfinished, identity, now));
   return RenameDurably(unfinished, paths.admin());
 }
 
 absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
   ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
-  RETURN_IF_ERROR(RenewIfDue(authority, paths.admin(), {}, now));
-  RETURN_IF_ERROR(RenewIfDue(authority, paths.itld(), users.itld, now));
-  if (!FileExists(paths.tvsd())) return absl::OkStatus();
-  return RenewIfDue(authority, paths.tvsd(), users.tvsd, now);
+  ASSIGN_OR_RETURN(const Identity administrator, AdministratorIdentity());
+  ASSIGN_OR_RETURN(const Identity itld, ItldIdentity());
+  RETURN_IF_ERROR(RenewIfDue(authority, paths.admin(), administrator, {}, now));
+  return RenewIfDue(authority, paths.itld(), itld, users.itld, now);
+}
+
+absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,
+                                      absl::Time now) {
+  const ActAs scope(owner);
+  RETURN_IF_ERROR(scope.status());
+  ASSIGN_OR_RETURN(const LoadedIdentity loaded, LoadIdentity(IdentityFilesIn(directory)));
+  return loaded.certificate.not_after() < now;
+}
+
+absl::StatusOr<Certificate> ReadTvsCertificate(const std::string& directory, const std::optional<SystemUser>& owner) {
+  const ActAs scope(owner);
+  RETURN_IF_ERROR(scope.status());
+  const std::string path = directory + "/tvs.crt";
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path));
+  absl::StatusOr<Certificate> certificate = Certificate::FromPem(text);
+  if (!certificate.ok()) return Annotate(certificate.status(), path);
+  return certificate;
 }
 
 absl::StatusOr<Certificate> MakeTvsCertificate(const std::string& directory, const std::string& node, absl::Time now) {

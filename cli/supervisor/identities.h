@@ -2,6 +2,7 @@
 // certificate of tvsd.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,9 +28,16 @@ absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& user
 // The administrator's identity, from the authority in itld's directory; made unless it is there.
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
-// Issues those identities again, from the same authority, that have less than a third of their life left: the daemons
-// do so themselves while they run, but nobody does for the administrator or after a long rest.
+// Issues the administrator's and itld's identity again when less than a third of its life is left: itld does so itself
+// while it runs, but nobody does for the administrator or after a long rest. FailedPrecondition for a directory that
+// holds another identity, or one of another authority. tvsd's is not issued here: it renews at itld, or joins again.
 absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+
+// Whether the identity in the directory, which belongs to `owner`, is past its end.
+absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,
+                                      absl::Time now);
+
+absl::StatusOr<Certificate> ReadTvsCertificate(const std::string& directory, const std::optional<SystemUser>& owner);
 
 // Writes tvs.crt, tvs.key and passphrase for phones into `directory`: RSA 2048, self-signed. To be called as the user
 // whom they shall belong to.

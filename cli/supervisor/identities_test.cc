@@ -2,6 +2,7 @@
 
 #include "absl/time/clock.h"
 #include "cli/supervisor/private_file.h"
+#include "common/rpc/identity_authority.h"
 #include "common/rpc/identity_store.h"
 #include "common/status/status.h"
 #include "common/x509/private_key.h"
@@ -13,6 +14,8 @@
 namespace trustline {
 namespace {
 
+using ::testing::HasSubstr;
+
 class IdentitiesTest : public ::testing::Test {
  protected:
   absl::Status MakeAll(absl::Time now) {
@@ -23,6 +26,13 @@ class IdentitiesTest : public ::testing::Test {
     const auto loaded = LoadIdentity(IdentityFilesIn(directory));
     EXPECT_OK(loaded);
     return loaded.ok() ? std::string(AsText(loaded->certificate.serial())) : "";
+  }
+
+  static void Plant(const IdentityAuthority& authority, const std::string& directory, const Identity& identity,
+                    absl::Time made) {
+    ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
+    ASSERT_OK_AND_ASSIGN(const Certificate certificate, authority.IssueIdentity(key, identity, made));
+    ASSERT_OK(WriteIdentity(IdentityFilesIn(directory), key, certificate, authority.certificate()));
   }
 
   TemporaryDirectory directory_;
@@ -68,6 +78,48 @@ TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
   EXPECT_NE(Serial(paths_.itld()), before);
   ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
   EXPECT_GT(itld.certificate.not_after(), absl::Now() + absl::Hours(24 * 80));
+}
+
+// A directory with an identity that the daemon's user made up itself, close to its end.
+TEST_F(IdentitiesTest, AnIdentityOfAnotherAuthorityIsNotRenewed) {
+  const absl::Time now = absl::Now();
+  ASSERT_OK(MakeAll(now));
+  ASSERT_OK_AND_ASSIGN(const IdentityAuthority forger, IdentityAuthority::Create(now));
+  ASSERT_OK_AND_ASSIGN(const Identity itld, Identity::Create(kSystemCluster, "itld", kLocalNode));
+  Plant(forger, paths_.itld(), itld, now - absl::Hours(24 * 80));
+  const std::string before = Serial(paths_.itld());
+  EXPECT_THAT(RenewDueIdentities(paths_, users_, now),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(paths_.itld())));
+  EXPECT_EQ(Serial(paths_.itld()), before);
+}
+
+TEST_F(IdentitiesTest, AnotherIdentityIsNotRenewed) {
+  const absl::Time now = absl::Now();
+  ASSERT_OK(MakeAll(now));
+  ASSERT_OK_AND_ASSIGN(
+      const IdentityAuthority authority,
+      IdentityAuthority::Load(paths_.itld() + "/identity-authority.crt", paths_.itld() + "/identity-authority.key",
+                              paths_.itld() + "/passphrase"));
+  ASSERT_OK_AND_ASSIGN(const Identity admin, Identity::Create(kSystemCluster, kPersonKind, kAdministrator));
+  Plant(authority, paths_.itld(), admin, now - absl::Hours(24 * 80));
+  const std::string before = Serial(paths_.itld());
+  EXPECT_THAT(RenewDueIdentities(paths_, users_, now),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("person/admin")));
+  EXPECT_EQ(Serial(paths_.itld()), before);
+}
+
+TEST_F(IdentitiesTest, NothingIsIssuedIntoTheDirectoryOfTvsd) {
+  const absl::Time now = absl::Now();
+  ASSERT_OK(MakeAll(now));
+  ASSERT_OK_AND_ASSIGN(const IdentityAuthority forger, IdentityAuthority::Create(now));
+  ASSERT_OK_AND_ASSIGN(const Identity admin, Identity::Create(kSystemCluster, kPersonKind, kAdministrator));
+  ASSERT_OK(EnsureDirectory(paths_.tvsd(), 0700));
+  Plant(forger, paths_.tvsd(), admin, now - absl::Hours(24 * 80));
+  const std::string before = Serial(paths_.tvsd());
+  EXPECT_OK(RenewDueIdentities(paths_, users_, now));
+  EXPECT_EQ(Serial(paths_.tvsd()), before);
+  EXPECT_THAT(IdentityHasEnded(paths_.tvsd(), {}, now), IsOkAndHolds(false));
+  EXPECT_THAT(IdentityHasEnded(paths_.tvsd(), {}, now + absl::Hours(24 * 11)), IsOkAndHolds(true));
 }
 
 TEST_F(IdentitiesTest, TheTvsCertificateFitsItsKey) {

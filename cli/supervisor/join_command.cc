@@ -11,11 +11,27 @@
 #include "cli/supervisor/private_file.h"
 #include "cli/supervisor/site.h"
 #include "cli/supervisor/system_user.h"
+#include "common/postgres/connection.h"
 #include "common/rpc/credentials.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
+
+// With the rights of the user that will do it: a machine that joins with a database it cannot read would be useless,
+// and the token used up.
+absl::Status CheckDatabase(const std::string& database, const SystemUsers& users) {
+  const ActAs scope(users.tvsd);
+  RETURN_IF_ERROR(scope.status());
+  absl::StatusOr<Connection> connection =
+      Connection::Open({.conninfo = database, .application_name = "trustline join"});
+  absl::Status status = connection.status();
+  if (status.ok()) status = connection->Execute("SELECT 1 FROM trust_entry LIMIT 1").status();
+  if (status.ok()) return status;
+  return Annotate(status,
+                  "--database does not lead to the system's trust store (nothing was changed, and the token can still "
+                  "be used)");
+}
 
 // Made beside the data directory and renamed when everything is in it.
 absl::Status FillNode(const std::string& directory, const JoinOptions& options, const JoinToken& token,
@@ -44,6 +60,7 @@ absl::Status RunJoin(const JoinOptions& options) {
     return FailedPrecondition("{} is a data directory already: choose a new one with --data", paths.root);
   }
   if (geteuid() == 0) RETURN_IF_ERROR(CheckReachable(paths.root, users));
+  RETURN_IF_ERROR(CheckDatabase(options.database, users));
 
   // 2. Into a directory beside it, so that a failure leaves nothing.
   const std::string unfinished = paths.root + ".joining";

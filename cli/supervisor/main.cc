@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/supervisor/commands.h"
+#include "cli/supervisor/own_process.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -25,6 +26,10 @@ std::string DefaultNodeName() {
 }
 
 int Main(int argc, char** argv) {
+  if (const absl::Status prepared = PrepareOwnProcess(); !prepared.ok()) {
+    fmt::print(stderr, "trustline: {}\n", prepared.message());
+    return 1;
+  }
   CLI::App app("Trustline on one machine: a private PostgreSQL and the daemons around it.", "trustline");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(TRUSTLINE_VERSION));

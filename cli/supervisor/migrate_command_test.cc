@@ -37,6 +37,26 @@ TEST_F(MigrateCommandTest, PlansAppliesAndIsDone) {
   EXPECT_OK(database->Connect("trustline_tvsd"));
 }
 
+TEST_F(MigrateCommandTest, TheDatabaseIsForTheRolesOnly) {
+  ASSERT_OK_AND_ASSIGN(const auto database, ScratchDatabase::CreateEmpty());
+  Migrate(database->Conninfo(), {}, 0);
+  ASSERT_OK_AND_ASSIGN(Connection connection, database->Connect());
+  ASSERT_OK(connection.Execute("CREATE ROLE stranger LOGIN").status());
+  const auto rights = [&](const std::string& role) {
+    const auto result = connection.Execute(
+        "SELECT concat_ws(' ', CASE WHEN has_database_privilege($1, current_database(), 'CONNECT') THEN 'connect' END, "
+        "CASE WHEN has_database_privilege($1, current_database(), 'TEMPORARY') THEN 'temporary' END, "
+        "CASE WHEN has_database_privilege($1, current_database(), 'CREATE') THEN 'create' END)",
+        Parameters().Text(role));
+    EXPECT_OK(result);
+    return result.ok() ? result->Value<std::string>().value_or("?") : "?";
+  };
+  EXPECT_EQ(rights("trustline_tvsd"), "connect");
+  EXPECT_EQ(rights("trustline_itld"), "connect temporary");
+  EXPECT_EQ(rights("stranger"), "");
+  EXPECT_FALSE(database->Connect("stranger").ok());
+}
+
 TEST_F(MigrateCommandTest, ADatabaseThatDoesNotAnswerIsAnError) {
   EXPECT_THAT(Migrate("host=/nonexistent dbname=trustline", {}, 1), HasSubstr("trustline: "));
 }

@@ -7,6 +7,7 @@
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
 #include "common/bytes/bytes.h"
+#include "common/rpc/authority_fetch.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
 #include "common/rpc/identity_store.h"
@@ -53,8 +54,11 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
     const ActAs scope(options.owner);
     RETURN_IF_ERROR(scope.status());
     RETURN_IF_ERROR(WriteFileWhole(files.authority, authority.ToPem(), 0644));
-    ASSIGN_OR_RETURN(const Certificate tvs, MakeTvsCertificate(options.directory, options.node, now));
-    join.set_tvs_certificate(std::string(AsText(tvs.der())));
+    std::optional<Certificate> tvs = options.tvs_certificate;
+    if (!tvs) {
+      ASSIGN_OR_RETURN(tvs, MakeTvsCertificate(options.directory, options.node, now));
+    }
+    join.set_tvs_certificate(std::string(AsText(tvs->der())));
   }
   join.set_secret(std::string(token.secret.ExposeSecret()));
   join.set_certificate_request(std::string(AsText(request.der())));
@@ -78,6 +82,19 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
   const ActAs scope(options.owner);
   RETURN_IF_ERROR(scope.status());
   return WriteIdentity(files, key, certificate, authority);
+}
+
+absl::Status CheckIsMember(const std::string& server, const IdentityFiles& administrator, const std::string& node,
+                           const Certificate& tvs_certificate) {
+  ASSIGN_OR_RETURN(const auto service, OpenNodeService(server, administrator));
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse known,
+                   Call(*service, server, &v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
+  for (const v1::NodeInfo& info : known.nodes()) {
+    if (info.name() != node || info.has_removed_at()) continue;
+    if (info.tvs_certificate_sha256() == AsText(tvs_certificate.sha256())) return absl::OkStatus();
+    return FailedPrecondition("the node {} has joined with another TVS certificate than that in its directory", node);
+  }
+  return FailedPrecondition("the node {} was removed from the system", node);
 }
 
 absl::StatusOr<JoinToken> CreateLocalToken(const std::string& server, const IdentityFiles& administrator,

@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "cli/supervisor/child_process.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 
 namespace trustline {

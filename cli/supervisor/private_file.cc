@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -31,11 +31,13 @@ absl::Status FromErrno(int error, std::string_view what) {
   }
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+absl::StatusOr<UniqueFd> OpenForReading(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd.valid()) return FromErrno(errno, fmt::format("cannot read {}", path));
+  return fd;
+}
+
+absl::StatusOr<std::string> ReadAll(const UniqueFd& fd, const std::string& path) {
   std::string content;
   char buffer[4096];
   for (;;) {
@@ -48,6 +50,32 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
     content.append(buffer, static_cast<size_t>(count));
     if (content.size() > kMaxSmallFile) return InvalidArgument("{} is larger than {} bytes", path, kMaxSmallFile);
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenForReading(path));
+  return ReadAll(fd, path);
+}
+
+absl::StatusOr<std::string> ReadTrustedFile(const std::string& path) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return FailedPrecondition("{} must be a plain file, not a link or anything else", path);
+  }
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenForReading(path));
+  // Again of what was opened: the name may stand for something else by now.
+  if (fstat(fd.get(), &status) != 0) return FromErrno(errno, fmt::format("cannot read {}", path));
+  if (!S_ISREG(status.st_mode)) return FailedPrecondition("{} is not a plain file", path);
+  if (status.st_uid != geteuid() && status.st_uid != 0) {
+    return FailedPrecondition("{} belongs to another user than the one who starts: chown {} {}", path, geteuid(), path);
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return FailedPrecondition("{} may be written by others (mode {:04o}): chmod go-w {}", path, status.st_mode & 07777,
+                              path);
+  }
+  return ReadAll(fd, path);
 }
 
 absl::Status WriteFileWhole(const std::string& path, std::string_view content, mode_t mode) {

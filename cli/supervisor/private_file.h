@@ -16,6 +16,10 @@ namespace trustline {
 // At most 1 MB. NotFound or PermissionDenied name the file. Symbolic links are not followed.
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path);
 
+// The same, of a plain file that belongs to this process's user or to root and that nobody else may write.
+// FailedPrecondition names what to do.
+absl::StatusOr<std::string> ReadTrustedFile(const std::string& path);
+
 // Writes a temporary file beside it, syncs and renames. The new file belongs to whom this process acts as.
 absl::Status WriteFileWhole(const std::string& path, std::string_view content, mode_t mode = 0600);
 

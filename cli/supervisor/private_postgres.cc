@@ -65,6 +65,14 @@ std::string LastLines(const std::string& output) {
   return before + " / " + last;
 }
 
+absl::StatusOr<SecretBytes> ReadPasswordFile(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadSmallFile(path));
+  const SecretBytes content = SecretBytes::TakeFrom(text);
+  absl::StatusOr<SecretBytes> password = PasswordOf(content);
+  if (!password.ok()) return Annotate(password.status(), path);
+  return password;
+}
+
 std::string RuntimeDirectory() {
   if (geteuid() == 0) return "/run";
   const char* named = std::getenv("XDG_RUNTIME_DIR");
@@ -90,7 +98,7 @@ PrivatePostgres::PrivatePostgres(DataPaths paths, std::string bin_dir, SystemUse
 absl::Status PrivatePostgres::CreateCluster(const std::function<void(std::string_view)>& progress) const {
   if (FileExists(paths_.postgres())) return absl::OkStatus();
   if (!FileExists(paths_.superuser_password())) {
-    RETURN_IF_ERROR(WriteFileWhole(paths_.superuser_password(), NewPasswordFile(kSuperuser)));
+    RETURN_IF_ERROR(WriteFileWhole(paths_.superuser_password(), NewPasswordFile(kSuperuser).ExposeSecret()));
   }
   progress("creating the database");
   const std::string unfinished = paths_.postgres() + ".new";
@@ -111,8 +119,7 @@ absl::Status PrivatePostgres::CreateCluster(const std::function<void(std::string
 }
 
 absl::Status PrivatePostgres::RunInitdb(const std::string& directory) const {
-  ASSIGN_OR_RETURN(const std::string content, ReadSmallFile(paths_.superuser_password()));
-  ASSIGN_OR_RETURN(const std::string password, PasswordOf(content));
+  ASSIGN_OR_RETURN(const SecretBytes password, ReadPasswordFile(paths_.superuser_password()));
   // initdb takes the password from a file only, and as the database's user. The directory must be empty.
   const std::string exchange = paths_.root + "/initdb.new";
   RETURN_IF_ERROR(RemoveTree(exchange));
@@ -120,7 +127,7 @@ absl::Status PrivatePostgres::RunInitdb(const std::string& directory) const {
   {
     const ActAs scope(users_.postgres);
     RETURN_IF_ERROR(scope.status());
-    RETURN_IF_ERROR(WriteFileWhole(exchange + "/password", password + "\n"));
+    RETURN_IF_ERROR(WriteFileWhole(exchange + "/password", password.ExposeSecret()));
   }
   const auto finished = RunToEnd({.program = bin_dir_ + "/initdb",
                                   .arguments = {"--pgdata=" + directory, fmt::format("--username={}", kSuperuser),
@@ -211,6 +218,8 @@ std::string PrivatePostgres::RoleConnection(std::string_view role, const std::st
 
 absl::Status PrivatePostgres::CreateDatabase() const {
   ASSIGN_OR_RETURN(Connection connection, Connect("postgres"));
+  // The daemons' roles have nothing to do in these; the migrations close their own database.
+  RETURN_IF_ERROR(connection.Execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC").status());
   ASSIGN_OR_RETURN(const Result found, connection.Execute("SELECT 1 FROM pg_database WHERE datname = $1",
                                                           Parameters().Text(kDatabaseName)));
   if (!found.empty()) return absl::OkStatus();
@@ -226,18 +235,14 @@ absl::Status PrivatePostgres::ApplyMigrations(const std::string& directory,
 
 absl::Status PrivatePostgres::SetPassword(std::string_view role, const std::string& password_file,
                                           const std::optional<SystemUser>& owner) const {
-  std::string content;
+  SecretBytes password;
   {
     const ActAs scope(owner);
     RETURN_IF_ERROR(scope.status());
-    ASSIGN_OR_RETURN(content, ReadSmallFile(password_file));
+    ASSIGN_OR_RETURN(password, ReadPasswordFile(password_file));
   }
-  const auto password = PasswordOf(content);
-  if (!password.ok()) return Annotate(password.status(), password_file);
   ASSIGN_OR_RETURN(Connection connection, Connect(kDatabaseName));
-  ASSIGN_OR_RETURN(const std::string quoted_role, connection.QuoteIdentifier(role));
-  ASSIGN_OR_RETURN(const std::string quoted_password, connection.QuoteLiteral(*password));
-  return connection.Execute(fmt::format("ALTER ROLE {} PASSWORD {}", quoted_role, quoted_password).c_str()).status();
+  return connection.SetRolePassword(role, password);
 }
 
 absl::Status PrivatePostgres::GrantFirstAdministrator() const {
@@ -255,18 +260,22 @@ absl::Status PrivatePostgres::GrantFirstAdministrator() const {
   return transaction.Commit();
 }
 
-std::string NewPasswordFile(std::string_view role) {
+SecretBytes NewPasswordFile(std::string_view role) {
   const SecretBytes random = SecretBytes::Random(24);
-  return fmt::format("*:*:*:{}:{}\n", role, ToHex(AsBytes(random.ExposeSecret())));
+  std::string digits = ToHex(AsBytes(random.ExposeSecret()));
+  const SecretBytes password = SecretBytes::TakeFrom(digits);
+  std::string line = fmt::format("*:*:*:{}:{}\n", role, password.ExposeSecret());
+  return SecretBytes::TakeFrom(line);
 }
 
-absl::StatusOr<std::string> PasswordOf(const std::string& content) {
-  const size_t colon = content.rfind(':');
-  const size_t end = content.find('\n');
-  if (colon == std::string::npos || end == std::string::npos || end < colon + 16 || end + 1 != content.size()) {
+absl::StatusOr<SecretBytes> PasswordOf(const SecretBytes& content) {
+  const std::string_view line = content.ExposeSecret();
+  const size_t colon = line.rfind(':');
+  const size_t end = line.find('\n');
+  if (colon == std::string_view::npos || end == std::string_view::npos || end < colon + 16 || end + 1 != line.size()) {
     return DataLoss("this is not a password file of ours: restore it from a backup of the data directory");
   }
-  return content.substr(colon + 1, end - colon - 1);
+  return SecretBytes(line.substr(colon + 1, end - colon - 1));
 }
 
 }  // namespace trustline

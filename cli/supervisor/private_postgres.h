@@ -10,6 +10,7 @@
 #include "cli/supervisor/child_process.h"
 #include "cli/supervisor/data_directory.h"
 #include "cli/supervisor/system_user.h"
+#include "common/bytes/secret_bytes.h"
 #include "common/postgres/connection.h"
 
 namespace trustline {
@@ -43,7 +44,8 @@ class PrivatePostgres {
   std::string SuperuserConnection(std::string_view database) const;
   std::string RoleConnection(std::string_view role, const std::string& password_file) const;
 
-  // Once it answers: the database (unless it exists), its migrations, and each role's password as in its file.
+  // Once it answers: the database (unless it exists; the others are closed to everybody), its migrations, and each
+  // role's password as in its file.
   absl::Status CreateDatabase() const;
   absl::Status ApplyMigrations(const std::string& directory,
                                const std::function<void(std::string_view)>& progress) const;
@@ -65,9 +67,9 @@ class PrivatePostgres {
 };
 
 // A new password and the line of libpq's password file for it (PostgreSQL 15 manual, chapter 34.16).
-std::string NewPasswordFile(std::string_view role);
+SecretBytes NewPasswordFile(std::string_view role);
 
 // The password in such a file. DataLoss for anything else.
-absl::StatusOr<std::string> PasswordOf(const std::string& content);
+absl::StatusOr<SecretBytes> PasswordOf(const SecretBytes& content);
 
 }  // namespace trustline

@@ -10,7 +10,7 @@
 
 #include "cli/supervisor/pidfd.h"
 #include "cli/supervisor/private_file.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 
 namespace trustline {

@@ -107,13 +107,13 @@ TEST(ProgramTest, IsCheckedForThoseWhoRunIt) {
 }
 
 TEST(PasswordFileTest, IsReadAsWritten) {
-  const std::string content = NewPasswordFile("trustline_tvsd");
-  EXPECT_THAT(content, HasSubstr("*:*:*:trustline_tvsd:"));
-  ASSERT_OK_AND_ASSIGN(const std::string password, PasswordOf(content));
+  const SecretBytes content = NewPasswordFile("trustline_tvsd");
+  ASSERT_OK_AND_ASSIGN(const SecretBytes password, PasswordOf(content));
   EXPECT_EQ(password.size(), 48u);
-  EXPECT_NE(NewPasswordFile("trustline_tvsd"), content);
+  EXPECT_EQ(content.ExposeSecret(), fmt::format("*:*:*:trustline_tvsd:{}\n", password.ExposeSecret()));
+  EXPECT_NE(NewPasswordFile("trustline_tvsd").ExposeSecret(), content.ExposeSecret());
   for (const char* broken : {"", "*:*:*:a:\n", "a:short\n", "*:*:*:a:0123456789012345678901234567"}) {
-    EXPECT_THAT(PasswordOf(broken).status(), StatusIs(absl::StatusCode::kDataLoss)) << broken;
+    EXPECT_THAT(PasswordOf(SecretBytes(broken)).status(), StatusIs(absl::StatusCode::kDataLoss)) << broken;
   }
 }
 

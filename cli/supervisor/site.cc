@@ -16,6 +16,7 @@
 #include "cli/supervisor/private_file.h"
 #include "cli/supervisor/process_record.h"
 #include "common/net/http_client.h"
+#include "common/postgres/migration.h"
 #include "common/service/config.h"
 #include "common/status/status.h"
 
@@ -119,6 +120,7 @@ absl::StatusOr<Site> Site::Open(const Settings& asked) {
   if (!joined) {
     ASSIGN_OR_RETURN(postgres_bin_dir, FindPostgres(settings.postgres_bin_dir));
     RETURN_IF_ERROR(CheckPostgresData(paths, postgres_bin_dir, users));
+    RETURN_IF_ERROR(Migrator::Create(settings.migrations).status());
   }
   RETURN_IF_ERROR(CheckKeys(paths, users, joined.has_value()));
 
@@ -145,7 +147,12 @@ absl::Status Site::Start(Supervisor& supervisor) {
     RETURN_IF_ERROR(StartPostgres(supervisor));
     RETURN_IF_ERROR(PrepareDatabase());
     RETURN_IF_ERROR(StartItld(supervisor));
-    if (!FileExists(paths_.tvsd())) RETURN_IF_ERROR(JoinLocalNode());
+    if (!FileExists(paths_.tvsd())) {
+      RETURN_IF_ERROR(JoinLocalNode());
+    } else if (const absl::Status joined = JoinLocalNodeAgain(); !joined.ok()) {
+      // Phones are served without it.
+      Say(fmt::format("tvsd has no valid identity: {}", joined.message()));
+    }
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
   PrintAddresses();
@@ -194,14 +201,14 @@ absl::Status Site::StartItld(Supervisor& supervisor) const {
 
 absl::Status Site::JoinLocalNode() const {
   Say(fmt::format("joining this machine as {}", kLocalNode));
-  const std::string server = HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc);
+  const std::string server = LocalItld();
   const std::string unfinished = paths_.tvsd() + ".new";
   RETURN_IF_ERROR(RemoveTree(unfinished));
   RETURN_IF_ERROR(EnsureDirectory(unfinished, 0700, users_.tvsd));
   {
     const ActAs scope(users_.tvsd);
     RETURN_IF_ERROR(scope.status());
-    RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_tvsd")));
+    RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_tvsd").ExposeSecret()));
   }
   ASSIGN_OR_RETURN(const JoinToken token, CreateLocalToken(server, IdentityFilesIn(paths_.admin()), kLocalNode));
   RETURN_IF_ERROR(JoinNode({.server = server, .node = kLocalNode, .directory = unfinished, .owner = users_.tvsd}, token,
@@ -209,11 +216,37 @@ absl::Status Site::JoinLocalNode() const {
   return RenameDurably(unfinished, paths_.tvsd());
 }
 
+absl::Status Site::JoinLocalNodeAgain() const {
+  // To join again the node is removed first. The mark tells a start after a crash that it was not an administrator who
+  // removed it, and with which TVS certificate it may join.
+  const std::string mark = paths_.tvsd() + ".rejoin";
+  ASSIGN_OR_RETURN(const bool has_ended, IdentityHasEnded(paths_.tvsd(), users_.tvsd, absl::Now()));
+  if (!has_ended) return RemoveTree(mark);
+  Say(fmt::format("the identity of {} is past its end: joining again", kLocalNode));
+  ASSIGN_OR_RETURN(const Certificate tvs, ReadTvsCertificate(paths_.tvsd(), users_.tvsd));
+  const IdentityFiles administrator = IdentityFilesIn(paths_.admin());
+  const std::string fingerprint = ToHex(tvs.sha256());
+  if (ReadSmallFile(mark).value_or("") != fingerprint) {
+    RETURN_IF_ERROR(CheckIsMember(LocalItld(), administrator, kLocalNode, tvs));
+    RETURN_IF_ERROR(WriteFileWhole(mark, fingerprint));
+  }
+  ASSIGN_OR_RETURN(const JoinToken token, CreateLocalToken(LocalItld(), administrator, kLocalNode));
+  RETURN_IF_ERROR(JoinNode({.server = LocalItld(),
+                            .node = kLocalNode,
+                            .directory = paths_.tvsd(),
+                            .owner = users_.tvsd,
+                            .tvs_certificate = tvs},
+                           token, absl::Now()));
+  return RemoveTree(mark);
+}
+
+std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
+
 absl::Status Site::StartTvsd(Supervisor& supervisor) const {
   const std::string password_file = paths_.tvsd() + "/database.pgpass";
   std::string node = kLocalNode;
   std::string connection = postgres_.RoleConnection("trustline_tvsd", password_file);
-  std::string itld = HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc);
+  std::string itld = LocalItld();
   if (joined_) {
     node = joined_->node;
     connection = joined_->database;
@@ -221,7 +254,7 @@ absl::Status Site::StartTvsd(Supervisor& supervisor) const {
   } else {
     RETURN_IF_ERROR(postgres_.SetPassword("trustline_tvsd", password_file, users_.tvsd));
   }
-  RETURN_IF_ERROR(WriteTvsdConfiguration(paths_.tvsd(), users_.tvsd, node, connection, itld, settings_, ports_));
+  RETURN_IF_ERROR(WriteTvsdConfiguration(paths_, users_.tvsd, node, connection, itld, settings_, ports_));
   return StartDaemon(supervisor, "tvsd", paths_.tvsd(), users_.tvsd, ports_.tvsd_metrics);
 }
 

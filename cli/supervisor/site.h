@@ -56,6 +56,9 @@ class Site {
   absl::Status PrepareDatabase() const;
   absl::Status StartItld(Supervisor& supervisor) const;
   absl::Status JoinLocalNode() const;
+  // When tvsd's identity ended during a long rest, so that it cannot renew it at itld any more.
+  absl::Status JoinLocalNodeAgain() const;
+  std::string LocalItld() const;
   absl::Status StartTvsd(Supervisor& supervisor) const;
   absl::Status StartDaemon(Supervisor& supervisor, const std::string& name, const std::string& directory,
                            const std::optional<SystemUser>& user, uint16_t metrics_port) const;

@@ -42,11 +42,10 @@ absl::StatusOr<std::unique_ptr<Supervisor>> Supervisor::Create(std::function<voi
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);  // its terminal has gone
   if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return Internal("cannot block signals");
   supervisor->signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!supervisor->signals_.valid()) return Internal("cannot take signals: {}", std::strerror(errno));
-  // A reader of our output that went away must not end the system.
-  std::signal(SIGPIPE, SIG_IGN);
   return supervisor;
 }
 

@@ -14,7 +14,7 @@
 #include "cli/supervisor/back_off.h"
 #include "cli/supervisor/child_log.h"
 #include "cli/supervisor/child_process.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 
 namespace trustline {
 

@@ -45,18 +45,29 @@ absl::StatusOr<SystemUsers> SystemUsers::Find() {
 }
 
 ActAs::ActAs(const std::optional<SystemUser>& user) {
-  if (!user) return;
-  if (setegid(user->gid) != 0 || seteuid(user->uid) != 0) {
+  if (user && !Become(*user)) {
     status_ = PermissionDenied("cannot act as the user {}: {}", user->name, std::strerror(errno));
   }
-  active_ = true;
+}
+
+bool ActAs::Become(const SystemUser& user) {
+  const int count = getgroups(0, nullptr);
+  if (count < 0) return false;
+  std::vector<gid_t> groups(static_cast<size_t>(count));
+  if (getgroups(count, groups.data()) != count) return false;
+  // The groups of the processes that run as this user, and none of root's.
+  if (setgroups(1, &user.shared_group) != 0) return false;
+  own_groups_ = std::move(groups);
+  return setegid(user.gid) == 0 && seteuid(user.uid) == 0;
 }
 
 ActAs::~ActAs() {
-  if (!active_) return;
+  if (!own_groups_) return;
   // The real user is root still, so this can only fail in a broken system, where going on with the wrong rights would
   // be worse than ending.
-  if (seteuid(getuid()) != 0 || setegid(getgid()) != 0) std::abort();
+  if (seteuid(getuid()) != 0 || setegid(getgid()) != 0 || setgroups(own_groups_->size(), own_groups_->data()) != 0) {
+    std::abort();
+  }
 }
 
 }  // namespace trustline

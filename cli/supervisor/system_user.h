@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -47,7 +48,10 @@ class ActAs {
   const absl::Status& status() const { return status_; }
 
  private:
-  bool active_ = false;
+  // errno says why not.
+  bool Become(const SystemUser& user);
+
+  std::optional<std::vector<gid_t>> own_groups_;  // once they were given up
   absl::Status status_;
 };
 

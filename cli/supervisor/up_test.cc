@@ -9,13 +9,18 @@
 #include <fstream>
 
 #include "absl/time/clock.h"
+#include "cli/supervisor/identities.h"
+#include "cli/supervisor/private_postgres.h"
 #include "cli/supervisor/up_testing.h"
+#include "common/rpc/identity_authority.h"
+#include "common/rpc/identity_store.h"
 
 namespace trustline {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -30,8 +35,17 @@ TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ExpectEnded(children);
   EXPECT_TRUE(fs::is_empty(DataPaths(data_).run()));
 
+  // The server may log what it is told: no password is in it.
+  std::ofstream(data_ + "/postgres/postgresql.auto.conf", std::ios::app) << "log_statement = 'all'\n";
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_EQ(Ask({"node", "list"}), nodes);
+  ASSERT_OK_AND_ASSIGN(const std::string log, ReadSmallFile(DataPaths(data_).log("postgres")));
+  for (const char* name : {"tvsd", "itld"}) {
+    ASSERT_OK_AND_ASSIGN(std::string content, ReadSmallFile(fmt::format("{}/{}/database.pgpass", data_, name)));
+    ASSERT_OK_AND_ASSIGN(const SecretBytes password, PasswordOf(SecretBytes::TakeFrom(content)));
+    EXPECT_THAT(log, AllOf(HasSubstr(fmt::format("ALTER ROLE \"trustline_{}\" PASSWORD 'SCRAM-SHA-256", name)),
+                           Not(HasSubstr(std::string(password.ExposeSecret())))));
+  }
 
   // A second supervisor keeps off.
   const auto second = RunToEnd(Command("trustline", UpArguments()), kStartTime);
@@ -49,6 +63,8 @@ TEST_P(UpTest, WhoRunsWhat) {
     struct stat status;
     ASSERT_EQ(stat(fmt::format("/proc/{}", Record(name).pid).c_str(), &status), 0);
     const passwd* expected = own_users ? getpwnam(fmt::format("trustline-{}", name).c_str()) : nullptr;
+    EXPECT_THAT(ReadSmallFile(fmt::format("/proc/{}/limits", Record(name).pid)),
+                IsOkAndHolds(ContainsRegex("Max core file size +0 +0 ")));
     EXPECT_EQ(status.st_uid, own_users ? expected->pw_uid : user_ ? user_->uid : geteuid()) << name;
   }
   if (!own_users) {
@@ -69,6 +85,48 @@ TEST_P(UpTest, AStartThatIsStoppedEndsCleanly) {
   ASSERT_TRUE(StartUntil("starting itld")) << output_;
   EXPECT_EQ(Stop(), "ended with status 0") << output_;
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_EQ(Stop(), "ended with status 0");
+}
+
+// After a rest that was longer than the identity of tvsd.
+TEST_P(UpTest, ANodeWhoseIdentityHasEndedJoinsAgainAsItWas) {
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_EQ(Stop(), "ended with status 0");
+  const DataPaths paths(data_);
+  const auto end_identity = [&] {
+    ASSERT_OK_AND_ASSIGN(const IdentityAuthority authority, [&]() -> absl::StatusOr<IdentityAuthority> {
+      const ActAs scope(OwnerOf(paths.itld()));
+      return IdentityAuthority::Load(paths.itld() + "/identity-authority.crt", paths.itld() + "/identity-authority.key",
+                                     paths.itld() + "/passphrase");
+    }());
+    ASSERT_OK_AND_ASSIGN(const Identity identity, Identity::Create(kSystemCluster, "tvsd", kLocalNode));
+    ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
+    ASSERT_OK_AND_ASSIGN(const Certificate certificate,
+                         authority.IssueIdentity(key, identity, absl::Now() - absl::Hours(24 * 200)));
+    const ActAs scope(OwnerOf(paths.tvsd()));
+    ASSERT_OK(WriteIdentity(IdentityFilesIn(paths.tvsd()), key, certificate, authority.certificate()));
+  };
+  const auto has_ended = [&] { return IdentityHasEnded(paths.tvsd(), OwnerOf(paths.tvsd()), absl::Now()); };
+  end_identity();
+  ASSERT_THAT(has_ended(), IsOkAndHolds(true));
+  ASSERT_OK_AND_ASSIGN(const Certificate tvs, ReadTvsCertificate(paths.tvsd(), OwnerOf(paths.tvsd())));
+
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_THAT(output_, HasSubstr("the identity of node1 is past its end: joining again"));
+  EXPECT_THAT(output_, Not(HasSubstr("no valid identity")));
+  EXPECT_THAT(has_ended(), IsOkAndHolds(false));
+  // Phones know it by its certificate, and that is trusted again.
+  EXPECT_THAT(ReadTvsCertificate(paths.tvsd(), OwnerOf(paths.tvsd())), IsOkAndHolds(tvs));
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list"}), HasSubstr(ToHex(tvs.sha256())));
+  EXPECT_FALSE(FileExists(paths.tvsd() + ".rejoin"));
+
+  // One that an administrator removed stays removed.
+  Ask({"node", "remove", "node1"});
+  EXPECT_EQ(Stop(), "ended with status 0");
+  end_identity();
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_THAT(output_, HasSubstr("tvsd has no valid identity: the node node1 was removed from the system"));
+  EXPECT_THAT(has_ended(), IsOkAndHolds(true));
   EXPECT_EQ(Stop(), "ended with status 0");
 }
 

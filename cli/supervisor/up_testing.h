@@ -76,6 +76,13 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     return {"up", "--data", data_, "--port-offset", std::to_string(offset_), "--listen", "127.0.0.1"};
   }
 
+  // To act as whoever the files of a daemon belong to.
+  static std::optional<SystemUser> OwnerOf(const std::string& directory) {
+    struct stat status;
+    if (geteuid() != 0 || stat(directory.c_str(), &status) != 0) return std::nullopt;
+    return SystemUser{.name = directory, .uid = status.st_uid, .gid = status.st_gid, .shared_group = status.st_gid};
+  }
+
   // Starts the system and reads its output until the line, or until it ends. Returns whether the line came.
   bool StartUntil(const std::string& line, std::vector<std::string> arguments = {}) {
     if (arguments.empty()) arguments = UpArguments();

@@ -121,7 +121,7 @@ absl::Status WriteContextFolder(const std::string& folder, const std::string& co
     if (!error) {
       std::filesystem::permissions(temporary, std::filesystem::perms::owner_all, error);
     }
-    if (error) return FailedPrecondition("cannot create the folder {}: {}", temporary, error.message());
+    if (error) return FailedPrecondition("cannot create the folder {}: {}", folder, error.message());
     RETURN_IF_ERROR(
         WriteIdentity({temporary + "/identity.crt", temporary + "/identity.key", temporary + "/authority.crt"}, key,
                       certificate, authority));

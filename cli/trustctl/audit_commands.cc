@@ -11,6 +11,7 @@
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
 #include "common/service/clock.h"
+#include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "proto/audit.grpc.pb.h"
 
@@ -34,10 +35,7 @@ void AddFilter(CLI::App& command, Filter& filter) {
       ->type_name("IDENTITY");
   command.add_option("--action", filter.action, "Only this action: trust.add, trust.remove, access.denied, ...")
       ->type_name("ACTION");
-  command.add_option("--limit", filter.limit, "The newest so many; 0 for all")
-      ->type_name("COUNT")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  AddCount(command, "--limit", filter.limit, "The newest so many; 0 for all");
 }
 
 std::vector<Column> EventColumns() {
@@ -149,11 +147,48 @@ absl::StatusOr<int> Verify(Environment& environment) {
       .Add("events_checked", "Events checked", result.events_checked())
       .Add("events_not_yet_sealed", "Not yet sealed", result.events_not_yet_sealed())
       .Add("last_number", "Last seal", result.last_number())
-      .Add("last_hash", "Last hash", ToHex(AsBytes(result.last_hash())));
+      .Add("last_hash", "Last hash", ToHex(AsBytes(result.last_hash())))
+      .Add("retired_rows", "Rows retired by checkpoint", result.retired_rows())
+      .Add("retired_before", "Retired before",
+           result.has_retired_before() ? TimestampCell(result.retired_before()) : Cell());
   record.list = {"findings", {{"finding", "FINDING"}}, {}};
   for (const std::string& finding : result.findings()) record.list->rows.push_back({finding});
   WriteRecord(environment.out(), environment.options().output, record);
   return result.intact() && result.findings().empty() ? kExitSuccess : kExitFailure;
+}
+
+absl::StatusOr<int> Retire(Environment& environment, const std::string& before) {
+  v1::RetireAuditRequest request;
+  ASSIGN_OR_RETURN(const absl::Time time, environment.ResolveTime(before));
+  *request.mutable_before() = TimeToProto(time);
+  ASSIGN_OR_RETURN(Client<v1::Audit> client, environment.Connect<v1::Audit>(kItld));
+  const SystemClock clock;
+  Progress progress(environment.err(), environment.err_is_terminal(), "events checked", /*total=*/0, clock);
+  Call call(environment, Call::Length::kLong);
+  const auto stream = client.stub->Retire(call.context(), request);
+  v1::RetireAuditResponse result;
+  v1::RetireAuditResponse response;
+  while (stream->Read(&response)) {
+    progress.Update(response.events_checked());
+    if (response.finished()) result = response;
+  }
+  progress.Finish();
+  RETURN_IF_ERROR(call.End(stream->Finish(), client));
+  if (!result.finished())
+    return Internal("itld ended without a result: look at its log, and at `trustctl audit verify`");
+
+  Record record;
+  record.Add("removed_rows", "Removed rows", result.removed_rows())
+      .Add("first_number", "First seal", result.first_number())
+      .Add("last_number", "Last seal", result.last_number())
+      .Add("last_hash", "Last hash", ToHex(AsBytes(result.last_hash())))
+      .Add("retired_before", "Retired before", TimestampCell(result.retired_before()));
+  const absl::Time retired_before = absl::FromUnixSeconds(result.retired_before().seconds());
+  WriteResult(environment.out(), environment.options().output,
+              fmt::format("retired {} audit rows before {}; a signed checkpoint at number {} stands for them",
+                          result.removed_rows(), TimeTextSeconds(retired_before), result.last_number()),
+              record);
+  return kExitSuccess;
 }
 
 }  // namespace
@@ -183,6 +218,20 @@ void AddAuditCommands(CommandLine& line) {
   AddFilter(exported, arguments->filter);
   AddFile(exported, "--out", arguments->out, "File to write; the standard output unless given");
   exported.add_flag("--force", arguments->force, "Replace the file when it exists");
+
+  auto before = std::make_shared<std::optional<std::string>>();
+  CLI::App& retire = AddCommand(
+      line, audit, "retire",
+      "Remove old months for good and leave a signed checkpoint in the chain. What is removed is in no export that was "
+      "not made before: export every cluster first",
+      "  trustctl audit export --until 2026-09-01T00:00Z --out until-september.jsonl\n"
+      "  trustctl audit retire --before 2026-09-01T00:00Z",
+      [before](Environment& environment) { return Retire(environment, before->value_or("")); });
+  AddTime(
+      retire, "--before", *before,
+      "Months (UTC) that end at or before this time (RFC 3339), or so long ago (400d); the current and the previous "
+      "month are kept")
+      ->required();
 }
 
 }  // namespace trustline

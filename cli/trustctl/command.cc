@@ -4,6 +4,8 @@
 
 #include <cctype>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "cli/trustctl/completion.h"
 #include "cli/trustctl/environment.h"
@@ -15,6 +17,7 @@ namespace {
 
 constexpr size_t kMinFingerprintDigits = 4;
 constexpr size_t kMaxFingerprintDigits = 64;
+constexpr char kUsageErrorType[] = "trustctl/usage-error";
 
 // Turns a Status at the conversion of an argument into what CLI11 understands as a usage error.
 template <typename T>
@@ -43,7 +46,11 @@ void AddGlobalOptions(CommandLine& line) {
                   "--data DIR`)")
       ->envname("TRUSTLINE_CONTEXT")
       ->type_name(std::string(kFileType));
-  line.app.add_option("--cluster", options.cluster, "Cluster to work on; otherwise the context's")->type_name("NAME");
+  line.app.add_option("--cluster", options.cluster, "Cluster to work on; otherwise the context's")
+      ->type_name("NAME")
+      ->check([](const std::string& name) {
+        return name.empty() ? std::string("the name is empty: name a cluster, or leave the option out") : std::string();
+      });
   line.app
       .add_option_function<std::string>(
           "--output",
@@ -57,6 +64,14 @@ void AddGlobalOptions(CommandLine& line) {
 }
 
 }  // namespace
+
+absl::Status UsageError(std::string_view message) {
+  absl::Status status = InvalidArgument("{}", message);
+  status.SetPayload(kUsageErrorType, absl::Cord());
+  return status;
+}
+
+bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsageErrorType).has_value(); }
 
 CLI::App& AddGroup(CLI::App& parent, const std::string& name, const std::string& description,
                    std::string_view example) {
@@ -108,6 +123,27 @@ CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::option
           },
           description)
       ->type_name("DURATION");
+}
+
+CLI::Option* AddDurationUpTo(absl::Duration longest, CLI::App& command, const std::string& name,
+                             std::optional<absl::Duration>& duration, const std::string& description) {
+  return AddDuration(command, name, duration, description)->check([longest](const std::string& text) {
+    const absl::StatusOr<absl::Duration> given = ParseDuration(text);
+    const bool fits = !given.ok() || (*given >= absl::Seconds(1) && *given <= longest &&
+                                      *given == absl::Trunc(*given, absl::Seconds(1)));
+    return fits ? std::string() : fmt::format("'{}' is not whole seconds from 1s to {}", text, DurationText(longest));
+  });
+}
+
+CLI::Option* AddCount(CLI::App& command, const std::string& name, int64_t& count, const std::string& description) {
+  return command.add_option(name, count, description)
+      ->type_name("COUNT")
+      ->check([](const std::string& text) {
+        int64_t number = -1;
+        const bool fits = absl::SimpleAtoi(text, &number) && number >= 0;
+        return fits ? std::string() : fmt::format("'{}' is not a whole number, 0 or more", text);
+      })
+      ->capture_default_str();
 }
 
 CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
@@ -165,6 +201,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
                "  trustctl trust list --output json\n"
                "  trustctl verify cert.pem"));
   app.require_subcommand(1);
+  app.set_version_flag("--version", "trustctl " TRUSTLINE_VERSION, "Print the version of this program");
   // Global options may stand after the command too.
   app.fallthrough();
   AddGlobalOptions(*line);

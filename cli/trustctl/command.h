@@ -29,6 +29,10 @@ struct GlobalOptions {
   std::optional<absl::Duration> timeout;
 };
 
+// InvalidArgument for a mistake that shows only once a command runs; the exit status is kExitUsage.
+absl::Status UsageError(std::string_view message);
+bool IsUsageError(const absl::Status& status);
+
 // What a command does once its arguments are known; the result is the exit status.
 using CommandAction = std::function<absl::StatusOr<int>(Environment&)>;
 
@@ -56,8 +60,14 @@ inline constexpr std::string_view kShellType = "SHELL";
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
                       const std::string& description);
+// More than zero.
 CLI::Option* AddDuration(CLI::App& command, const std::string& name, std::optional<absl::Duration>& duration,
                          const std::string& description);
+// Whole seconds from one to `longest`.
+CLI::Option* AddDurationUpTo(absl::Duration longest, CLI::App& command, const std::string& name,
+                             std::optional<absl::Duration>& duration, const std::string& description);
+// 0 or more.
+CLI::Option* AddCount(CLI::App& command, const std::string& name, int64_t& count, const std::string& description);
 // RFC 3339, or a duration before now ("24h"). Kept as text: see Environment::ResolveTime.
 CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description);

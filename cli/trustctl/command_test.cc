@@ -4,6 +4,7 @@
 #include <map>
 #include <sstream>
 
+#include "cli/trustctl/command_line_error.h"
 #include "cli/trustctl/completion.h"
 #include "tests/support/run_program.h"
 #include "tests/support/status_matchers.h"
@@ -15,6 +16,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -92,7 +94,7 @@ TEST(CommandTest, GlobalOptionsMayStandAnywhere) {
 
 TEST(CommandTest, BadArgumentsAreUsageErrors) {
   EXPECT_THAT(Parse({"trust", "add", "--ttl", "soon", "a.pem"}), HasSubstr("--ttl"));
-  EXPECT_THAT(Parse({"trust", "add", "--ttl", "0s", "a.pem"}), HasSubstr("more than zero"));
+  EXPECT_THAT(Parse({"--timeout", "0s", "trust", "list"}), HasSubstr("more than zero"));
   EXPECT_THAT(Parse({"trust", "set", "3f2a91c0"}), HasSubstr("nothing to change"));
   EXPECT_THAT(Parse({"trust", "set", "3f2a91c0", "--anchor", "--no-anchor"}), HasSubstr("excludes"));
   EXPECT_EQ(Parse({"trust", "set", "3f2a91c0", "--no-anchor"}), "");
@@ -103,6 +105,50 @@ TEST(CommandTest, BadArgumentsAreUsageErrors) {
   EXPECT_THAT(Parse({"audit", "list", "--limit", "-1"}), Not(IsEmpty()));
   EXPECT_THAT(Parse({"trust"}), Not(IsEmpty()));
   EXPECT_THAT(Parse({"trust", "frobnicate"}), Not(IsEmpty()));
+}
+
+TEST(CommandTest, ValuesOutOfRangeAreToldInPlainWords) {
+  EXPECT_THAT(Parse({"audit", "list", "--limit", "-1"}), EndsWith("'-1' is not a whole number, 0 or more"));
+  EXPECT_THAT(Parse({"audit", "list", "--limit", "99999999999999999999"}), HasSubstr("not a whole number"));
+  EXPECT_EQ(Parse({"audit", "list", "--limit", "0"}), "");
+  EXPECT_THAT(Parse({"trust", "add", "--role", "CCM", "--ttl", "31d", "a.pem"}),
+              HasSubstr("'31d' is not whole seconds from 1s to 30d"));
+  EXPECT_THAT(Parse({"trust", "set", "3f2a", "--ttl", "1500ms"}), HasSubstr("whole seconds"));
+  EXPECT_EQ(Parse({"trust", "set", "3f2a", "--ttl", "30d"}), "");
+  EXPECT_EQ(Parse({"trust", "set", "3f2a", "--ttl", "1s"}), "");
+  EXPECT_THAT(Parse({"trust", "add", "a.pem"}), AllOf(HasSubstr("--role"), HasSubstr("--anchor")));
+  EXPECT_EQ(Parse({"trust", "add", "--anchor", "a.pem"}), "");
+  EXPECT_EQ(Parse({"trust", "add", "--role", "CCM", "-"}), "");
+  EXPECT_THAT(Parse({"query", "--issuer", "nonsense", "--serial", "01"}), HasSubstr("--issuer"));
+  EXPECT_THAT(Parse({"--cluster", "", "trust", "list"}), HasSubstr("--cluster"));
+}
+
+// The words for a mistake.
+std::string ErrorText(std::vector<std::string> arguments) {
+  const std::unique_ptr<CommandLine> line = MakeCommandLine();
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    line->app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& error) {
+    return CommandLineErrorText(line->app, error);
+  }
+  return "";
+}
+
+TEST(CommandTest, UnknownCommandsAreNamedWithTheNearest) {
+  EXPECT_EQ(ErrorText({"trust", "lst"}),
+            "'lst' is not a command of `trustctl trust`: did you mean `trustctl trust list`?");
+  EXPECT_EQ(ErrorText({"trust", "crl", "ad", "a.crl"}),
+            "'ad' is not a command of `trustctl trust crl`: did you mean `trustctl trust crl add`?");
+  EXPECT_EQ(ErrorText({"trsut", "list"}), "'trsut' is not a command of `trustctl`: did you mean `trustctl trust`?");
+  EXPECT_EQ(ErrorText({"help"}), "'help' is not a command of `trustctl`: did you mean `trustctl --help`?");
+  EXPECT_EQ(
+      ErrorText({"trust", "frobnicate"}),
+      "'frobnicate' is not a command of `trustctl trust`, but these are: add, set, remove, list, show, export, crl");
+  EXPECT_EQ(ErrorText({"audit", "--frobnicate"}), "'--frobnicate' is not an option of `trustctl audit`");
+  EXPECT_EQ(ErrorText({"node"}), "`trustctl node` needs a command: token, list, remove");
+  EXPECT_THAT(ErrorText({"trust", "add", "--role", "CCM"}), HasSubstr("FILE"));
+  EXPECT_THAT(ErrorText({"trust", "list", "extra"}), HasSubstr("extra"));
 }
 
 TEST(CommandTest, FingerprintPrefixes) {
@@ -165,10 +211,26 @@ TEST(CompletionTest, BashOffersCommandsOptionsAndValues) {
   EXPECT_THAT(Complete({"trustctl", "trust", "add", "--role", "C"}), ElementsAre("CCM", "CCM+TFTP", "CAPF"));
   EXPECT_THAT(Complete({"trustctl", "trust", "add", "--an"}), ElementsAre("--anchor"));
   EXPECT_THAT(Complete({"trustctl", "trust", "add", "--clu"}), ElementsAre("--cluster"));
+  EXPECT_THAT(Complete({"trustctl", "--clu"}), ElementsAre("--cluster"));
+  EXPECT_THAT(Complete({"trustctl", "--h"}), ElementsAre("--help"));
+  EXPECT_THAT(Complete({"trustctl", "trust", "add", "--h"}), ElementsAre("--help"));
   EXPECT_THAT(Complete({"trustctl", "trust", "add", "--role", "CCM", "ce"}), ElementsAre("cert.pem"));
   EXPECT_THAT(Complete({"trustctl", "access", "grant", "anna", "op"}), ElementsAre("operator"));
   EXPECT_THAT(Complete({"trustctl", "access", "grant", "an"}), IsEmpty());
   EXPECT_THAT(Complete({"trustctl", "completion", ""}), ElementsAre("bash", "zsh", "fish"));
+}
+
+TEST(CompletionTest, ZshAndFishOfferWhatStandsAnywhereOnce) {
+  const std::unique_ptr<CommandLine> line = MakeCommandLine();
+  const auto times = [&](Shell shell, const std::string& text) {
+    const std::string script = CompletionScript(line->app, shell);
+    int count = 0;
+    for (size_t at = script.find(text); at != std::string::npos; at = script.find(text, at + 1)) ++count;
+    return count;
+  };
+  EXPECT_EQ(times(Shell::kFish, " -l help "), 1);
+  // For the program itself, and in the list that every command adds.
+  EXPECT_EQ(times(Shell::kZsh, "'--help:"), 2);
 }
 
 TEST(CompletionTest, ZshAndFishScriptsNameEveryCommandAndOption) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -65,6 +66,12 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kFormatType) words = {"table", "json", "csv"};
   if (kind == kShellType) words = {"bash", "zsh", "fish"};
   return words;
+}
+
+std::vector<std::string> NamesOf(const std::vector<CompletedOption>& options) {
+  std::vector<std::string> names;
+  for (const CompletedOption& option : options) names.push_back(option.name);
+  return names;
 }
 
 std::vector<std::string> NamesOfOptionsWithValue(const std::vector<CompletedCommand>& commands) {
@@ -160,15 +167,11 @@ std::string BashScript(const std::string& program, const std::vector<CompletedCo
       "    ?*) return ;;\n"
       "    *)\n"
       "      case \"$at\" in\n";
-  std::string global_options;
   for (const CompletedCommand& command : commands) {
     std::vector<std::string> words;
     for (const auto& [name, description] : command.subcommands) words.push_back(name);
-    for (const CompletedOption& option : command.options) words.push_back(option.name);
-    if (command.path.empty()) {
-      std::vector<std::string> names;
-      for (const CompletedOption& option : command.options) names.push_back(option.name);
-      global_options = absl::StrJoin(names, " ");
+    if (!command.path.empty()) {
+      for (const CompletedOption& option : command.options) words.push_back(option.name);
     }
     script += fmt::format("        '{}') candidates='{}' ;;\n", command.path, absl::StrJoin(words, " "));
   }
@@ -179,7 +182,7 @@ std::string BashScript(const std::string& program, const std::vector<CompletedCo
       "  mapfile -t COMPREPLY < <(compgen -W \"$candidates\" -- \"$current\")\n"
       "}}\n"
       "complete -F _{} {}\n",
-      global_options, program, program);
+      absl::StrJoin(NamesOf(commands.front().options), " "), program, program);
   return script;
 }
 
@@ -189,7 +192,7 @@ std::string ZshScript(const std::string& program, const std::vector<CompletedCom
       "# zsh completion for {0}; put it as _{0} into a folder of your fpath, or source it after compinit.\n"
       "_{0}() {{\n"
       "  local current=${{words[CURRENT]}} previous=${{words[CURRENT - 1]}}\n"
-      "  local -a candidates\n",
+      "  local -a candidates anywhere\n",
       program);
   script += PosixAnalysis(commands, "2", "CURRENT", "words", "$current", "$previous");
   script += fmt::format(
@@ -200,20 +203,27 @@ std::string ZshScript(const std::string& program, const std::vector<CompletedCom
   for (const std::string_view kind : {kRoleType, kAccessRoleType, kFormatType, kShellType}) {
     script += fmt::format("    {}) compadd -- {}; return ;;\n", kind, absl::StrJoin(WordsOf(kind), " "));
   }
+  constexpr std::string_view kQuoteInZsh = "'\\''";
+  const auto option_line = [&](const CompletedOption& option) {
+    return fmt::format("        {}\n", Quoted(option.name + ":" + option.description, kQuoteInZsh));
+  };
   script +=
       "    ?*) return ;;\n"
       "  esac\n"
+      "  anywhere=(\n";
+  for (const CompletedOption& option : commands.front().options) script += option_line(option);
+  script +=
+      "  )\n"
       "  case \"$at\" in\n";
-  constexpr std::string_view kQuoteInZsh = "'\\''";
   for (const CompletedCommand& command : commands) {
     script += fmt::format("    '{}')\n      candidates=(\n", command.path);
     for (const auto& [name, description] : command.subcommands) {
       script += fmt::format("        {}\n", Quoted(name + ":" + description, kQuoteInZsh));
     }
     for (const CompletedOption& option : command.options) {
-      script += fmt::format("        {}\n", Quoted(option.name + ":" + option.description, kQuoteInZsh));
+      script += option_line(option);
     }
-    script += "      ) ;;\n";
+    script += command.path.empty() ? "      ) ;;\n" : "        $anywhere\n      ) ;;\n";
   }
   script += fmt::format(
       "  esac\n"
@@ -295,6 +305,13 @@ absl::StatusOr<Shell> ParseShell(std::string_view name) {
 std::string CompletionScript(const CLI::App& app, Shell shell) {
   std::vector<CompletedCommand> commands;
   Collect(app, "", commands);
+  // What the program itself takes (--help among it) may stand after every command, and is to be offered once.
+  const std::vector<std::string> anywhere = NamesOf(commands.front().options);
+  for (size_t i = 1; i < commands.size(); ++i) {
+    std::erase_if(commands[i].options, [&](const CompletedOption& option) {
+      return std::ranges::find(anywhere, option.name) != anywhere.end();
+    });
+  }
   switch (shell) {
     case Shell::kBash:
       return BashScript(app.get_name(), commands);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/trust_records.h"
@@ -44,7 +45,9 @@ void WriteChange(Environment& environment, std::string_view sentence, int64_t co
 absl::StatusOr<int> AddCrl(Environment& environment, const std::string& path) {
   v1::AddCrlRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  ASSIGN_OR_RETURN(*request.mutable_crl(), ReadTextFile(path, kMaxCrlFile));
+  absl::StatusOr<std::string> crl = ReadTextFile(path, kMaxCrlFile);
+  if (!crl.ok()) return WithFileAdvice(crl.status());
+  request.set_crl(*std::move(crl));
   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
   ASSIGN_OR_RETURN(const v1::AddCrlResponse response,
                    (environment.Ask(client, &v1::TrustStore::Stub::AddCrl, request)));

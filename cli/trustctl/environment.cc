@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/escaping.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -22,7 +23,11 @@ absl::StatusOr<const Context*> Environment::context() {
           "DIR/admin/context.toml, and `trustctl access identity NAME --out DIR` makes one for another person");
     }
     absl::StatusOr<Context> loaded = LoadContext(options_.context_path);
-    if (!loaded.ok()) return Annotate(loaded.status(), "context");
+    if (!loaded.ok()) return Annotate(WithFileAdvice(loaded.status()), "context");
+    if (loaded->cluster.empty()) {
+      return UsageError(fmt::format("context: {}: `cluster` is empty: name a cluster there, such as \"default\"",
+                                    options_.context_path));
+    }
     context_ = *std::move(loaded);
   }
   return &*context_;

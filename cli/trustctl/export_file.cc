@@ -28,7 +28,9 @@ absl::StatusOr<std::unique_ptr<ExportFile>> ExportFile::Create(const std::string
   if (!replace && access(path.c_str(), F_OK) == 0) return AlreadyThere(path);
   const std::string temporary = fmt::format("{}.new-{}", path, getpid());
   const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return FailedPrecondition("cannot create {}: {}", temporary, strerror(errno));
+  if (descriptor < 0)
+    return FailedPrecondition("cannot write {}: {}: choose a folder that is there and that you may write to", path,
+                              strerror(errno));
   return std::unique_ptr<ExportFile>(new ExportFile(path, temporary, descriptor, replace, out));
 }
 
@@ -56,7 +58,7 @@ absl::Status ExportFile::Flush() {
   while (!rest.empty()) {
     const ssize_t written = write(descriptor_, rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return Failed("cannot write " + temporary_);
+    if (written <= 0) return Failed("cannot write " + path_);
     rest.remove_prefix(static_cast<size_t>(written));
   }
   buffer_.clear();
@@ -66,9 +68,9 @@ absl::Status ExportFile::Flush() {
 absl::Status ExportFile::Commit() {
   if (path_.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(Flush());
-  if (fsync(descriptor_) != 0) return Failed("cannot write " + temporary_);
+  if (fsync(descriptor_) != 0) return Failed("cannot write " + path_);
   if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), replace_ ? 0 : RENAME_NOREPLACE) != 0) {
-    return errno == EEXIST ? AlreadyThere(path_) : Failed("cannot rename " + temporary_ + " to " + path_);
+    return errno == EEXIST ? AlreadyThere(path_) : Failed("cannot write " + path_);
   }
   close(std::exchange(descriptor_, -1));
   return absl::OkStatus();

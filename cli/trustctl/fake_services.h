@@ -105,7 +105,8 @@ class FakeVerification final : public v1::Verification::Service {
                            grpc::ServerReaderWriter<v1::VerifyResponse, v1::VerifyRequest>* stream) override {
     for (v1::VerifyRequest request; stream->Read(&request);) {
       v1::VerifyResponse response;
-      response.set_number(request.number());
+      if (request.number() == fails_at) return failure;
+      response.set_number(request.number() + (out_of_order ? 1 : 0));
       if (request.certificate() == valid) {
         response.set_verdict(v1::VERDICT_VALID);
         response.add_roles(v1::CERTIFICATE_ROLE_CAPF);
@@ -121,6 +122,9 @@ class FakeVerification final : public v1::Verification::Service {
   }
 
   std::string valid;
+  uint64_t fails_at = UINT64_MAX;
+  grpc::Status failure;
+  bool out_of_order = false;
 };
 
 class FakeAudit final : public v1::Audit::Service {
@@ -150,8 +154,25 @@ class FakeAudit final : public v1::Audit::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Retire(grpc::ServerContext*, const v1::RetireAuditRequest* request,
+                      grpc::ServerWriter<v1::RetireAuditResponse>* stream) override {
+    retire_before = request->before().seconds();
+    v1::RetireAuditResponse response;
+    response.set_events_checked(2);
+    stream->Write(response);
+    if (!retire_status.ok()) return retire_status;
+    response.set_finished(true);
+    response.set_removed_rows(2);
+    response.set_last_number(2);
+    response.mutable_retired_before()->set_seconds(retire_before);
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+
   v1::ListAuditRequest asked;
   std::string finding;
+  int64_t retire_before = 0;
+  grpc::Status retire_status;
 };
 
 class FakeAccess final : public v1::Access::Service {

@@ -13,6 +13,7 @@
 namespace trustline {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -94,7 +95,12 @@ TEST(ExportFileTest, AFileThatIsThereStaysUnlessForced) {
   EXPECT_OK(forced->Commit());
   EXPECT_EQ(ReadFile(path), "new");
   EXPECT_THAT(ExportFile::Create("/nonexistent/out.pem", false, out),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/nonexistent/out.pem")));
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("write /nonexistent/out.pem: ")));
+
+  std::filesystem::create_directory(directory.path() / "folder");
+  const std::string folder = directory.path().string() + "/folder";
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<ExportFile> onto_folder, ExportFile::Create(folder, true, out));
+  EXPECT_EQ(StatusMessage(onto_folder->Commit()), "cannot write " + folder + ": Is a directory");
 }
 
 TEST(ExportFileTest, WithoutANameItIsTheStandardOutput) {
@@ -132,12 +138,13 @@ TEST(CertificateInputTest, ErrorsNameTheFile) {
   const std::string path = directory.path().string();
   EXPECT_THAT(ReadInputCertificates({path + "/folder"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("readme.txt")));
-  EXPECT_THAT(ReadInputCertificates({path + "/outer"}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inner")));
+  EXPECT_THAT(
+      ReadInputCertificates({path + "/outer"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("inner"), HasSubstr("name the files themselves"))));
   EXPECT_THAT(ReadInputCertificates({path + "/empty"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no files")));
   EXPECT_THAT(ReadInputCertificates({path + "/missing.pem"}),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing.pem")));
+              StatusIs(absl::StatusCode::kNotFound, AllOf(HasSubstr("missing.pem"), HasSubstr("check the name"))));
 }
 
 TEST(ProgressTest, LinesEveryFiveSecondsWithoutATerminal) {

@@ -6,6 +6,7 @@
 
 #include "cli/trustctl/call_interrupt.h"
 #include "cli/trustctl/command.h"
+#include "cli/trustctl/command_line_error.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "common/rpc/credentials.h"
@@ -15,6 +16,8 @@
 namespace trustline {
 namespace {
 
+constexpr std::string_view kTryHelp = "\nTry the command with --help.";
+
 int Fail(std::string_view message, int exit_status) {
   std::cerr << "trustctl: " << EscapeLinesForTerminal(message) << std::endl;
   return exit_status;
@@ -23,11 +26,12 @@ int Fail(std::string_view message, int exit_status) {
 int Run(int argc, char** argv) {
   const std::unique_ptr<CommandLine> line = MakeCommandLine();
   try {
+    RefuseEmptyValues(argc, argv);
     line->app.parse(argc, argv);
-  } catch (const CLI::Success& success) {  // --help
+  } catch (const CLI::Success& success) {  // --help, --version
     return line->app.exit(success);
   } catch (const CLI::ParseError& error) {
-    return Fail(std::string(error.what()) + "\nTry the command with --help.", kExitUsage);
+    return Fail(CommandLineErrorText(line->app, error).append(kTryHelp), kExitUsage);
   }
   if (const absl::Status required = RequireTls13(); !required.ok()) return Fail(StatusMessage(required), kExitFailure);
 
@@ -38,7 +42,11 @@ int Run(int argc, char** argv) {
   Environment environment(line->options, std::cout, std::cerr, isatty(STDERR_FILENO) == 1, interrupt);
   const absl::StatusOr<int> status = line->chosen(environment);
   std::cout.flush();
-  if (!status.ok()) return Fail(StatusMessage(status.status()), kExitFailure);
+  if (!status.ok()) {
+    const std::string message(StatusMessage(status.status()));
+    return IsUsageError(status.status()) ? Fail(message + std::string(kTryHelp), kExitUsage)
+                                         : Fail(message, kExitFailure);
+  }
   if (!std::cout) return Fail("cannot write to the standard output: is the disk full?", kExitFailure);
   return *status;
 }

@@ -15,6 +15,9 @@
 namespace trustline {
 namespace {
 
+// As itld has it.
+constexpr absl::Duration kLongestTokenLifetime = absl::Hours(24 * 7);
+
 struct TokenArguments {
   std::string node;
   std::optional<absl::Duration> lifetime;
@@ -97,7 +100,8 @@ void AddNodeCommands(CommandLine& line) {
                                "  TOKEN=$(trustctl node token branch1 | tail -n 1)",
                                [arguments](Environment& environment) { return MakeToken(environment, *arguments); });
   token.add_option("NAME", arguments->node, "Name of the machine")->required()->type_name("NAME");
-  AddDuration(token, "--for", arguments->lifetime, "How long the token may be used, at most 7d; 1h unless given");
+  AddDurationUpTo(kLongestTokenLifetime, token, "--for", arguments->lifetime,
+                  "How long the token may be used, at most 7d; 1h unless given");
 
   AddCommand(line, node, "list", "List the machines", "  trustctl node list --output json", List);
 

@@ -252,7 +252,7 @@ void WriteRecord(std::ostream& out, OutputFormat format, const Record& record) {
     out << field.column.title << std::string(width - DisplayWidth(field.column.title) + 2, ' ') << TableText(field.cell)
         << "\n";
   }
-  if (!record.list) return;
+  if (!record.list || record.list->rows.empty()) return;
   out << "\n";
   WriteNestedTable(out, *record.list);
 }

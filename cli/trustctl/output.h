@@ -52,7 +52,8 @@ class ListWriter {
   // One cell a column.
   void Add(Row row);
 
-  // Must be called once, at the end; not after an error, so that nothing half looks whole.
+  // Must be called once, at the end. After an error only where the rows stand for themselves: otherwise something half
+  // would look whole.
   void Finish();
 
   int64_t count() const { return count_; }
@@ -94,7 +95,8 @@ struct Record {
   std::optional<List> list;
 };
 
-// A table shows a field a line, then the list; CSV has a line for each row of the list with the fields repeated.
+// A table shows a field a line, then the list unless it is empty; CSV has a line for each row of the list with the
+// fields repeated.
 void WriteRecord(std::ostream& out, OutputFormat format, const Record& record);
 
 // As WriteRecord, but a table shows `sentence` instead of the fields: what a command that changes something says.

@@ -1,10 +1,13 @@
 // trustctl trust ...: the trust store.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
+#include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/trust_import.h"
 #include "cli/trustctl/trust_records.h"
@@ -16,6 +19,8 @@ namespace trustline {
 namespace {
 
 constexpr int kPageSize = 500;
+// As itld has it.
+constexpr absl::Duration kLongestTtl = absl::Hours(24 * 30);
 
 // A change of one certificate: the sentence for people, the commit and the entries for programs.
 void WriteChange(Environment& environment, std::string_view sentence, int64_t commit,
@@ -37,10 +42,9 @@ struct AddArguments {
 std::string AddSentence(const v1::AddResponse::Result& result) {
   const int64_t added = result.certificates_added();
   const int64_t unchanged = result.certificates_unchanged();
-  const auto counted = [](int64_t count) { return fmt::format("{} certificate{}", count, count == 1 ? "" : "s"); };
-  if (result.commit() == 0) return fmt::format("{} already trusted, nothing changed", counted(unchanged));
-  const std::string sentence = fmt::format("added {} (commit {})", counted(added), result.commit());
-  return unchanged == 0 ? sentence : fmt::format("{}; {} already trusted", sentence, counted(unchanged));
+  if (result.commit() == 0) return CertificateCountText(unchanged) + " already trusted, nothing changed";
+  const std::string sentence = fmt::format("added {} (commit {})", CertificateCountText(added), result.commit());
+  return unchanged == 0 ? sentence : fmt::format("{}; {} already trusted", sentence, CertificateCountText(unchanged));
 }
 
 absl::StatusOr<int> Add(Environment& environment, const AddArguments& arguments) {
@@ -74,14 +78,19 @@ void AddAddCommand(CommandLine& line, CLI::App& trust) {
                  "  trustctl trust add --role APP-SERVER cert.pem\n"
                  "  trustctl trust add --role CCM --role TFTP --ttl 1h callmanager.pem\n"
                  "  trustctl trust add --anchor lsc-authority.pem\n"
-                 "  trustctl trust add --role APP-SERVER /etc/ssl/phone-services/",
+                 "  trustctl trust add --role APP-SERVER /etc/ssl/phone-services/\n"
+                 "  openssl s_client -connect pbx:443 < /dev/null | trustctl trust add --role APP-SERVER -",
                  [arguments](Environment& environment) { return Add(environment, *arguments); });
   AddRoles(command, "--role", arguments->roles, "What the certificate is for; may be given several times");
-  AddDuration(command, "--ttl", arguments->ttl, "How long phones may keep the answer (1s to 30d); 24h unless given");
+  AddDurationUpTo(kLongestTtl, command, "--ttl", arguments->ttl,
+                  "How long phones may keep the answer (1s to 30d); 24h unless given");
   command.add_flag("--anchor", arguments->anchor, "Certificates that it issued are valid too");
-  command.add_option("FILE", arguments->files, "PEM, DER or PKCS#7 files, or folders of them")
-      ->required()
-      ->type_name(std::string(kFileType));
+  AddCertificateFiles(command, arguments->files);
+  command.parse_complete_callback([arguments] {
+    if (arguments->roles.empty() && !arguments->anchor) {
+      throw CLI::ValidationError("add", "say what the certificates are trusted for: give --role, or --anchor");
+    }
+  });
 }
 
 struct SetArguments {
@@ -119,7 +128,7 @@ void AddSetCommand(CommandLine& line, CLI::App& trust) {
                                  "  trustctl trust set 3f2a91c0 --no-anchor",
                                  [arguments](Environment& environment) { return Set(environment, *arguments); });
   AddFingerprintPrefix(command, arguments->prefix);
-  AddDuration(command, "--ttl", arguments->ttl, "How long phones may keep the answer (1s to 30d)");
+  AddDurationUpTo(kLongestTtl, command, "--ttl", arguments->ttl, "How long phones may keep the answer (1s to 30d)");
   AddRoles(command, "--role", arguments->add_roles, "A role to add; may be given several times");
   AddRoles(command, "--remove-role", arguments->remove_roles, "A role to take away; may be given several times");
   CLI::Option* anchor = command.add_flag("--anchor", arguments->anchor, "Certificates that it issued are valid too");
@@ -253,7 +262,18 @@ struct ExportArguments {
   bool force = false;
 };
 
+// "no certificate has the role CCM or TFTP".
+std::string NothingToExport(std::string_view cluster, const std::vector<CertificateRole>& roles) {
+  if (roles.empty()) return fmt::format("no certificate has an entry in the trust store of {}", cluster);
+  std::vector<std::string_view> names;
+  for (const CertificateRole role : roles) names.push_back(CertificateRoleName(role));
+  return fmt::format("no certificate has the role {}", fmt::join(names, " or "));
+}
+
 absl::StatusOr<int> Export(Environment& environment, const ExportArguments& arguments) {
+  if (environment.options().output != OutputFormat::kTable) {
+    return UsageError("trust export writes PEM only: leave --output out, or use `trustctl trust list`");
+  }
   v1::ExportRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   RolesToProto(arguments.roles, request.mutable_roles());
@@ -277,16 +297,25 @@ absl::StatusOr<int> Export(Environment& environment, const ExportArguments& argu
   const absl::Status status = call.End(stream->Finish(), client);
   RETURN_IF_ERROR(written);
   RETURN_IF_ERROR(status);
+  const bool to_file = !arguments.out.empty();
+  if (count == 0) {
+    environment.err() << EscapeForTerminal(NothingToExport(request.cluster(), arguments.roles) +
+                                           (to_file ? ": " + arguments.out + " was not written" : ""))
+                      << std::endl;
+    return kExitSuccess;
+  }
   RETURN_IF_ERROR(file->Commit());
-  if (!arguments.out.empty()) {
-    environment.err() << fmt::format("{} certificates written to {}", count, arguments.out) << std::endl;
+  if (to_file) {
+    environment.err() << EscapeForTerminal(CertificateCountText(count) + " written to " + arguments.out) << std::endl;
   }
   return kExitSuccess;
 }
 
 void AddExportCommand(CommandLine& line, CLI::App& trust) {
   auto arguments = std::make_shared<ExportArguments>();
-  CLI::App& command = AddCommand(line, trust, "export", "Write trusted certificates in PEM",
+  CLI::App& command = AddCommand(line, trust, "export",
+                                 "Write trusted certificates in PEM. When none fits, it says so, writes no file (one "
+                                 "that is there stays, with --force too) and ends with exit status 0",
                                  "  trustctl trust export --role CCM --out callmanagers.pem\n"
                                  "  trustctl trust export | openssl storeutl -noout -certs /dev/stdin",
                                  [arguments](Environment& environment) { return Export(environment, *arguments); });

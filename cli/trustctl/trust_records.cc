@@ -102,6 +102,10 @@ std::vector<Row> TrustedCertificateRows(const v1::TrustedCertificate& trusted) {
   return rows;
 }
 
+std::string CertificateCountText(int64_t count) {
+  return fmt::format("{} certificate{}", count, count == 1 ? "" : "s");
+}
+
 absl::StatusOr<std::string> DerToPem(std::string_view der) {
   const absl::StatusOr<Certificate> certificate = Certificate::FromDer(AsBytes(der));
   if (!certificate.ok()) {

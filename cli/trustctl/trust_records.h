@@ -34,6 +34,9 @@ std::string CertificateText(const v1::CertificateSummary& certificate);
 std::vector<Column> TrustedCertificateColumns(bool show_removed);
 std::vector<Row> TrustedCertificateRows(const v1::TrustedCertificate& trusted);
 
+// "1 certificate", "2 certificates".
+std::string CertificateCountText(int64_t count);
+
 // DER in PEM. DataLoss for what is not a certificate.
 absl::StatusOr<std::string> DerToPem(std::string_view der);
 

@@ -21,6 +21,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::string kProgram = TRUSTLINE_BIN_DIR "/trustctl";
@@ -162,7 +163,9 @@ TEST_F(TrustctlTest, ExportIsWholeOrNothing) {
   const Certificate certificate = *Certificate::FromPem(ReadFile(Vector("capf.pem")));
   trust_store_.exported = {std::string(AsText(certificate.der()))};
   const std::string out = PathOf("out.pem");
-  EXPECT_EQ(Run({"trust", "export", "--out", out}).exit_status, 0);
+  const ProgramResult written = Run({"trust", "export", "--out", out});
+  EXPECT_EQ(written.exit_status, 0);
+  EXPECT_EQ(written.err, "1 certificate written to " + out + "\n");
   EXPECT_EQ(ReadFile(out), certificate.ToPem());
   EXPECT_EQ(Run({"trust", "export"}).out, certificate.ToPem());
   EXPECT_EQ(Run({"trust", "export", "--out", out}).exit_status, 1);
@@ -187,6 +190,81 @@ TEST_F(TrustctlTest, VerifyTellsEveryVerdictAndFailsOnAnInvalidOne) {
   EXPECT_THAT(list.at(1).at("source").as_string().c_str(), EndsWith("tvs.pem"));
 }
 
+TEST_F(TrustctlTest, VerifyShowsTheAnswersThatCameAndTheServersError) {
+  verification_.fails_at = 1;
+  verification_.failure = {grpc::StatusCode::UNAVAILABLE, "node1 cannot ask the database about this certificate"};
+  const ProgramResult result = Run({"verify", Vector("capf.pem"), Vector("tvs.pem"), Vector("callmanager.pem")});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.out, AllOf(HasSubstr("capf.pem"), Not(HasSubstr("tvs.pem"))));
+  EXPECT_THAT(result.err, StartsWith("trustctl: 1 of 3 certificates answered, then "));
+  EXPECT_THAT(result.err, EndsWith("tvs.pem: node1 cannot ask the database about this certificate\n"));
+  const ProgramResult json =
+      Run({"verify", "--output", "json", Vector("capf.pem"), Vector("tvs.pem"), Vector("callmanager.pem")});
+  EXPECT_EQ(json.exit_status, 1);
+  EXPECT_EQ(boost::json::parse(json.out).as_array().size(), 1u);
+
+  verification_.fails_at = 0;
+  verification_.failure = {grpc::StatusCode::NOT_FOUND, "node1 does not answer for cluster 'berlin'"};
+  const ProgramResult nothing = Run({"verify", Vector("capf.pem")});
+  EXPECT_EQ(nothing.exit_status, 1);
+  EXPECT_EQ(nothing.out, "");
+  EXPECT_EQ(nothing.err, "trustctl: node1 does not answer for cluster 'berlin'\n");
+
+  verification_.failure = grpc::Status::OK;
+  EXPECT_THAT(Run({"verify", Vector("capf.pem")}).err, HasSubstr("ended before it had answered everything"));
+  verification_.fails_at = UINT64_MAX;
+  verification_.out_of_order = true;
+  const ProgramResult mixed_up = Run({"verify", Vector("capf.pem")});
+  EXPECT_EQ(mixed_up.exit_status, 1);
+  EXPECT_THAT(mixed_up.err, HasSubstr("out of order"));
+}
+
+TEST_F(TrustctlTest, AnEmptyClusterIsAMistake) {
+  const ProgramResult option = Run({"--cluster", "", "trust", "list"});
+  EXPECT_EQ(option.exit_status, 2);
+  EXPECT_THAT(option.err, AllOf(HasSubstr("--cluster"), HasSubstr("empty")));
+  std::string text = ReadFile(context_);
+  text.replace(text.find("\"default\""), 9, "\"\"");
+  const ProgramResult file =
+      Trustctl({"--context", directory_.WriteFile("admin/no-cluster.toml", text), "trust", "list"});
+  EXPECT_EQ(file.exit_status, 2);
+  EXPECT_THAT(file.err, AllOf(HasSubstr("no-cluster.toml"), HasSubstr("`cluster` is empty")));
+  EXPECT_EQ(file.out, "");
+}
+
+TEST_F(TrustctlTest, ExportOfNothingSaysSoAndWritesNoFile) {
+  const std::string out = PathOf("none.pem");
+  const ProgramResult none = Run({"trust", "export", "--role", "CCM", "--role", "TFTP", "--out", out});
+  EXPECT_EQ(none.exit_status, 0);
+  EXPECT_EQ(none.err, "no certificate has the role CCM or TFTP: " + out + " was not written\n");
+  EXPECT_FALSE(std::filesystem::exists(out));
+  const ProgramResult all = Run({"trust", "export"});
+  EXPECT_EQ(all.exit_status, 0);
+  EXPECT_EQ(all.out, "");
+  EXPECT_THAT(all.err, StartsWith("no certificate has "));
+  const ProgramResult json = Run({"trust", "export", "--output", "json"});
+  EXPECT_EQ(json.exit_status, 2);
+  EXPECT_THAT(json.err, HasSubstr("PEM only"));
+}
+
+TEST_F(TrustctlTest, AddReadsTheStandardInput) {
+  trust_store_.result.set_commit(17);
+  trust_store_.result.set_certificates_added(1);
+  const std::vector<std::string> environment = {"TRUSTLINE_CONTEXT=" + context_};
+  const std::string add = kProgram + " trust add --role CAPF - < ";
+  for (const std::string& bytes :
+       {ReadFile(Vector("capf.pem")), std::string(AsText(Certificate::FromPem(ReadFile(Vector("capf.pem")))->der()))}) {
+    trust_store_.received = 0;
+    const std::string file = directory_.WriteFile("input", bytes);
+    const ProgramResult added = RunProgram({"/bin/sh", "-c", add + file}, environment);
+    EXPECT_EQ(added.exit_status, 0) << added.err;
+    EXPECT_EQ(trust_store_.received, 1);
+  }
+  const ProgramResult empty = RunProgram({"/bin/sh", "-c", add + "/dev/null"}, environment);
+  EXPECT_EQ(empty.exit_status, 1);
+  EXPECT_THAT(empty.err, HasSubstr("the standard input: the file is empty"));
+}
+
 TEST_F(TrustctlTest, AuditListExportAndVerify) {
   const ProgramResult list =
       Run({"audit", "list", "--since", "2026-11-22T00:00:00Z", "--action", "trust.add", "--output", "csv"});
@@ -205,11 +283,26 @@ TEST_F(TrustctlTest, AuditListExportAndVerify) {
   }
   EXPECT_EQ(events, 2);
 
-  EXPECT_EQ(Run({"audit", "verify"}).exit_status, 0);
+  const ProgramResult intact = Run({"audit", "verify"});
+  EXPECT_EQ(intact.exit_status, 0);
+  EXPECT_THAT(intact.out, Not(HasSubstr("(nothing)")));
   audit_.finding = "event 2 was altered";
   const ProgramResult findings = Run({"audit", "verify"});
   EXPECT_EQ(findings.exit_status, 1);
   EXPECT_THAT(findings.out, HasSubstr("event 2 was altered"));
+}
+
+TEST_F(TrustctlTest, AuditRetireSaysWhatWentAndWhatNot) {
+  const ProgramResult retired = Run({"audit", "retire", "--before", "2026-09-01T00:00Z"});
+  EXPECT_EQ(retired.exit_status, 0) << retired.err;
+  EXPECT_EQ(audit_.retire_before, 1'788'220'800);
+  EXPECT_EQ(retired.out,
+            "retired 2 audit rows before 2026-09-01T00:00:00Z; a signed checkpoint at number 2 stands for them\n");
+  audit_.retire_status = {grpc::StatusCode::FAILED_PRECONDITION, "nothing was retired: 3 rows are not chained"};
+  const ProgramResult refused = Run({"audit", "retire", "--before", "400d"});
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_THAT(refused.err, HasSubstr("3 rows are not chained"));
+  EXPECT_EQ(Run({"audit", "retire"}).exit_status, 2);
 }
 
 TEST_F(TrustctlTest, AnIdentityForAnotherPersonWorks) {

@@ -45,6 +45,16 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
                                              {"trust", "add", "--role", "CCM"},
                                              {"trust", "show", "xyz"},
                                              {"--output", "yaml", "version"},
+                                             {"trust", "add", "a.pem"},
+                                             {"trust", "add", "--role", "CCM", "--ttl", "31d", "a.pem"},
+                                             {"trust", "set", "3f2a", "--ttl", "1500ms"},
+                                             {"trust", "export", "--output", "csv"},
+                                             {"query", "--issuer", "nonsense", "--serial", "01"},
+                                             {"node", "token", "branch1", "--for", "8d"},
+                                             {"audit", "list", "--limit", "-1"},
+                                             {"--cluster", "", "trust", "list"},
+                                             {"--cluster=", "trust", "list"},
+                                             {"help"},
                                              {"frobnicate"}}) {
     const ProgramResult result = Trustctl(arguments);
     EXPECT_EQ(result.exit_status, 2) << testing::PrintToString(arguments);
@@ -57,6 +67,9 @@ TEST(TrustctlUsageTest, HelpVersionAndCompletionNeedNoContext) {
   EXPECT_EQ(Trustctl({"--help"}).exit_status, 0);
   EXPECT_THAT(Trustctl({"trust", "add", "--help"}).out, HasSubstr("Example:"));
   EXPECT_EQ(Trustctl({"version"}).out, "trustctl " TRUSTLINE_VERSION "\n");
+  const ProgramResult version = Trustctl({"--version"});
+  EXPECT_EQ(version.exit_status, 0);
+  EXPECT_EQ(version.out, "trustctl " TRUSTLINE_VERSION "\n");
   EXPECT_THAT(Trustctl({"completion", "fish"}).out, HasSubstr("complete -c trustctl"));
 }
 

@@ -12,6 +12,7 @@
 #include "common/rpc/certificate_summary.h"
 #include "common/status/status.h"
 #include "common/x509/certificate.h"
+#include "common/x509/distinguished_name.h"
 #include "proto/verification.grpc.pb.h"
 
 namespace trustline {
@@ -100,21 +101,29 @@ absl::StatusOr<int> Verify(Environment& environment, const VerifyArguments& argu
   bool all_valid = true;
   size_t answered = 0;
   v1::VerifyResponse response;
+  bool in_order = true;
   while (stream->Read(&response)) {
-    if (answered >= input.size() || response.number() != answered) break;
+    in_order = answered < input.size() && response.number() == answered;
+    if (!in_order) {
+      call.context()->TryCancel();
+      break;
+    }
     all_valid = all_valid && response.verdict() == v1::VERDICT_VALID;
     writer.Add(VerdictRow(input[answered], response));
     ++answered;
   }
-  const bool complete = answered == input.size();
-  if (!complete) call.context()->TryCancel();
   sender.join();
-  const absl::Status status = call.End(stream->Finish(), client);
-  if (!complete && (status.ok() || absl::IsCancelled(status))) {
-    return Internal("tvsd answered {} of {} questions: look at its log", answered, input.size());
+  absl::Status status = call.End(stream->Finish(), client);
+  if (!in_order) status = Internal("tvsd answered out of order: look at its log");
+  const bool complete = answered == input.size();
+  if (status.ok() && !complete) status = Internal("tvsd ended before it had answered everything: look at its log");
+  // Each answer stands for itself, whatever became of the next question.
+  if (status.ok() || answered > 0) writer.Finish();
+  if (!status.ok()) {
+    if (answered == 0 || complete) return status;
+    return Annotate(
+        status, fmt::format("{} of {} certificates answered, then {}", answered, input.size(), input[answered].source));
   }
-  if (!complete) return status;
-  writer.Finish();
   return all_valid ? kExitSuccess : kExitFailure;
 }
 
@@ -126,9 +135,7 @@ void AddVerifyCommand(CommandLine& line) {
                  "  trustctl verify --role APP-SERVER --output json cert.pem",
                  [arguments](Environment& environment) { return Verify(environment, *arguments); });
   AddRoles(command, "--role", arguments->role, "The role that the certificate must have")->expected(1);
-  command.add_option("FILE", arguments->files, "PEM, DER or PKCS#7 files, or folders of them")
-      ->required()
-      ->type_name(std::string(kFileType));
+  AddCertificateFiles(command, arguments->files);
 }
 
 struct QueryArguments {
@@ -178,7 +185,11 @@ void AddQueryCommand(CommandLine& line) {
       [arguments](Environment& environment) { return Query(environment, *arguments); });
   command.add_option("--issuer", arguments->issuer, "Issuer's name; ',' or ';' between attributes")
       ->required()
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check([](const std::string& text) {
+        const absl::StatusOr<DistinguishedName> name = DistinguishedName::FromText(text);
+        return name.ok() ? std::string() : std::string(StatusMessage(name.status()));
+      });
   command.add_option("--serial", arguments->serial, "Serial number, hexadecimal")
       ->required()
       ->type_name("HEX")

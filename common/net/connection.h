@@ -14,7 +14,7 @@
 #include "common/net/io_workers.h"
 #include "common/net/session.h"
 #include "common/net/tls_server.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/x509/openssl_ptr.h"
 
 namespace trustline {

@@ -15,7 +15,7 @@ ConnectionLimits::Verdict ConnectionLimits::Admit(const IpAddress& address, Slot
   std::atomic<uint32_t>* of_address = nullptr;
   if (!IsExempt(address)) {
     SweepIfGrown();
-    of_address = &addresses_[address];
+    of_address = &addresses_[address.HostPrefix()];
     if (of_address->load(std::memory_order_relaxed) >= per_address_) return Verdict::kAddressCap;
     of_address->fetch_add(1, std::memory_order_relaxed);
   }

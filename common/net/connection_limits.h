@@ -1,4 +1,4 @@
-// How many connections one peer address, and all together, may hold at a listener.
+// How many connections one peer address (of IPv6: one /64 network), and all together, may hold at a listener.
 #pragma once
 
 #include <atomic>
@@ -36,15 +36,13 @@ class ConnectionLimits {
 
   enum class Verdict { kAdmitted, kAddressCap, kTotalCap };
 
-  // Addresses in `exempt` have no cap of their own; the total holds for them too.
+  // IPv6 peers are counted by their /64: a host has all of its addresses. Addresses in `exempt` have no cap of their
+  // own; the total holds for them too.
   ConnectionLimits(uint32_t per_address, uint32_t total, std::vector<IpNetwork> exempt)
       : per_address_(per_address), total_cap_(total), exempt_(std::move(exempt)) {}
 
   // Fills `slot` when admitted.
   Verdict Admit(const IpAddress& address, Slot& slot);
-
-  uint32_t open_connections() const { return total_.load(std::memory_order_relaxed); }
-  size_t tracked_addresses() const { return addresses_.size(); }
 
  private:
   bool IsExempt(const IpAddress& address) const;
@@ -55,7 +53,8 @@ class ConnectionLimits {
   const std::vector<IpNetwork> exempt_;
 
   std::atomic<uint32_t> total_{0};
-  // Node-based: a counter stays in place while slots point to it, and is erased only at zero, when none does.
+  // By IpAddress::HostPrefix. Node-based: a counter stays in place while slots point to it, and is erased only at zero,
+  // when none does.
   std::unordered_map<IpAddress, std::atomic<uint32_t>, absl::Hash<IpAddress>> addresses_;
   size_t sweep_at_ = 1'024;
 };

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -56,6 +57,12 @@ std::string IpAddress::ToText() const {
     inet_ntop(AF_INET6, bytes_.data(), text, sizeof(text));
   }
   return text;
+}
+
+IpAddress IpAddress::HostPrefix() const {
+  IpAddress prefix = *this;
+  if (!is_v4()) std::fill(prefix.bytes_.begin() + 8, prefix.bytes_.end(), uint8_t{0});
+  return prefix;
 }
 
 uint16_t SockaddrPort(const sockaddr_storage& address) {

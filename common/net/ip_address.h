@@ -22,6 +22,9 @@ class IpAddress {
 
   bool is_v4() const;
   std::string ToText() const;  // IPv4 as "192.0.2.1"
+  // The address as far as it tells hosts apart: an IPv4 address whole, the first 64 bits of an IPv6 address, since one
+  // host has the rest to itself (RFC 4291, 2.5.4).
+  IpAddress HostPrefix() const;
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
 
   friend bool operator==(const IpAddress&, const IpAddress&) = default;

@@ -104,7 +104,7 @@ void EventLog::Add(const ConnectionEvent& event) {
 EventLog::Entry EventLog::WaitFor(ConnectionEvent::Kind kind) {
   std::unique_lock lock(mutex_);
   Entry found{kind, "", ""};
-  const bool came = changed_.wait_for(lock, std::chrono::seconds(10), [&] {
+  const bool came = changed_.wait_for(lock, std::chrono::seconds(30), [&] {
     for (const Entry& entry : entries_) {
       if (entry.kind != kind) continue;
       found = entry;
@@ -121,7 +121,7 @@ RawClient RawClient::Connect(uint16_t port, const std::string& address, const st
   sockaddr_storage target = MakeSockaddr(address, port, size);
   RawClient client;
   client.fd_.Reset(socket(target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval limit{10, 0};
+  const timeval limit{30, 0};
   setsockopt(client.fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   if (!source.empty()) {
     socklen_t source_size = 0;

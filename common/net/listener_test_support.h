@@ -17,7 +17,7 @@
 #include "common/net/session.h"
 #include "common/net/tls_context.h"
 #include "common/net/tls_server.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/x509/openssl_ptr.h"
 
 namespace trustline {
@@ -72,7 +72,7 @@ class EventLog {
   };
 
   void Add(const ConnectionEvent& event);
-  // Waits for the first event of that kind; fails the test when none comes within 10 seconds.
+  // Waits for the first event of that kind; fails the test when none comes within 30 seconds.
   Entry WaitFor(ConnectionEvent::Kind kind);
 
  private:
@@ -87,7 +87,7 @@ class RawClient {
   static RawClient Connect(uint16_t port, const std::string& address = "127.0.0.1", const std::string& source = "");
 
   void Send(std::string_view bytes);
-  // All that comes until the server closes, for 10 seconds at most. nullopt: still open then.
+  // All that comes until the server closes, for 30 seconds at most. nullopt: still open then.
   std::optional<std::string> ReadUntilClosed();
   int fd() const { return fd_.get(); }
 

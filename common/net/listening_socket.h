@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 
 namespace trustline {
 

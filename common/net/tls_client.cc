@@ -15,7 +15,8 @@
 #include "common/net/ip_address.h"
 #include "common/net/socket_bio.h"
 #include "common/net/tls_context.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/address_info.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"
 #include "common/x509/openssl_ptr.h"
@@ -38,11 +39,6 @@ int WireVersion(TlsVersion version) {
   }
   return TLS1_3_VERSION;
 }
-
-struct AddressInfoFree {
-  void operator()(addrinfo* info) const { freeaddrinfo(info); }
-};
-using AddressInfoPtr = std::unique_ptr<addrinfo, AddressInfoFree>;
 
 absl::StatusOr<AddressInfoPtr> Resolve(const std::string& host, const std::string& service, int flags) {
   addrinfo hints{};

@@ -147,7 +147,7 @@ class TlsServer::Impl {
       case ConnectionLimits::Verdict::kAddressCap:
         statistics_.refused_by_address_cap.fetch_add(1, std::memory_order_relaxed);
         Report(ConnectionEvent::Kind::kRefusedByAddressCap, peer,
-               "the address has as many connections as one address may have");
+               "the address (of IPv6: its /64 network) has as many connections as one may have");
         return;
       case ConnectionLimits::Verdict::kTotalCap:
         statistics_.refused_by_total_cap.fetch_add(1, std::memory_order_relaxed);

@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <thread>
+
 #include "common/net/listener_test_support.h"
 #include "common/net/tls_client.h"
 #include "common/net/tls_server.h"
@@ -13,7 +15,10 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 using Kind = ConnectionEvent::Kind;
 
+// For peers that do nothing: how soon it passes does not matter.
 constexpr milliseconds kShort{150};
+// For peers that get somewhere before it passes, also on a busy machine and under a sanitizer.
+constexpr milliseconds kAmple{3'000};
 constexpr milliseconds kLong{30'000};
 
 class TlsServerLimitsTest : public ListenerTest {
@@ -36,7 +41,7 @@ TEST_F(TlsServerLimitsTest, ASilentPeerMeetsTheHandshakeDeadline) {
 }
 
 TEST_F(TlsServerLimitsTest, AStallWithinTheHandshakeMeetsItsDeadline) {
-  StartServer({.handshake_deadline = kShort, .exchange_deadline = kLong});
+  StartServer({.handshake_deadline = kAmple, .exchange_deadline = kLong});
   RawClient part = RawClient::Connect(port());
   part.Send(MakeClientHello().substr(0, 20));
   RawClient whole = RawClient::Connect(port());
@@ -57,7 +62,7 @@ TEST_F(TlsServerLimitsTest, SilenceAfterTheHandshakeMeetsTheExchangeDeadline) {
 }
 
 TEST_F(TlsServerLimitsTest, AStallBetweenBytesMeetsTheExchangeDeadline) {
-  StartServer({.handshake_deadline = kLong, .exchange_deadline = kShort});
+  StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
   ASSERT_TRUE(client->Write(AsBytes(Frame("unfinished").substr(0, 5))).ok());
@@ -66,7 +71,7 @@ TEST_F(TlsServerLimitsTest, AStallBetweenBytesMeetsTheExchangeDeadline) {
 }
 
 TEST_F(TlsServerLimitsTest, APeerThatDoesNotTakeTheAnswerMeetsTheExchangeDeadline) {
-  StartServer({.handshake_deadline = kLong, .exchange_deadline = kShort}, {.answer_repeats = 1'000'000});
+  StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple}, {.answer_repeats = 1'000'000});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
   ASSERT_TRUE(client->Write(AsBytes(Frame("a long answer"))).ok());
@@ -74,7 +79,7 @@ TEST_F(TlsServerLimitsTest, APeerThatDoesNotTakeTheAnswerMeetsTheExchangeDeadlin
 }
 
 TEST_F(TlsServerLimitsTest, OutsideWorkThatNeverEndsMeetsTheExchangeDeadline) {
-  StartServer({.handshake_deadline = kLong, .exchange_deadline = kShort},
+  StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple},
               {.outside_work = [](const std::function<void()>&) {}});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -83,11 +88,11 @@ TEST_F(TlsServerLimitsTest, OutsideWorkThatNeverEndsMeetsTheExchangeDeadline) {
 }
 
 TEST_F(TlsServerLimitsTest, EachAnswerRenewsTheExchangeDeadline) {
-  StartServer({.handshake_deadline = kLong, .exchange_deadline = milliseconds(500)});
-  auto client = TlsClient::Connect("127.0.0.1", port(), {.timeout = milliseconds(200)});
+  StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple});
+  auto client = TlsClient::Connect("127.0.0.1", port(), {.timeout = kAmple / 3});
   ASSERT_TRUE(client.ok()) << client.status();
-  // 1.2 seconds, paced by the client's own deadline on a silent connection.
-  for (int i = 0; i < 6; ++i) {
+  // More than the deadline, paced by the client's own on a silent connection.
+  for (int i = 0; i < 4; ++i) {
     ASSERT_TRUE(client->Write(AsBytes(Frame("x"))).ok());
     ASSERT_TRUE(client->ReadExactly(2).ok());
     ASSERT_TRUE(absl::IsDeadlineExceeded(client->ReadSome().status()));
@@ -117,13 +122,16 @@ TEST_F(TlsServerLimitsTest, OneAddressCannotTakeAllConnections) {
 }
 
 TEST_F(TlsServerLimitsTest, AClosedConnectionMakesRoom) {
-  StartServer({.connections_per_address = 1, .handshake_deadline = kShort});
+  StartServer({.connections_per_address = 1, .handshake_deadline = kAmple});
   {
     RawClient silent = RawClient::Connect(port());
     EXPECT_EQ(silent.ReadUntilClosed(), "");
   }
-  events_.WaitFor(Kind::kHandshakeDeadline);
-  EXPECT_TRUE(IsServed());
+  // The peer may see the end a moment before the server has counted it.
+  const auto limit = std::chrono::steady_clock::now() + kLong;
+  bool served = false;
+  while (!(served = IsServed()) && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+  EXPECT_TRUE(served);
 }
 
 TEST_F(TlsServerLimitsTest, TheTotalIsLimitedForAllAddresses) {

@@ -1,12 +1,12 @@
-#include <arpa/inet.h>
-#include <netdb.h>
+#include "common/rpc/authority_fetch.h"
+
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "common/rpc/channel.h"
+#include "common/posix/address_info.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"
 #include "common/x509/openssl_ptr.h"
@@ -14,26 +14,8 @@
 namespace trustline {
 namespace {
 
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&&) = delete;
-  ~Socket() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-struct AddressInfoFree {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
-
 // Connects with `timeout` for the connection and for every read and write after it.
-absl::StatusOr<Socket> Connect(const std::string& address, absl::Duration timeout) {
+absl::StatusOr<UniqueFd> Connect(const std::string& address, absl::Duration timeout) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) return InvalidArgument("'{}' is not an address of the form host:port", address);
   std::string host = address.substr(0, colon);
@@ -44,13 +26,13 @@ absl::StatusOr<Socket> Connect(const std::string& address, absl::Duration timeou
   if (const int error = getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found); error != 0) {
     return Unavailable("cannot resolve {}: {}", address, gai_strerror(error));
   }
-  const std::unique_ptr<addrinfo, AddressInfoFree> list(found);
+  const AddressInfoPtr list(found);
   const timeval limit = absl::ToTimeval(timeout);
   int error = 0;
   for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
-    Socket socket(::socket(entry->ai_family, entry->ai_socktype | SOCK_CLOEXEC, entry->ai_protocol));
+    UniqueFd socket(::socket(entry->ai_family, entry->ai_socktype | SOCK_CLOEXEC, entry->ai_protocol));
     // On Linux the send timeout bounds connect() too (socket(7)).
-    if (socket.get() >= 0 && setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+    if (socket.valid() && setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
         setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0 &&
         connect(socket.get(), entry->ai_addr, entry->ai_addrlen) == 0) {
       return socket;
@@ -64,7 +46,7 @@ absl::StatusOr<Socket> Connect(const std::string& address, absl::Duration timeou
 
 absl::StatusOr<Certificate> FetchAuthority(const std::string& address, const Sha256Digest& sha256,
                                            absl::Duration timeout) {
-  ASSIGN_OR_RETURN(const Socket socket, Connect(address, timeout));
+  ASSIGN_OR_RETURN(const UniqueFd socket, Connect(address, timeout));
   const OpenSslErrorScope errors;
   const SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1) {

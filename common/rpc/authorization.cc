@@ -3,6 +3,7 @@
 #include <google/protobuf/message.h>
 #include <grpc/grpc_security_constants.h>
 
+#include "common/rpc/access_denials.h"
 #include "common/rpc/access_grants.h"
 #include "common/service/json.h"
 #include "common/service/time_text.h"
@@ -26,18 +27,26 @@ class Peer {
   std::string_view text_;
 };
 
+// Without the port, which is another one for each connection: "ipv4:192.0.2.1", "ipv6:%5B2001:db8::1%5D".
+std::string_view PeerAddress(std::string_view peer) {
+  return peer.starts_with("ipv4:") || peer.starts_with("ipv6:") ? peer.substr(0, peer.rfind(':')) : peer;
+}
+
 }  // namespace
+
+absl::StatusOr<Identity> PeerIdentity(const grpc::AuthContext& peer) {
+  const std::vector<grpc::string_ref> names = peer.FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME);
+  if (names.size() == 1) {
+    absl::StatusOr<Identity> identity = Identity::Parse(std::string_view(names.front().data(), names.front().size()));
+    if (identity.ok()) return identity;
+  }
+  return Unauthenticated("an identity of the system is needed: connect with its client certificate");
+}
 
 absl::StatusOr<Identity> PeerIdentity(const grpc::ServerContextBase& context) {
   const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
-  if (peer != nullptr) {
-    const std::vector<grpc::string_ref> names = peer->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME);
-    if (names.size() == 1) {
-      absl::StatusOr<Identity> identity = Identity::Parse(std::string_view(names.front().data(), names.front().size()));
-      if (identity.ok()) return identity;
-    }
-  }
-  return Unauthenticated("an identity of the system is needed: connect with its client certificate");
+  if (peer == nullptr) return Unauthenticated("the connection is not authenticated");
+  return PeerIdentity(*peer);
 }
 
 class Authorizer::Impl {
@@ -45,10 +54,11 @@ class Authorizer::Impl {
   Impl(AuthorizerOptions options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit)
       : age_limit_(options.age_limit),
         clock_(clock),
+        log_(log),
         audit_(audit),
-        denied_without_identity_(Denials(metrics, "no_identity")),
-        denied_without_role_(Denials(metrics, "no_role")),
-        denied_services_(Denials(metrics, "service")),
+        denied_without_identity_(DenialCounter(metrics, "no_identity")),
+        denied_without_role_(DenialCounter(metrics, "no_role")),
+        denied_services_(DenialCounter(metrics, "service")),
         reader_({options.connection, options.application_name, options.poll_interval}, clock, log),
         age_gauge_(metrics.AddGaugeCallback(
             "trustline_access_grants_age_seconds", "Time since the access grants were last read.", {},
@@ -110,10 +120,6 @@ class Authorizer::Impl {
     const AccessGrants& grants;
   };
 
-  static Counter& Denials(Metrics& metrics, const char* reason) {
-    return metrics.GetCounter("trustline_access_denied_total", "Calls that were denied.", {{"reason", reason}});
-  }
-
   static absl::Status NoSuchCluster(std::string_view cluster) {
     return NotFound("there is no cluster '{}'", PrintableText(cluster, kMaxClusterText));
   }
@@ -131,8 +137,8 @@ class Authorizer::Impl {
 
   absl::Status DenyWithoutIdentity(const Peer& peer, const MethodPolicy& policy) {
     denied_without_identity_.Add();
-    const std::shared_ptr<const AccessGrants> grants = reader_.Current();
-    Audit(grants ? grants->ClusterId(kSystemCluster).value_or(0) : 0, "anonymous", policy, peer, "", "no identity");
+    log_.Info("ACCESS_NO_IDENTITY", "a caller without an identity was refused",
+              {{"method", policy.name()}, {"peer", peer.Text()}});
     return Unauthenticated("{} needs an identity of the system: connect with its client certificate", policy.name());
   }
 
@@ -161,26 +167,21 @@ class Authorizer::Impl {
 
   void AuditDenied(const Question& question, std::string_view cluster, std::optional<int32_t> cluster_id,
                    std::string_view reason) {
-    const int32_t audited = cluster_id.value_or(question.grants.ClusterId(kSystemCluster).value_or(0));
-    Audit(audited, question.identity.ToUri(), question.policy, question.peer, cluster, reason);
-  }
-
-  void Audit(int32_t cluster_id, std::string actor, const MethodPolicy& policy, const Peer& peer,
-             std::string_view cluster, std::string_view reason) {
     AuditEvent event;
-    event.cluster_id = cluster_id;
-    event.occurred_at = clock_.Now();
-    event.actor = std::move(actor);
+    event.cluster_id = cluster_id.value_or(question.grants.ClusterId(kSystemCluster).value_or(0));
+    event.actor = question.identity.ToUri();
     event.action = "access.denied";
-    event.subject = policy.name();
+    event.subject = question.policy.name();
     event.outcome = AuditOutcome::kDenied;
-    event.detail = {{"peer", peer.Text()}, {"reason", std::string(reason)}};
+    const std::string peer = question.peer.Text();
+    event.detail = {{"peer", peer}, {"reason", std::string(reason)}};
     if (!cluster.empty()) event.detail.emplace_back("cluster", cluster.substr(0, kMaxClusterText));
-    audit_.Append(std::move(event));
+    audit_.AppendDenial(std::move(event), PeerAddress(peer));
   }
 
   const absl::Duration age_limit_;
   const Clock& clock_;
+  Log& log_;
   AuditQueue& audit_;
   Counter& denied_without_identity_;
   Counter& denied_without_role_;

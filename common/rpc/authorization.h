@@ -2,6 +2,7 @@
 // the rule from the method's option.
 #pragma once
 
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/server_context.h>
 
 #include <cstdint>
@@ -62,7 +63,8 @@ class Authorizer {
 
   // UNAUTHENTICATED without an identity, PERMISSION_DENIED when the rule does not admit the caller (also for a cluster
   // that does not exist, so that names cannot be probed, unless the caller has a role on "default": then NOT_FOUND),
-  // UNAVAILABLE while no grants are known. Denials are logged, counted and audited.
+  // UNAVAILABLE while no grants are known. Denials are counted; those of an identity are audited too (as AuditQueue
+  // aggregates them), those of nobody only logged.
   absl::StatusOr<Caller> Authorize(const grpc::ServerContextBase& context, const MethodPolicy& policy,
                                    const google::protobuf::Message& request);
 
@@ -82,6 +84,7 @@ class Authorizer {
 
 // The identity of the peer's certificate, from its URI names: exactly one must be an identity of the system.
 // Unauthenticated without a certificate or such a name.
+absl::StatusOr<Identity> PeerIdentity(const grpc::AuthContext& peer);
 absl::StatusOr<Identity> PeerIdentity(const grpc::ServerContextBase& context);
 
 }  // namespace trustline

@@ -17,9 +17,11 @@ namespace trustline {
 namespace {
 
 using google::protobuf::MethodDescriptor;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
 constexpr auto kUnauthenticated = absl::StatusCode::kUnauthenticated;
@@ -178,12 +180,16 @@ TEST_F(AuthorizationTest, ARequestOfAnotherMethodIsAnError) {
   EXPECT_THAT(authorizer_->AuthorizeIdentity(&admin, "peer", policy, v1::ShowRequest()),
               StatusIs(absl::StatusCode::kInternal));
   EXPECT_THAT(MethodPolicy::Find("trustline.v1.TrustStore", "Absent"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(policy.RolesText(), "administrator");
+  EXPECT_EQ(MethodPolicy::Find("trustline.v1.Verification", "Query")->RolesText(),
+            "viewer, operator, administrator or auditor");
 }
 
 TEST_F(AuthorizationTest, DenialsAreCountedAndAudited) {
   Start();
   EXPECT_THAT(Ask("trustline:default/person/viewer.site-2", Method("TrustStore.Remove"), "site-2"),
               StatusIs(kDenied, HasSubstr("TrustStore.Remove needs the role administrator on the cluster 'site-2'")));
+  // A denial of nobody is counted only: whoever reaches the port could fill the audit log with them.
   EXPECT_THAT(Ask("", Method("TrustStore.List"), "site-2"), StatusIs(kUnauthenticated));
   audit_->Stop(absl::Seconds(30));
   ASSERT_OK_AND_ASSIGN(Result rows,
@@ -195,12 +201,11 @@ TEST_F(AuthorizationTest, DenialsAreCountedAndAudited) {
     ASSERT_OK(row.Scan(cluster, actor, action, subject, outcome, detail));
     events.push_back(fmt::format("{} {} {} {} {} {}", cluster, actor, action, subject, outcome, detail));
   }
-  EXPECT_THAT(
-      events,
-      ElementsAre("site-2 trustline:default/person/viewer.site-2 access.denied TrustStore.Remove denied "
-                  R"({"peer":"peer","reason":"needs administrator","cluster":"site-2"})",
-                  R"(default anonymous access.denied TrustStore.List denied {"peer":"peer","reason":"no identity"})"));
-  EXPECT_THAT(metrics_.Serialize(), HasSubstr("trustline_access_denied_total{reason=\"no_role\"} 1\n"));
+  EXPECT_THAT(events,
+              ElementsAre("site-2 trustline:default/person/viewer.site-2 access.denied TrustStore.Remove denied "
+                          R"({"peer":"peer","reason":"needs administrator","cluster":"site-2"})"));
+  EXPECT_THAT(metrics_.Serialize(), AllOf(HasSubstr("trustline_access_denied_total{reason=\"no_role\"} 1\n"),
+                                          HasSubstr("trustline_access_denied_total{reason=\"no_identity\"} 1\n")));
 }
 
 // Answers whom the Authorizer admits.
@@ -234,35 +239,45 @@ TEST_F(AuthorizationTest, OverGrpcTheCertificateSaysWhoCalls) {
                        {&service}, health));
   EXPECT_THAT(CallEcho(server->port(), viewer.files()),
               IsOkAndHolds("trustline:default/person/viewer.default on default"));
-  EXPECT_THAT(CallEcho(server->port(), stranger.files()), StatusIs(kDenied));
+  // Each call has a connection, and so a port, of its own: they are one kind of denial all the same.
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(CallEcho(server->port(), stranger.files()), StatusIs(kDenied));
   EXPECT_THAT(CallEcho(server->port(), {.authority = viewer.files().authority}), StatusIs(kUnauthenticated));
   server.reset();
   audit_->Stop(absl::Seconds(30));
-  ASSERT_OK_AND_ASSIGN(Result rows, admin_->Execute("SELECT actor FROM audit_event WHERE detail LIKE "
-                                                    "'{\"peer\":\"ipv4:127.0.0.1:%' ORDER BY event_id"));
+  ASSERT_OK_AND_ASSIGN(Result rows, admin_->Execute("SELECT actor, detail FROM audit_event ORDER BY event_id"));
   ASSERT_EQ(rows.rows(), 2);
   EXPECT_THAT(rows[0].Get<std::string>(0), IsOkAndHolds("trustline:default/person/stranger"));
-  EXPECT_THAT(rows[1].Get<std::string>(0), IsOkAndHolds("anonymous"));
+  EXPECT_THAT(rows[0].Get<std::string>(1), IsOkAndHolds(StartsWith(R"({"peer":"ipv4:127.0.0.1:)")));
+  EXPECT_THAT(rows[1].Get<std::string>(0), IsOkAndHolds("trustline:default/person/stranger"));
+  EXPECT_THAT(rows[1].Get<std::string>(1), IsOkAndHolds(StartsWith(R"({"peer":"ipv4:127.0.0.1","count":"2",)")));
 }
 
-TEST_F(AuthorizationTest, AChangedGrantIsInForceWithinASecond) {
-  Start();
+TEST_F(AuthorizationTest, AChangedGrantIsInForceAtItsNotification) {
+  // Far from the next poll, which bounds the delay of a grant whose notification is lost.
+  authorizer_ = std::make_unique<Authorizer>(AuthorizerOptions{.connection = database_->Conninfo("trustline_tvsd"),
+                                                               .application_name = "test",
+                                                               .poll_interval = absl::Hours(1)},
+                                             clock_, log_, metrics_, *audit_);
+  authorizer_->Start();
   const MethodDescriptor& remove = Method("TrustStore.Remove");
   const std::string_view uri = "trustline:default/person/viewer.site-2";
+  const absl::Time limit = absl::Now() + absl::Seconds(20);
+  while (!authorizer_->Ready().ok() && absl::Now() < limit) std::this_thread::yield();
   EXPECT_THAT(Ask(uri, remove, "site-2"), StatusIs(kDenied));
-  auto seconds_until = [&](absl::StatusCode wanted) {
-    const absl::Time start = absl::Now();
-    while (Ask(uri, remove, "site-2").status().code() != wanted && absl::Now() - start < absl::Seconds(20)) {
+  auto becomes = [&](absl::StatusCode wanted) {
+    const absl::Time end = absl::Now() + absl::Seconds(20);
+    while (Ask(uri, remove, "site-2").status().code() != wanted) {
+      if (absl::Now() > end) return false;
       std::this_thread::yield();
     }
-    return absl::ToDoubleSeconds(absl::Now() - start);
+    return true;
   };
   ASSERT_OK(
       admin_->Execute("INSERT INTO access_grant SELECT cluster_id, 'viewer.site-2', 'administrator', 'test' "
                       "FROM cluster WHERE name = 'site-2'"));
-  EXPECT_LT(seconds_until(absl::StatusCode::kOk), 1.0);
+  EXPECT_TRUE(becomes(absl::StatusCode::kOk));
   ASSERT_OK(admin_->Execute("DELETE FROM access_grant WHERE person = 'viewer.site-2'"));
-  EXPECT_LT(seconds_until(kDenied), 1.0);
+  EXPECT_TRUE(becomes(kDenied));
 }
 
 TEST_F(AuthorizationTest, WithoutTheDatabaseTheLastGrantsHoldUpToTheAgeLimit) {

@@ -51,7 +51,9 @@ absl::Status ToAbsl(const grpc::Status& status, std::string_view service_kind, s
           "authority, and are the clocks right? ({2})",
           service_kind, address, words);
     }
-    if (words.find("connect") != std::string::npos || words.find("DNS") != std::string::npos) {
+    // gRPC's own words; the service's may speak of a connection to its database.
+    if (words.find("failed to connect to all addresses") != std::string::npos ||
+        words.find("DNS resolution failed") != std::string::npos) {
       return Unavailable("{} at {} does not answer: is it running, and is the address right? ({})", service_kind,
                          address, words);
     }

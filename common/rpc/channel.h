@@ -10,10 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
-#include "common/bytes/sha256.h"
 #include "common/service/identity_files.h"
-#include "common/x509/certificate.h"
 
 namespace trustline {
 
@@ -32,10 +29,5 @@ grpc::Status ToGrpc(const absl::Status& status);
 // As ToAbsl, but a service that could not be reached is named with what to look at: "itld at 127.0.0.1:9442 does not
 // answer: is it running? ...".
 absl::Status ToAbsl(const grpc::Status& status, std::string_view service_kind, std::string_view address);
-
-// The authority's certificate, which the service at `address` sends in its chain, when its SHA-256 is the one that was
-// handed over with the token. For a machine that joins; PermissionDenied when no certificate fits.
-absl::StatusOr<Certificate> FetchAuthority(const std::string& address, const Sha256Digest& sha256,
-                                           absl::Duration timeout = absl::Seconds(10));
 
 }  // namespace trustline

@@ -1,7 +1,12 @@
 #include "common/rpc/identity_authority.h"
 
+#include <openssl/evp.h>
+
+#include "common/bytes/writer.h"
 #include "common/service/text_file.h"
 #include "common/status/status.h"
+#include "common/x509/openssl_error.h"
+#include "common/x509/openssl_ptr.h"
 
 namespace trustline {
 namespace {
@@ -13,6 +18,14 @@ absl::StatusOr<CertificateTemplate> Form(const Identity& identity, absl::Time no
   form.not_after = now + lifetime;
   form.not_before = std::min(form.not_before, form.not_after - kClockSkewAllowance);
   return form;
+}
+
+// What is signed: no certificate begins so, and the length keeps purpose and message apart.
+std::string SignedBytes(std::string_view purpose, ByteView message) {
+  constexpr std::string_view kPrefix = "Trustline identity authority signature 1";
+  ByteWriter writer(kPrefix.size() + 4 + purpose.size() + message.size());
+  writer.Bytes(AsBytes(kPrefix)).U32(static_cast<uint32_t>(purpose.size())).Bytes(AsBytes(purpose)).Bytes(message);
+  return writer.Take();
 }
 
 }  // namespace
@@ -62,6 +75,39 @@ absl::StatusOr<Certificate> IdentityAuthority::IssueIdentity(const PrivateKey& k
                                                              absl::Time now, absl::Duration lifetime) const {
   ASSIGN_OR_RETURN(const CertificateTemplate form, Form(identity, now, lifetime));
   return BuildIssued(form, key.get(), certificate_, key_);
+}
+
+absl::StatusOr<std::string> IdentityAuthority::Sign(std::string_view purpose, ByteView message) const {
+  const std::string bytes = SignedBytes(purpose, message);
+  const ByteView view = AsBytes(bytes);
+  const EvpMdCtxPtr context(EVP_MD_CTX_new());
+  size_t size = 0;
+  if (context == nullptr || EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, key_.get()) != 1 ||
+      EVP_DigestSign(context.get(), nullptr, &size, view.data(), view.size()) != 1) {
+    return OpenSslInternal("cannot sign with the identity authority's key");
+  }
+  std::string signature(size, '\0');
+  if (EVP_DigestSign(context.get(), reinterpret_cast<uint8_t*>(signature.data()), &size, view.data(), view.size()) !=
+      1) {
+    return OpenSslInternal("cannot sign with the identity authority's key");
+  }
+  signature.resize(size);
+  return signature;
+}
+
+absl::Status CheckAuthoritySignature(const Certificate& authority, std::string_view purpose, ByteView message,
+                                     ByteView signature) {
+  const OpenSslErrorScope errors;
+  const std::string bytes = SignedBytes(purpose, message);
+  const ByteView view = AsBytes(bytes);
+  const EvpMdCtxPtr context(EVP_MD_CTX_new());
+  EVP_PKEY* const key = X509_get0_pubkey(authority.x509());
+  if (context == nullptr || key == nullptr ||
+      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) != 1 ||
+      EVP_DigestVerify(context.get(), signature.data(), signature.size(), view.data(), view.size()) != 1) {
+    return PermissionDenied("the signature is not one of the identity authority");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace trustline

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/bytes/bytes.h"
 #include "common/rpc/identity.h"
 #include "common/x509/certificate.h"
 #include "common/x509/certificate_builder.h"
@@ -14,7 +16,7 @@
 
 namespace trustline {
 
-// Immutable; IssueIdentity may be called from several threads.
+// Immutable; IssueIdentity and Sign may be called from several threads.
 class IdentityAuthority {
  public:
   // A new one: EC P-256, ten years.
@@ -35,11 +37,19 @@ class IdentityAuthority {
   absl::StatusOr<Certificate> IssueIdentity(const PrivateKey& key, const Identity& identity, absl::Time now,
                                             absl::Duration lifetime = kIdentityLifetime) const;
 
+  // A signature over `message` that is good for `purpose` only ("audit checkpoint"), and cannot be taken for one of a
+  // certificate: ECDSA with SHA-256, in DER (RFC 3279, section 2.2.3).
+  absl::StatusOr<std::string> Sign(std::string_view purpose, ByteView message) const;
+
  private:
   IdentityAuthority(PrivateKey key, Certificate certificate)
       : key_(std::move(key)), certificate_(std::move(certificate)) {}
   PrivateKey key_;
   Certificate certificate_;
 };
+
+// PermissionDenied unless the key of `authority` made the signature with IdentityAuthority::Sign for that purpose.
+absl::Status CheckAuthoritySignature(const Certificate& authority, std::string_view purpose, ByteView message,
+                                     ByteView signature);
 
 }  // namespace trustline

@@ -81,6 +81,24 @@ TEST_F(IdentityAuthorityTest, SurvivesItsFiles) {
   EXPECT_THAT(IdentityAuthority::Load(certificate, key, wrong), StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
+TEST_F(IdentityAuthorityTest, SignsForOnePurpose) {
+  const std::string message = "what is signed";
+  ASSERT_OK_AND_ASSIGN(const std::string signature, authority_.Sign("audit checkpoint", AsBytes(message)));
+  const auto check = [&](const Certificate& authority, std::string_view purpose, std::string_view text,
+                         std::string_view given) {
+    return CheckAuthoritySignature(authority, purpose, AsBytes(text), AsBytes(given));
+  };
+  const Certificate& authority = authority_.certificate();
+  EXPECT_OK(check(authority, "audit checkpoint", message, signature));
+  constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
+  EXPECT_THAT(check(authority, "audit checkpoint", "what is signed!", signature), StatusIs(kDenied));
+  EXPECT_THAT(check(authority, "audit", " checkpointwhat is signed", signature), StatusIs(kDenied));
+  EXPECT_THAT(check(authority, "audit checkpoint", message, ""), StatusIs(kDenied));
+  EXPECT_THAT(check(authority, "audit checkpoint", message, signature + "x"), StatusIs(kDenied));
+  EXPECT_THAT(check(IdentityAuthority::Create(absl::Now())->certificate(), "audit checkpoint", message, signature),
+              StatusIs(kDenied));
+}
+
 class IdentityStoreTest : public IdentityAuthorityTest {
  protected:
   IdentityFiles files_ = FilesIn(folder_);

@@ -124,7 +124,10 @@ std::string MethodPolicy::RolesText() const {
   for (v1::AccessRole role : kAllRoles) {
     if (roles_.Has(role)) names.emplace_back(AccessRoleText(role));
   }
-  return absl::StrJoin(names, " or ");
+  if (names.size() < 2) return absl::StrJoin(names, "");
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return fmt::format("{} or {}", absl::StrJoin(names, ", "), last);
 }
 
 absl::StatusOr<std::string_view> MethodPolicy::ClusterOf(const google::protobuf::Message& request) const {

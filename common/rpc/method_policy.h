@@ -54,7 +54,7 @@ class MethodPolicy {
   v1::Callers::Scope scope() const { return scope_; }
   RoleSet roles() const { return roles_; }
   bool AdmitsService(std::string_view kind) const;
-  std::string RolesText() const;  // "administrator or auditor", for denials
+  std::string RolesText() const;  // "operator, administrator or auditor", for denials
 
   // The cluster that a request names ("default" when it names none, or when the scope is not REQUEST_CLUSTER). Borrowed
   // from the request. Internal for a request of another method's type.

@@ -1,14 +1,10 @@
 #include "common/rpc/server.h"
 
-#include <grpc/grpc_security_constants.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/server_builder.h>
-#include <netdb.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <condition_variable>
@@ -16,8 +12,12 @@
 #include <mutex>
 #include <thread>
 
+#include "common/net/ip_address.h"
+#include "common/posix/address_info.h"
+#include "common/posix/unique_fd.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/grpc_messages.h"
+#include "common/rpc/identity_gate.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -25,24 +25,10 @@ namespace {
 
 constexpr std::chrono::seconds kHealthInterval(1);
 
-// Refuses callers without an identity on the services that come with gRPC (health, reflection). The system's own
-// methods decide by their options (Authorizer), where a denial is audited too.
-class BuiltInServiceGuard final : public grpc::AuthMetadataProcessor {
- public:
-  bool IsBlocking() const override { return false; }
-
-  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context, OutputMetadata* /*consumed*/,
-                       OutputMetadata* /*response*/) override {
-    const auto path = metadata.find(":path");
-    if (path != metadata.end() && path->second.starts_with("/trustline.v1.")) return grpc::Status::OK;
-    if (!context->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME).empty()) return grpc::Status::OK;
-    return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "an identity is needed: connect with a client certificate");
-  }
-};
-
-struct AddressInfoFree {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
-};
+// Of all calls together, on the way in and out: what peers send does not decide how much memory the daemon takes.
+constexpr size_t kMemoryQuota = 256u * 1024 * 1024;
+// Calls at a time; more on the same connection wait at the client.
+constexpr int kStreamsPerConnection = 100;
 
 // gRPC says of a failed bind only that it failed, in its own log; this says why.
 absl::Status CheckCanBind(const std::string& address, uint16_t port) {
@@ -53,20 +39,15 @@ absl::Status CheckCanBind(const std::string& address, uint16_t port) {
   if (getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) {
     return InvalidArgument("'{}' is not an IP address to listen on", address);
   }
-  const std::unique_ptr<addrinfo, AddressInfoFree> list(found);
-  const int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const AddressInfoPtr list(found);
+  const UniqueFd fd(socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
-  if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const int error = fd < 0 || bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, 1) != 0 ? errno : 0;
-  if (fd >= 0) close(fd);
+  if (fd.valid()) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  const bool can_bind = fd.valid() && bind(fd.get(), list->ai_addr, list->ai_addrlen) == 0 && listen(fd.get(), 1) == 0;
+  const int error = can_bind ? 0 : errno;
   if (error == 0) return absl::OkStatus();
   return FailedPrecondition("cannot listen on {} port {} for gRPC: {}{}", address, port, std::strerror(error),
                             error == EADDRINUSE ? fmt::format("; 'ss -ltnp sport = :{}' shows who has it", port) : "");
-}
-
-std::string ListenText(const std::string& address, uint16_t port) {
-  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
-                                                : fmt::format("[{}]:{}", address, port);
 }
 
 }  // namespace
@@ -84,7 +65,7 @@ class RpcServer::Impl {
         MakeServerCredentials(options.identity, options.client_certificate);
     RETURN_IF_ERROR(credentials.status());
     if (options.client_certificate == ClientCertificate::kOptional) {
-      (*credentials)->SetAuthMetadataProcessor(std::make_shared<BuiltInServiceGuard>());
+      (*credentials)->SetAuthMetadataProcessor(std::make_shared<IdentityGate>(options.log, options.metrics));
     }
     RETURN_IF_ERROR(CheckCanBind(options.address, options.port));
     SendGrpcMessagesTo(options.log);
@@ -93,17 +74,18 @@ class RpcServer::Impl {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(ListenText(options.address, options.port), *credentials, &port_);
+    builder.AddListeningPort(EndpointText(options.address, options.port), *credentials, &port_);
     for (grpc::Service* service : services) builder.RegisterService(service);
     builder.SetMaxReceiveMessageSize(kMaxMessageSize);
     builder.SetMaxSendMessageSize(kMaxMessageSize);
     grpc::ResourceQuota quota("server");
     quota.SetMaxThreads(options.max_threads);
+    quota.Resize(kMemoryQuota);
     builder.SetResourceQuota(quota);
     // Two processes on one port would each get some of the calls.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1'000);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);

@@ -15,6 +15,7 @@
 #include "common/service/health.h"
 #include "common/service/identity_files.h"
 #include "common/service/log.h"
+#include "common/service/metrics.h"
 
 namespace trustline {
 
@@ -24,14 +25,16 @@ struct RpcServerOptions {
   IdentityFiles identity;
   ClientCertificate client_certificate = ClientCertificate::kRequired;
   int max_threads = 64;
-  Log* log = nullptr;  // takes gRPC's own messages while the server exists (GRPC_MESSAGE); null: nobody does
+  Log* log = nullptr;  // takes gRPC's own messages while the server exists (GRPC_MESSAGE), and refused callers; null:
+                       // nobody does
+  Metrics* metrics = nullptr;  // counts the callers that IdentityGate refuses; must outlive the server
 };
 
 class RpcServer {
  public:
   // Listens when it returns OK. `services` (generated Service or CallbackService) and `health` must outlive the server.
-  // Messages of at most kMaxMessageSize. Health and reflection ask for an identity too where client certificates are
-  // optional.
+  // Messages of at most kMaxMessageSize. Where client certificates are optional, callers without an identity reach only
+  // the methods that admit anyone (common/rpc/identity_gate.h).
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
                                                           const std::vector<grpc::Service*>& services, Health& health);
   // Shuts down without patience when that was not done before.

@@ -6,10 +6,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
+#include "common/rpc/authority_fetch.h"
+#include "common/rpc/authorization.h"
 #include "common/rpc/rpc_testing.h"
 #include "common/x509/openssl_error.h"
+#include "proto/trust_store.grpc.pb.h"
 
 namespace trustline {
 namespace {
@@ -147,7 +151,8 @@ TEST_F(ServerTest, RefusesACallerWithoutCertificateUnlessOptional) {
   const IdentityFiles none = {.authority = client_identity_.files().authority};
   EXPECT_THAT(CallEcho(Start(ClientCertificate::kRequired), none), StatusIs(kUnavailable));
   server_.reset();
-  EXPECT_THAT(CallEcho(Start(ClientCertificate::kOptional), none), IsOkAndHolds("anonymous"));
+  // The connection stands, but the method is not for anyone.
+  EXPECT_THAT(CallEcho(Start(ClientCertificate::kOptional), none), StatusIs(absl::StatusCode::kUnauthenticated));
 }
 
 TEST_F(ServerTest, OptionalDoesNotMeanUnchecked) {
@@ -254,6 +259,63 @@ TEST_F(ServerTest, TheStandardHealthServiceFollowsReadiness) {
        {"/grpc.health.v1.Health/Check", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
     EXPECT_EQ(CallRaw(anonymous, method, &answer).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
   }
+}
+
+// Holds its callers as a handler does that waits for a stream's first message.
+class StreamService final : public v1::TrustStore::Service {
+ public:
+  grpc::Status Add(grpc::ServerContext* /*context*/,
+                   grpc::ServerReaderWriter<v1::AddResponse, v1::AddRequest>* stream) override {
+    v1::AddRequest request;
+    ++started;
+    stream->Read(&request);
+    return grpc::Status::OK;
+  }
+  std::atomic<int> started{0};
+};
+
+// Admits anyone by its option.
+class JoinService final : public v1::Node::Service {
+ public:
+  grpc::Status Join(grpc::ServerContext* context, const v1::JoinRequest* /*request*/,
+                    v1::JoinResponse* /*response*/) override {
+    EXPECT_FALSE(PeerIdentity(*context).ok());
+    return grpc::Status::OK;
+  }
+};
+
+TEST_F(ServerTest, WithoutAnIdentityOnlyMethodsForAnyoneAreReached) {
+  StreamService streams;
+  JoinService joins;
+  Metrics metrics("test");
+  constexpr int kThreads = 4;
+  ASSERT_OK_AND_ASSIGN(server_, RpcServer::Start({.identity = server_identity_.files(),
+                                                  .client_certificate = ClientCertificate::kOptional,
+                                                  .max_threads = kThreads,
+                                                  .metrics = &metrics},
+                                                 {&service_, &streams, &joins}, health_));
+  const std::string address = fmt::format("127.0.0.1:{}", server_->port());
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<grpc::Channel> anonymous,
+                       OpenChannel(address, {.authority = client_identity_.files().authority}, "tvsd"));
+  // More streams that send nothing than the server has threads: each is refused, none takes one.
+  for (int i = 0; i < 2 * kThreads; ++i) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    const auto stream = v1::TrustStore::NewStub(anonymous)->Add(&context);
+    v1::AddResponse response;
+    EXPECT_FALSE(stream->Read(&response));
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  }
+  EXPECT_EQ(streams.started, 0);
+  std::string answer;
+  for (const char* method : {"/trustline.v1.Verification/GetNodeStatus", "/trustline.v1.Node/CreateToken",
+                             "/trustline.v1.Node/Absent", "/trustline.v1.Node/Join/", "/trustline.v1."}) {
+    EXPECT_EQ(CallRaw(anonymous, method, &answer).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+  }
+  EXPECT_THAT(metrics.Serialize(),
+              HasSubstr(fmt::format("trustline_access_denied_total{{reason=\"no_identity\"}} {}\n", 2 * kThreads + 5)));
+  EXPECT_TRUE(CallRaw(anonymous, "/trustline.v1.Node/Join", &answer).ok());
+  EXPECT_THAT(CallEcho(server_->port(), client_identity_.files()), IsOkAndHolds(kClientUri));
 }
 
 TEST(StatusConversionTest, KeepsCodesAndWords) {

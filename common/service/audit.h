@@ -44,17 +44,24 @@ struct AuditQueueOptions {
   size_t capacity = 10000;       // events; one more is given up, logged and counted
 };
 
-// Events that belong to no transaction (denials). Each is logged at once, and inserted by a thread with a connection of
-// its own: later, with its own time, when the database is away. Order is kept.
+// Events that belong to no transaction (denials). Each is logged at once (AUDIT_EVENT, whatever the log's level and
+// rate), and inserted by a thread with a connection of its own: later, with its own time, when the database is away.
+// Order is kept.
 class AuditQueue {
  public:
   AuditQueue(AuditQueueOptions options, const Clock& clock, Log& log, Metrics& metrics);
   ~AuditQueue();
 
-  // Never blocks on the database.
+  // Never blocks on the database. The caller bounds how many there are.
   void Append(AuditEvent event);
 
-  // Tries for at most `patience` to insert what waits, then ends; what is left is counted in the log. Idempotent.
+  // The same for a denied call, of which a caller can make any number: the first of its kind is appended at once, what
+  // follows within a minute as one event with a count (common/service/denial_aggregator.h). `peer_address` is the
+  // peer's, without its port.
+  void AppendDenial(AuditEvent event, std::string_view peer_address);
+
+  // Appends the counts, tries for at most `patience` to insert what waits, then ends; what is left is counted in the
+  // log. Idempotent.
   void Stop(absl::Duration patience = absl::Seconds(5));
 
   size_t waiting() const;

@@ -7,6 +7,7 @@
 #include "common/postgres/interrupt.h"
 #include "common/postgres/sql_error.h"
 #include "common/service/audit.h"
+#include "common/service/denial_aggregator.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -14,6 +15,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry(100);
 constexpr std::chrono::milliseconds kLongestRetry(2000);
+// How often the clock is asked whether counted denials are due.
+constexpr std::chrono::milliseconds kWindowCheck(1000);
 
 // An event that PostgreSQL will refuse however often it is tried: bad data (class 22) or a violated constraint (23).
 bool IsHopeless(const absl::Status& status) {
@@ -38,14 +41,29 @@ class AuditQueue::Impl {
 
   ~Impl() { Stop(absl::ZeroDuration()); }
 
+  void AppendDenial(AuditEvent event, std::string_view peer_address) {
+    if (!event.occurred_at) event.occurred_at = clock_.Now();
+    std::vector<AuditEvent> events;
+    {
+      std::lock_guard lock(mutex_);
+      // After Stop nobody would take a count any more.
+      if (denials_closed_) {
+        events.push_back(std::move(event));
+      } else {
+        events = denials_.Add(std::move(event), peer_address);
+      }
+    }
+    AppendAll(std::move(events));
+  }
+
   void Append(AuditEvent event) {
     if (!event.occurred_at) event.occurred_at = clock_.Now();
-    log_.Write(event.outcome == AuditOutcome::kDone ? LogLevel::kInfo : LogLevel::kWarning, "AUDIT_EVENT",
-               fmt::format("{}: {}", event.action, AuditOutcomeText(event.outcome)),
-               {{"actor", event.actor},
-                {"subject", event.subject},
-                {"cluster_id", event.cluster_id},
-                {"detail", AuditDetailJson(event)}});
+    log_.Record(event.outcome == AuditOutcome::kDone ? LogLevel::kInfo : LogLevel::kWarning, "AUDIT_EVENT",
+                fmt::format("{}: {}", event.action, AuditOutcomeText(event.outcome)),
+                {{"actor", event.actor},
+                 {"subject", event.subject},
+                 {"cluster_id", event.cluster_id},
+                 {"detail", AuditDetailJson(event)}});
     {
       std::lock_guard lock(mutex_);
       if (!stopping_ && events_.size() < options_.capacity) {
@@ -62,6 +80,13 @@ class AuditQueue::Impl {
   void Stop(absl::Duration patience) {
     std::lock_guard stop_lock(stop_mutex_);
     if (!thread_.joinable()) return;
+    std::vector<AuditEvent> counts;
+    {
+      std::lock_guard lock(mutex_);
+      denials_closed_ = true;
+      counts = denials_.TakeAll();
+    }
+    AppendAll(std::move(counts));
     {
       std::unique_lock lock(mutex_);
       stopping_ = true;
@@ -85,12 +110,34 @@ class AuditQueue::Impl {
   }
 
  private:
+  void AppendAll(std::vector<AuditEvent> events) {
+    for (AuditEvent& event : events) Append(std::move(event));
+  }
+
+  // Returns when there is something to insert or a reason to end; meanwhile appends counts that are due.
+  void WaitForWork(std::unique_lock<std::mutex>& lock) {
+    const auto has_work = [this] { return !events_.empty() || given_up_ || stopping_; };
+    while (true) {
+      if (std::vector<AuditEvent> counts = denials_.TakeIfOver(clock_.Now()); !counts.empty()) {
+        lock.unlock();
+        AppendAll(std::move(counts));
+        lock.lock();
+      }
+      if (has_work()) return;
+      if (denials_.empty()) {
+        changed_.wait(lock);
+      } else {
+        changed_.wait_for(lock, kWindowCheck);
+      }
+    }
+  }
+
   void Run() {
     std::optional<Connection> connection;
     std::chrono::milliseconds retry = kFirstRetry;
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return !events_.empty() || given_up_ || stopping_; });
+      WaitForWork(lock);
       if (given_up_ || (stopping_ && events_.empty())) return;
       const AuditEvent event = events_.front();
       lock.unlock();
@@ -137,6 +184,8 @@ class AuditQueue::Impl {
   std::mutex stop_mutex_;
   std::condition_variable changed_;
   std::deque<AuditEvent> events_;
+  DenialAggregator denials_;
+  bool denials_closed_ = false;
   bool stopping_ = false;
   bool given_up_ = false;
   Metrics::Registration waiting_gauge_;
@@ -147,6 +196,9 @@ AuditQueue::AuditQueue(AuditQueueOptions options, const Clock& clock, Log& log, 
     : impl_(std::make_unique<Impl>(std::move(options), clock, log, metrics)) {}
 AuditQueue::~AuditQueue() = default;
 void AuditQueue::Append(AuditEvent event) { impl_->Append(std::move(event)); }
+void AuditQueue::AppendDenial(AuditEvent event, std::string_view peer_address) {
+  impl_->AppendDenial(std::move(event), peer_address);
+}
 void AuditQueue::Stop(absl::Duration patience) { impl_->Stop(patience); }
 size_t AuditQueue::waiting() const { return impl_->waiting(); }
 

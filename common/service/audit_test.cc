@@ -98,6 +98,34 @@ TEST_F(AuditTest, AFullQueueCountsWhatItLoses) {
   ASSERT_OK(database_->Restart());
 }
 
+TEST_F(AuditTest, RepeatedDenialsBecomeACountAtTheEndOfTheMinute) {
+  AuditQueue queue(Options(), clock_, log_, metrics_);
+  for (int i = 0; i < 5000; ++i) queue.AppendDenial(Denial("A"), "ipv4:127.0.0.1");
+  queue.AppendDenial(Denial("B"), "ipv4:127.0.0.1");
+  // The queue holds 100 events: the denials were not among them.
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("trustline_audit_events_lost_total 0\n"));
+  while (queue.waiting() > 0) std::this_thread::yield();
+  EXPECT_THAT(Subjects(), ElementsAre("A", "B"));
+  // Nothing else is appended: the queue's own thread sees that the minute is over.
+  clock_.Advance(absl::Minutes(1));
+  const absl::Time limit = absl::Now() + absl::Seconds(30);
+  while (Subjects().size() < 3 && absl::Now() < limit) std::this_thread::yield();
+  EXPECT_THAT(Subjects(), ElementsAre("A", "B", "A"));
+  // The end of the queue is the end of the minute too.
+  queue.AppendDenial(Denial("C"), "ipv4:127.0.0.1");
+  queue.AppendDenial(Denial("C"), "ipv4:127.0.0.1");
+  queue.Stop(absl::Seconds(30));
+  EXPECT_THAT(Subjects(), ElementsAre("A", "B", "A", "C", "C"));
+  ASSERT_OK_AND_ASSIGN(Connection connection, database_->Connect());
+  ASSERT_OK_AND_ASSIGN(Result counts,
+                       connection.Execute("SELECT string_agg(detail::json->>'count', ' ' ORDER BY event_id) "
+                                          "FROM audit_event"));
+  EXPECT_THAT(counts.Value<std::string>(), IsOkAndHolds("4999 1"));
+  // What comes after it is not counted in silence.
+  queue.AppendDenial(Denial("D"), "ipv4:127.0.0.1");
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("trustline_audit_events_lost_total 1\n"));
+}
+
 TEST_F(AuditTest, AnEventThatTheDatabaseRefusesDoesNotHoldUpTheNext) {
   // Refuses one kind of event as a check constraint would.
   ASSERT_OK_AND_ASSIGN(Connection connection, database_->Connect());

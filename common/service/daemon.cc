@@ -1,8 +1,6 @@
 #include "common/service/daemon.h"
 
-#include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -11,10 +9,10 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
-#include <mutex>
 #include <optional>
 
 #include "common/net/http_server.h"
+#include "common/posix/unique_fd.h"
 #include "common/service/json.h"
 #include "common/status/status.h"
 
@@ -57,61 +55,43 @@ int Fail(const DaemonDescription& description, const absl::Status& status) {
   return 1;
 }
 
-// Waits for SIGTERM, SIGINT or a call of Request. Made before any thread, so that all of them leave the signals to it.
-class StopNotification {
+// Waits for SIGTERM or SIGINT. Made before any thread, so that all of them leave the signals to it.
+class StopSignals {
  public:
-  static absl::StatusOr<std::unique_ptr<StopNotification>> Create() {
+  static absl::StatusOr<StopSignals> Block() {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);  // a daemon has no terminal to lose
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-    const int request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    auto notification = std::unique_ptr<StopNotification>(new StopNotification(signal_fd, request_fd));
-    if (signal_fd < 0 || request_fd < 0) return Internal("cannot wait for signals: {}", std::strerror(errno));
-    return notification;
+    UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
+    if (!fd.valid()) return Internal("cannot wait for signals: {}", std::strerror(errno));
+    return StopSignals(std::move(fd));
   }
 
-  ~StopNotification() {
-    if (signal_fd_ >= 0) close(signal_fd_);
-    if (request_fd_ >= 0) close(request_fd_);
-  }
-
-  void Request(absl::Status reason) {
-    {
-      std::lock_guard lock(mutex_);
-      if (!reason_) reason_ = std::move(reason);
+  void Wait(Log& log) {
+    signalfd_siginfo info{};
+    ssize_t size = 0;
+    while ((size = read(fd_.get(), &info, sizeof(info))) < 0 && errno == EINTR) {
     }
-    const uint64_t one = 1;
-    // Fails only when the counter is full, and then the waiter wakes anyway.
-    [[maybe_unused]] const ssize_t written = write(request_fd_, &one, sizeof(one));
-  }
-
-  // OK after a signal; the reason after a request.
-  absl::Status Wait(Log& log) {
-    pollfd waits[] = {{signal_fd_, POLLIN, 0}, {request_fd_, POLLIN, 0}};
-    while (poll(waits, 2, -1) < 0 && errno == EINTR) {
+    if (size == sizeof(info)) {
+      log.Info("DAEMON_SIGNAL", "asked to stop", {{"signal", strsignal(static_cast<int>(info.ssi_signo))}});
     }
-    if ((waits[0].revents & POLLIN) != 0) {
-      signalfd_siginfo info{};
-      if (read(signal_fd_, &info, sizeof(info)) == sizeof(info)) {
-        log.Info("DAEMON_SIGNAL", "asked to stop", {{"signal", strsignal(static_cast<int>(info.ssi_signo))}});
-      }
-      return absl::OkStatus();
-    }
-    std::lock_guard lock(mutex_);
-    return reason_.value_or(absl::OkStatus());
   }
 
  private:
-  StopNotification(int signal_fd, int request_fd) : signal_fd_(signal_fd), request_fd_(request_fd) {}
-  int signal_fd_;
-  int request_fd_;
-  std::mutex mutex_;
-  std::optional<absl::Status> reason_;
+  explicit StopSignals(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
 };
+
+// A memory dump would hold private keys and passphrases.
+absl::Status ForbidCoreDumps() {
+  const rlimit none = {0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) return Internal("cannot forbid core dumps: {}", std::strerror(errno));
+  return absl::OkStatus();
+}
 
 HttpResponse HealthResponse(const absl::Status& status) {
   if (status.ok()) return {.body = "ok\n"};
@@ -130,18 +110,17 @@ HttpResponse Answer(std::string_view path, Metrics& metrics, Health& health) {
   return {.status = 404, .body = "not found: /metrics, /health/live, /health/ready, /health/startup\n"};
 }
 
-absl::Status Serve(DaemonContext& context, DaemonService& service, StopNotification& stop) {
+absl::Status Serve(DaemonContext& context, DaemonService& service, StopSignals& stop) {
   ASSIGN_OR_RETURN(
       std::unique_ptr<HttpServer> http,
       HttpServer::Start({.address = context.config.metrics_address, .port = context.config.metrics_port},
                         [&context](std::string_view path) { return Answer(path, context.metrics, context.health); }));
-  absl::Status status = service.Start();
+  const absl::Status status = service.Start();
   if (status.ok()) {
     context.health.SetStarted();
     context.log.Info("DAEMON_STARTED", "every listener accepts",
                      {{"version", TRUSTLINE_VERSION}, {"node", context.config.node}, {"metrics_port", http->port()}});
-    status = stop.Wait(context.log);
-    if (!status.ok()) context.log.Error("DAEMON_FAILED", "stops because of an error", {{"error", status}});
+    stop.Wait(context.log);
   }
   context.health.ClearChecks();
   service.Stop();
@@ -151,29 +130,25 @@ absl::Status Serve(DaemonContext& context, DaemonService& service, StopNotificat
 }
 
 absl::Status Run(const DaemonDescription& description, const Arguments& arguments, const DaemonBuilder& build) {
+  RETURN_IF_ERROR(ForbidCoreDumps());
   ASSIGN_OR_RETURN(ConfigFile file, ConfigFile::Load(arguments.config));
   ASSIGN_OR_RETURN(const DaemonConfig config, ReadDaemonConfig(description, file.root()));
-  ASSIGN_OR_RETURN(std::unique_ptr<StopNotification> stop, StopNotification::Create());
+  ASSIGN_OR_RETURN(StopSignals stop, StopSignals::Block());
   RETURN_IF_ERROR(RaiseFileLimit().status());
 
   Log log({.service = description.name, .level = config.log_level});
   Metrics metrics(description.name);
   Health health;
   const SystemClock clock;
-  DaemonContext context = {.config = config,
-                           .root = file.root(),
-                           .log = log,
-                           .metrics = metrics,
-                           .health = health,
-                           .clock = clock,
-                           .request_stop = [&stop](absl::Status reason) { stop->Request(std::move(reason)); }};
+  DaemonContext context = {
+      .config = config, .root = file.root(), .log = log, .metrics = metrics, .health = health, .clock = clock};
   ASSIGN_OR_RETURN(std::unique_ptr<DaemonService> service, build(context));
   RETURN_IF_ERROR(file.RefuseUnknownKeys());
   if (arguments.check_config) {
     std::cout << fmt::format("{}: the configuration is good\n", arguments.config);
     return absl::OkStatus();
   }
-  return Serve(context, *service, *stop);
+  return Serve(context, *service, stop);
 }
 
 }  // namespace

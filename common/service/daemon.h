@@ -51,8 +51,6 @@ struct DaemonContext {
   Metrics& metrics;
   Health& health;
   const Clock& clock;
-  // Ends the daemon as SIGTERM would, from any thread; `reason` is logged, and not OK makes the exit status 1.
-  std::function<void(absl::Status reason)> request_stop;
 };
 
 class DaemonService {
@@ -68,9 +66,9 @@ class DaemonService {
 // Reads the daemon's own sections and builds it without touching network or database (--check-config ends after it).
 using DaemonBuilder = std::function<absl::StatusOr<std::unique_ptr<DaemonService>>(DaemonContext& context)>;
 
-// The whole life of a daemon: options (--config FILE, --check-config, --version, --help), configuration, file limit,
-// signals, HTTP for /metrics and /health/{live,ready,startup}, Start, wait for SIGTERM or SIGINT, Stop. Returns the
-// exit status: 0 after a clean stop, 1 after an error, which is one line on stderr.
+// The whole life of a daemon: options (--config FILE, --check-config, --version, --help), configuration, no core
+// dumps, file limit, signals, HTTP for /metrics and /health/{live,ready,startup}, Start, wait for SIGTERM or SIGINT,
+// Stop. Returns the exit status: 0 after a clean stop, 1 after an error, which is one line on stderr.
 int RunDaemon(int argc, char** argv, const DaemonDescription& description, const DaemonBuilder& build);
 
 // Raises the limit of open files to what the system allows this process; returns the limit.

@@ -1,6 +1,7 @@
 #include "common/service/daemon.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <thread>
@@ -147,15 +148,16 @@ TEST_F(DaemonTest, AnswersHealthAndMetricsAndStopsOnSigterm) {
   EXPECT_EQ(record.stopped, 1);
 }
 
-TEST_F(DaemonTest, AServiceMayEndItsDaemon) {
+TEST_F(DaemonTest, LeavesNoCoreDumps) {
   Record record;
-  const int status = Run({"--config", WriteConfig()}, Recording(record, [](DaemonContext& context) {
-                           context.request_stop(DataLoss("the audit log is gone"));
-                           return absl::OkStatus();
-                         }));
-  EXPECT_EQ(status, 1);
-  EXPECT_THAT(errors_, HasSubstr("tvsd: the audit log is gone\n"));
-  EXPECT_EQ(record.stopped, 1);
+  rlimit limit = {1, 1};
+  Run({"--config", WriteConfig()}, Recording(record, [&limit](DaemonContext&) {
+        getrlimit(RLIMIT_CORE, &limit);
+        return Internal("enough");
+      }));
+  EXPECT_EQ(record.started, 1);
+  EXPECT_EQ(limit.rlim_cur, 0u);
+  EXPECT_EQ(limit.rlim_max, 0u);
 }
 
 TEST(HealthTest, TellsTheFirstFailureAndKeepsAnswersForASecond) {

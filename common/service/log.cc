@@ -134,6 +134,10 @@ class Log::Impl {
     Enqueue(level, id, message, fields, *suppressed);
   }
 
+  void Record(LogLevel level, std::string_view id, std::string_view message, LogFields fields) {
+    Enqueue(level, id, message, fields, 0);
+  }
+
   void Flush() {
     const uint64_t before = sink_->flushes();
     // Repeated, because a full queue may give up the request itself.
@@ -242,6 +246,9 @@ Log::Log(LogOptions options) : impl_(std::make_unique<Impl>(std::move(options)))
 Log::~Log() = default;
 void Log::Write(LogLevel level, std::string_view id, std::string_view message, LogFields fields) {
   impl_->Write(level, id, message, fields);
+}
+void Log::Record(LogLevel level, std::string_view id, std::string_view message, LogFields fields) {
+  impl_->Record(level, id, message, fields);
 }
 bool Log::Enabled(LogLevel level) const { return impl_->Enabled(level); }
 void Log::Flush() { impl_->Flush(); }

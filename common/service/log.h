@@ -75,6 +75,9 @@ class Log {
   }
 
   void Write(LogLevel level, std::string_view id, std::string_view message, LogFields fields);
+  // Writes whatever the level and the rate are: for events of which every one must stand in the log and whose number
+  // somebody else bounds.
+  void Record(LogLevel level, std::string_view id, std::string_view message, LogFields fields);
   bool Enabled(LogLevel level) const;
   // Returns when what was written before the call has reached the sink.
   void Flush();

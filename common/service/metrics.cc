@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <mutex>
 #include <variant>
 
@@ -16,19 +15,6 @@
 #include "absl/time/time.h"
 
 namespace trustline {
-
-Histogram::Histogram(std::vector<double> bounds)
-    : bounds_(std::move(bounds)), buckets_(std::make_unique<std::atomic<uint64_t>[]>(bounds_.size() + 1)) {}
-
-void Histogram::Observe(double value) {
-  const size_t index = static_cast<size_t>(std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin());
-  buckets_[index].fetch_add(1, std::memory_order_relaxed);
-  sum_.fetch_add(value, std::memory_order_relaxed);
-}
-
-std::vector<double> LatencyBounds() {
-  return {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
-}
 
 namespace {
 
@@ -40,28 +26,13 @@ struct GaugeCallback {
   uint64_t id;
   std::function<double()> read;
 };
-using Series = std::variant<std::unique_ptr<Counter>, std::unique_ptr<Gauge>, std::unique_ptr<Histogram>,
-                            CounterCallback, GaugeCallback>;
+using Series = std::variant<std::unique_ptr<Counter>, std::unique_ptr<Gauge>, CounterCallback, GaugeCallback>;
 
 struct MetricGroup {
   std::string help;
   prometheus::MetricType type;
   std::map<MetricLabels, Series> series;
 };
-
-prometheus::ClientMetric::Histogram ReadHistogram(const Histogram& histogram) {
-  prometheus::ClientMetric::Histogram read;
-  uint64_t cumulative = 0;
-  for (size_t i = 0; i < histogram.bounds().size(); ++i) {
-    cumulative += histogram.bucket(i);
-    read.bucket.push_back({cumulative, histogram.bounds()[i]});
-  }
-  cumulative += histogram.bucket(histogram.bounds().size());
-  read.bucket.push_back({cumulative, std::numeric_limits<double>::infinity()});
-  read.sample_count = cumulative;
-  read.sample_sum = histogram.sum();
-  return read;
-}
 
 prometheus::ClientMetric ReadSeries(const MetricLabels& labels, const Series& series) {
   prometheus::ClientMetric metric;
@@ -70,8 +41,6 @@ prometheus::ClientMetric ReadSeries(const MetricLabels& labels, const Series& se
     metric.counter.value = static_cast<double>((*counter)->value());
   } else if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&series)) {
     metric.gauge.value = (*gauge)->value();
-  } else if (const auto* histogram = std::get_if<std::unique_ptr<Histogram>>(&series)) {
-    metric.histogram = ReadHistogram(**histogram);
   } else if (const auto* count = std::get_if<CounterCallback>(&series)) {
     metric.counter.value = count->read();
   } else if (const auto* value = std::get_if<GaugeCallback>(&series)) {
@@ -117,18 +86,17 @@ double FileLimit() {
 
 class Metrics::Impl {
  public:
-  template <typename T, typename... Args>
-  T& Get(prometheus::MetricType type, std::string_view name, std::string_view help, const MetricLabels& labels,
-         Args&&... args) {
+  template <typename T>
+  T& Get(prometheus::MetricType type, std::string_view name, std::string_view help, const MetricLabels& labels) {
     std::lock_guard lock(mutex_);
     MetricGroup& group = Group(type, name, help);
     auto [entry, created] = group.series.try_emplace(labels, std::unique_ptr<T>());
     auto* slot = std::get_if<std::unique_ptr<T>>(&entry->second);
     if (slot == nullptr) {
       // The same series as a callback: the object is kept, but not shown twice under one name.
-      return *std::get<std::unique_ptr<T>>(hidden_.emplace_back(std::make_unique<T>(std::forward<Args>(args)...)));
+      return *std::get<std::unique_ptr<T>>(hidden_.emplace_back(std::make_unique<T>()));
     }
-    if (*slot == nullptr) *slot = std::make_unique<T>(std::forward<Args>(args)...);
+    if (*slot == nullptr) *slot = std::make_unique<T>();
     return **slot;
   }
 
@@ -203,10 +171,6 @@ Counter& Metrics::GetCounter(std::string_view name, std::string_view help, const
 }
 Gauge& Metrics::GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels) {
   return impl_->Get<Gauge>(prometheus::MetricType::Gauge, name, help, labels);
-}
-Histogram& Metrics::GetHistogram(std::string_view name, std::string_view help, std::vector<double> bounds,
-                                 const MetricLabels& labels) {
-  return impl_->Get<Histogram>(prometheus::MetricType::Histogram, name, help, labels, std::move(bounds));
 }
 
 Metrics::Registration Metrics::AddCounterCallback(std::string_view name, std::string_view help,

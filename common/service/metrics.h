@@ -34,26 +34,7 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
-// Counts observations below each bound; wait-free but for the sum.
-class Histogram {
- public:
-  explicit Histogram(std::vector<double> bounds);  // ascending upper bounds; one more without bound is added
-  void Observe(double value);
-
-  const std::vector<double>& bounds() const { return bounds_; }
-  uint64_t bucket(size_t index) const { return buckets_[index].load(std::memory_order_relaxed); }
-  double sum() const { return sum_.load(std::memory_order_relaxed); }
-
- private:
-  std::vector<double> bounds_;
-  std::unique_ptr<std::atomic<uint64_t>[]> buckets_;
-  std::atomic<double> sum_{0};
-};
-
-// Seconds from 50 microseconds to 10 s, for handshakes, verdicts and queries.
-std::vector<double> LatencyBounds();
-
-// The registry of a process. Safe to use from any thread. Counters, gauges and histograms live as long as it does; the
+// The registry of a process. Safe to use from any thread. Counters and gauges live as long as it does; the
 // same name and labels give the same object. Names follow Prometheus: "trustline_tvs_verdicts_total", base units.
 class Metrics {
  public:
@@ -63,8 +44,6 @@ class Metrics {
 
   Counter& GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
   Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  Histogram& GetHistogram(std::string_view name, std::string_view help, std::vector<double> bounds,
-                          const MetricLabels& labels = {});
 
   // Values asked for when the metrics are read, so that a subsystem keeps its own atomics. The object that `read`
   // refers to must outlive the registry, or be removed before by the Registration's end.

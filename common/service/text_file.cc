@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -20,19 +21,6 @@ absl::Status FileError(const std::string& path, std::string_view action, int err
   if (error == EACCES || error == EPERM) return PermissionDenied("{}", message);
   return FailedPrecondition("{}", message);
 }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() { Close(); }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-  int Close() { return fd_ < 0 ? 0 : close(std::exchange(fd_, -1)); }
-
- private:
-  int fd_;
-};
 
 // Removes a temporary file unless it was renamed.
 class TemporaryFile {
@@ -51,8 +39,8 @@ class TemporaryFile {
 }  // namespace
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_size) {
-  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return FileError(path, "read", errno);
+  UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.valid()) return FileError(path, "read", errno);
   struct stat facts;
   if (fstat(file.get(), &facts) != 0) return FileError(path, "read", errno);
   if (!S_ISREG(facts.st_mode)) return InvalidArgument("{} is not a plain file", path);
@@ -70,8 +58,8 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_siz
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   std::string name = path + ".XXXXXX";
-  FileDescriptor file(mkostemp(name.data(), O_CLOEXEC));
-  if (file.get() < 0) return FileError(path, "write", errno);
+  UniqueFd file(mkostemp(name.data(), O_CLOEXEC));
+  if (!file.valid()) return FileError(path, "write", errno);
   TemporaryFile temporary(name);
   if (fchmod(file.get(), mode) != 0) return FileError(path, "write", errno);
   while (!content.empty()) {
@@ -80,12 +68,12 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
     if (count < 0) return FileError(path, "write", errno);
     content.remove_prefix(static_cast<size_t>(count));
   }
-  if (fsync(file.get()) != 0 || file.Close() != 0) return FileError(path, "write", errno);
+  if (fsync(file.get()) != 0 || close(file.Release()) != 0) return FileError(path, "write", errno);
   if (rename(name.c_str(), path.c_str()) != 0) return FileError(path, "write", errno);
   temporary.Keep();
   const std::string folder = std::filesystem::path(path).parent_path().string();
-  FileDescriptor directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0 && fsync(directory.get()) != 0) return FileError(folder, "write", errno);
+  UniqueFd directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid() && fsync(directory.get()) != 0) return FileError(folder, "write", errno);
   return absl::OkStatus();
 }
 

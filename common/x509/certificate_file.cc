@@ -22,11 +22,22 @@ namespace fs = std::filesystem;
 // indefinite one); no text does.
 bool LooksLikeDer(ByteView bytes) { return bytes.size() >= 2 && bytes[0] == 0x30 && bytes[1] >= 0x80; }
 
+// Where the content of what LooksLikeDer begins; it may lie beyond the end.
+size_t ContentOffset(ByteView bytes) { return 2 + (bytes[1] & 0x7f); }
+
 // Inside a certificate's SEQUENCE stands another one, inside PKCS#7's an object identifier.
 bool LooksLikePkcs7(ByteView bytes) {
   constexpr uint8_t kObjectIdentifier = 6;
-  const size_t length_bytes = bytes[1] & 0x7f;
-  return bytes.size() > 2 + length_bytes && bytes[2 + length_bytes] == kObjectIdentifier;
+  const size_t content = ContentOffset(bytes);
+  return bytes.size() > content && bytes[content] == kObjectIdentifier;
+}
+
+// A PFX begins with INTEGER 3, its version (RFC 7292, section 4).
+bool LooksLikePkcs12(ByteView bytes) {
+  constexpr uint8_t kVersion[] = {2, 1, 3};
+  const size_t content = ContentOffset(bytes);
+  return bytes.size() >= content + sizeof(kVersion) &&
+         std::equal(std::begin(kVersion), std::end(kVersion), bytes.begin() + content);
 }
 
 absl::Status AppendPkcs7(ByteView bytes, std::vector<Certificate>& certificates) {
@@ -89,6 +100,10 @@ absl::StatusOr<std::vector<Certificate>> ReadAnyForm(ByteView bytes) {
                            kMaxCertificateFileSize);
   }
   if (LooksLikeDer(bytes)) {
+    if (LooksLikePkcs12(bytes)) {
+      return InvalidArgument(
+          "PKCS#12 file; extract the certificate with `openssl pkcs12 -in FILE -nokeys -out FILE.pem`");
+    }
     std::vector<Certificate> certificates;
     if (LooksLikePkcs7(bytes)) {
       RETURN_IF_ERROR(AppendPkcs7(bytes, certificates));
@@ -103,8 +118,8 @@ absl::StatusOr<std::vector<Certificate>> ReadAnyForm(ByteView bytes) {
 }
 
 absl::StatusOr<std::vector<Certificate>> ReadFile(const std::string& path) {
-  const OpenFile file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!file.ok()) return FileError("open", path, errno);
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file.valid()) return FileError("open", path, errno);
   ASSIGN_OR_RETURN(const std::string bytes, ReadAll(file, path, kMaxCertificateFileSize));
   return ReadCertificates(AsBytes(bytes), path);
 }

@@ -46,6 +46,23 @@ TEST(CertificateFileTest, ReadsDer) {
   EXPECT_THAT(ErrorOf(std::string(AsText(certificate.der())) + "x"), HasSubstr("test.file: not a certificate in DER"));
 }
 
+TEST(CertificateFileTest, Pkcs12IsNamedWithTheWayOut) {
+  const ScratchFolder folder;
+  const std::string key = folder.Path("key.pem");
+  const std::string certificate = folder.Path("cert.pem");
+  const std::string out = folder.Path("identity.p12");
+  const auto made = RunCommand(
+      fmt::format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -keyout {0} -out "
+                  "{1} && openssl pkcs12 -export -inkey {0} -in {1} -passout pass:secret -out {2}",
+                  key, certificate, out));
+  ASSERT_EQ(made.exit_status, 0) << made.output;
+  EXPECT_EQ(ErrorOf(ReadTestFile(out)),
+            "test.file: PKCS#12 file; extract the certificate with `openssl pkcs12 -in FILE -nokeys -out FILE.pem`");
+  for (const std::string_view damaged : {"\x30\x82", "\x30\xff\x02\x01\x03", "\x30\x80\x02\x01"}) {
+    EXPECT_THAT(ErrorOf(damaged), AllOf(Not(HasSubstr("PKCS#12")), Not("")));
+  }
+}
+
 TEST(CertificateFileTest, ReadsPkcs7OfOtherPrograms) {
   const ScratchFolder folder;
   folder.Write("a.pem", Vector("tvs.pem").ToPem());

@@ -11,10 +11,6 @@
 
 namespace trustline {
 
-OpenFile::~OpenFile() {
-  if (ok()) close(descriptor_);
-}
-
 absl::Status FileError(std::string_view doing, std::string_view path, int error) {
   const std::string text = fmt::format("cannot {} {}: {}", doing, path, std::generic_category().message(error));
   if (error == ENOENT || error == ENOTDIR) return absl::NotFoundError(text);
@@ -22,7 +18,7 @@ absl::Status FileError(std::string_view doing, std::string_view path, int error)
   return absl::UnavailableError(text);
 }
 
-absl::StatusOr<std::string> ReadAll(const OpenFile& file, const std::string& path, size_t max_size) {
+absl::StatusOr<std::string> ReadAll(const UniqueFd& file, const std::string& path, size_t max_size) {
   struct stat info = {};
   if (fstat(file.get(), &info) != 0) return FileError("read", path, errno);
   constexpr size_t kChunk = 64 * 1024;

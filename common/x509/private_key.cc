@@ -40,8 +40,8 @@ bool IsEncrypted(const PemBlock& block) {
 }
 
 absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
-  const OpenFile file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (!file.ok()) return FileError("open", path, errno);
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file.valid()) return FileError("open", path, errno);
   struct stat info = {};
   if (fstat(file.get(), &info) != 0) return FileError("read", path, errno);
   if (!S_ISREG(info.st_mode)) return InvalidArgument("{} is not a file", path);
@@ -58,7 +58,7 @@ absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
   return SecretBytes::TakeFrom(bytes);
 }
 
-absl::Status WriteAll(const OpenFile& file, const std::string& path, std::string_view bytes) {
+absl::Status WriteAll(const UniqueFd& file, const std::string& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t count = write(file.get(), bytes.data(), bytes.size());
     if (count < 0 && errno == EINTR) continue;
@@ -70,8 +70,8 @@ absl::Status WriteAll(const OpenFile& file, const std::string& path, std::string
 }
 
 absl::Status SyncFolder(const std::string& folder) {
-  const OpenFile file(open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (!file.ok() || fsync(file.get()) != 0) return FileError("write the folder", folder, errno);
+  const UniqueFd file(open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+  if (!file.valid() || fsync(file.get()) != 0) return FileError("write the folder", folder, errno);
   return absl::OkStatus();
 }
 
@@ -79,8 +79,8 @@ absl::Status SyncFolder(const std::string& folder) {
 absl::Status WriteSecretFile(const std::string& path, std::string_view bytes) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   std::string temporary = path + ".XXXXXX";
-  const OpenFile file(mkostemp(temporary.data(), O_CLOEXEC));  // O_EXCL and mode 0600
-  if (!file.ok()) return FileError("create a file beside", path, errno);
+  const UniqueFd file(mkostemp(temporary.data(), O_CLOEXEC));  // O_EXCL and mode 0600
+  if (!file.valid()) return FileError("create a file beside", path, errno);
   absl::Status status = WriteAll(file, temporary, bytes);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = FileError("write", path, errno);
   if (!status.ok()) {

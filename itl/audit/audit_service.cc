@@ -9,6 +9,7 @@
 #include "common/rpc/identity.h"
 #include "common/status/status.h"
 #include "itl/audit/event_reader.h"
+#include "itl/audit/retention.h"
 #include "itl/audit/verifier.h"
 #include "itl/proto_time.h"
 
@@ -36,20 +37,28 @@ v1::AuditEvent ToProto(const ListedAuditEvent& event) {
   return proto;
 }
 
+absl::Status Busy() {
+  return ResourceExhausted("the audit log is being verified or retired already: try again when that is done");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AuditService>> AuditService::Create(Authorizer& authorizer, Pool& pool,
+                                                                   Pool& retire_pool,
+                                                                   const IdentityAuthority& authority,
                                                                    std::string seal_file) {
   const char* const service = v1::Audit::service_full_name();
   ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "List"));
   ASSIGN_OR_RETURN(MethodPolicy verify, MethodPolicy::Find(service, "Verify"));
+  ASSIGN_OR_RETURN(MethodPolicy retire, MethodPolicy::Find(service, "Retire"));
   return std::unique_ptr<AuditService>(
-      new AuditService(authorizer, pool, std::move(seal_file), std::move(list), std::move(verify)));
+      new AuditService(authorizer, pool, retire_pool, authority, std::move(seal_file),
+                       Policies{std::move(list), std::move(verify), std::move(retire)}));
 }
 
 absl::Status AuditService::ListEvents(grpc::ServerContext& context, const v1::ListAuditRequest& request,
                                       grpc::ServerWriter<v1::AuditEvent>& writer) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, list_, request));
+  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.list, request));
   AuditFilter filter{.cluster_ids = {caller.cluster_id},
                      .actor = request.actor(),
                      .action = request.action(),
@@ -79,18 +88,17 @@ absl::Status AuditService::ListEvents(grpc::ServerContext& context, const v1::Li
 
 absl::Status AuditService::VerifyChain(grpc::ServerContext& context, const v1::VerifyAuditRequest& request,
                                        grpc::ServerWriter<v1::VerifyAuditResponse>& writer) {
-  RETURN_IF_ERROR(authorizer_.Authorize(context, verify_, request).status());
-  if (verifying_.exchange(true)) {
-    return ResourceExhausted("the audit log is being verified already: try again when that is done");
-  }
-  const absl::Cleanup done = [this] { verifying_ = false; };
+  RETURN_IF_ERROR(authorizer_.Authorize(context, policies_.verify, request).status());
+  if (reading_all_.exchange(true)) return Busy();
+  const absl::Cleanup done = [this] { reading_all_ = false; };
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
   const auto progress = [&](int64_t events_checked) -> absl::Status {
     v1::VerifyAuditResponse message;
     message.set_events_checked(events_checked);
     return writer.Write(message) ? absl::OkStatus() : absl::CancelledError("the client went away");
   };
-  ASSIGN_OR_RETURN(const AuditVerification report, VerifyAuditChain(*lease, seal_file_, progress));
+  ASSIGN_OR_RETURN(const AuditVerification report,
+                   VerifyAuditChain(*lease, seal_file_, authority_.certificate(), progress));
   v1::VerifyAuditResponse message;
   message.set_events_checked(report.events_checked);
   message.set_finished(true);
@@ -99,6 +107,35 @@ absl::Status AuditService::VerifyChain(grpc::ServerContext& context, const v1::V
   for (const std::string& finding : report.findings) message.add_findings(finding);
   message.set_last_number(report.last.number);
   message.set_last_hash(std::string(AsText(report.last.hash)));
+  message.set_retired_rows(report.retired_rows);
+  if (report.retired_before) *message.mutable_retired_before() = ToProtoTime(*report.retired_before);
+  writer.Write(message);
+  return absl::OkStatus();
+}
+
+absl::Status AuditService::RetireMonths(grpc::ServerContext& context, const v1::RetireAuditRequest& request,
+                                        grpc::ServerWriter<v1::RetireAuditResponse>& writer) {
+  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.retire, request));
+  if (!request.has_before()) return InvalidArgument("say before which time audit rows are retired");
+  if (reading_all_.exchange(true)) return Busy();
+  const absl::Cleanup done = [this] { reading_all_ = false; };
+  ASSIGN_OR_RETURN(const Pool::Lease lease, retire_pool_.Acquire());
+  const auto progress = [&](int64_t events_checked) -> absl::Status {
+    v1::RetireAuditResponse message;
+    message.set_events_checked(events_checked);
+    return writer.Write(message) ? absl::OkStatus() : absl::CancelledError("the client went away: nothing was retired");
+  };
+  const AuditRetentionRequest retention{FromProtoTime(request.before()), caller.cluster_id, caller.actor()};
+  ASSIGN_OR_RETURN(const AuditCheckpoint checkpoint,
+                   RetireAuditRows(*lease, seal_file_, authority_, retention, progress));
+  v1::RetireAuditResponse message;
+  message.set_events_checked(checkpoint.removed_rows);
+  message.set_finished(true);
+  message.set_removed_rows(checkpoint.removed_rows);
+  message.set_first_number(checkpoint.first_number);
+  message.set_last_number(checkpoint.seal.number);
+  message.set_last_hash(std::string(AsText(checkpoint.seal.hash)));
+  *message.mutable_retired_before() = ToProtoTime(checkpoint.retired_before);
   writer.Write(message);
   return absl::OkStatus();
 }
@@ -110,6 +147,10 @@ grpc::Status AuditService::List(grpc::ServerContext* context, const v1::ListAudi
 grpc::Status AuditService::Verify(grpc::ServerContext* context, const v1::VerifyAuditRequest* request,
                                   grpc::ServerWriter<v1::VerifyAuditResponse>* writer) {
   return ToGrpc(VerifyChain(*context, *request, *writer));
+}
+grpc::Status AuditService::Retire(grpc::ServerContext* context, const v1::RetireAuditRequest* request,
+                                  grpc::ServerWriter<v1::RetireAuditResponse>* writer) {
+  return ToGrpc(RetireMonths(*context, *request, *writer));
 }
 
 }  // namespace trustline

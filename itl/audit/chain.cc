@@ -3,15 +3,15 @@
 #include <string_view>
 
 #include "common/bytes/bytes.h"
-#include "common/bytes/writer.h"
 
 namespace trustline {
-namespace {
 
 void AppendNumber(ByteWriter& writer, int64_t value) {
   const auto bits = static_cast<uint64_t>(value);
   writer.U32(static_cast<uint32_t>(bits >> 32)).U32(static_cast<uint32_t>(bits));
 }
+
+namespace {
 
 void AppendNumberField(ByteWriter& writer, int64_t value) {
   writer.U32(8);

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "common/bytes/sha256.h"
+#include "common/bytes/writer.h"
 
 namespace trustline {
 
@@ -26,5 +27,8 @@ struct AuditRow {
 // AuditRow, each as a 4-byte length and its bytes: integers as 8 bytes, times as 8 bytes of microseconds since 1970.
 // The first link's previous hash is 32 zero bytes.
 Sha256Digest ChainHash(const Sha256Digest& previous, int64_t number, const AuditRow& row);
+
+// Writes 8 bytes, big-endian.
+void AppendNumber(ByteWriter& writer, int64_t value);
 
 }  // namespace trustline

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/bytes/bytes.h"
+#include "common/posix/unique_fd.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 
@@ -44,13 +45,6 @@ absl::StatusOr<std::string> ReadTail(int fd, off_t end, const std::string& path)
   if (count != static_cast<ssize_t>(tail.size())) return Internal("cannot read {}: {}", path, ErrnoText());
   return tail;
 }
-
-struct OpenFile {
-  int fd;
-  ~OpenFile() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 }  // namespace
 
@@ -93,13 +87,13 @@ SealFile::~SealFile() {
 
 absl::StatusOr<SealFile> SealFile::Open(const std::string& path) {
   // 1. Open for this process alone.
-  OpenFile file{open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (file.fd < 0) return FailedPrecondition("cannot open the seal file {}: {}", path, ErrnoText());
-  if (flock(file.fd, LOCK_EX | LOCK_NB) != 0) {
+  UniqueFd file(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return FailedPrecondition("cannot open the seal file {}: {}", path, ErrnoText());
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     return FailedPrecondition("the seal file {} is in use by another process: each itld needs one of its own", path);
   }
   struct stat info {};
-  if (fstat(file.fd, &info) != 0) return Internal("cannot read {}: {}", path, ErrnoText());
+  if (fstat(file.get(), &info) != 0) return Internal("cannot read {}: {}", path, ErrnoText());
   if (!S_ISREG(info.st_mode) || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return FailedPrecondition("others may write the seal file {}: chmod 600 {}", path, path);
   }
@@ -108,13 +102,13 @@ absl::StatusOr<SealFile> SealFile::Open(const std::string& path) {
   off_t end = info.st_size;
   std::optional<Seal> last;
   if (end > 0) {
-    ASSIGN_OR_RETURN(std::string tail, ReadTail(file.fd, end, path));
+    ASSIGN_OR_RETURN(std::string tail, ReadTail(file.get(), end, path));
     const size_t line_end = tail.rfind('\n');
     const size_t unfinished = line_end == std::string::npos ? tail.size() : tail.size() - line_end - 1;
     if (unfinished > kMaxLineSize) return DataLoss("the seal file {} holds something else at its end", path);
     if (unfinished > 0) {
       end -= static_cast<off_t>(unfinished);
-      if (ftruncate(file.fd, end) != 0) return Internal("cannot shorten {}: {}", path, ErrnoText());
+      if (ftruncate(file.get(), end) != 0) return Internal("cannot shorten {}: {}", path, ErrnoText());
       tail.resize(tail.size() - unfinished);
     }
 
@@ -129,7 +123,7 @@ absl::StatusOr<SealFile> SealFile::Open(const std::string& path) {
       }
     }
   }
-  return SealFile(path, std::exchange(file.fd, -1), last);
+  return SealFile(path, file.Release(), last);
 }
 
 absl::Status SealFile::Append(const Seal& seal, absl::Time now) {

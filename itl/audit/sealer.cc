@@ -11,17 +11,18 @@
 #include "common/postgres/transaction.h"
 #include "common/status/status.h"
 #include "itl/audit/chain.h"
+#include "itl/audit/checkpoint.h"
 
 namespace trustline {
 namespace {
 
 // Any number that no other advisory lock of the system has ("audit" as bytes).
 constexpr int64_t kSealLock = 0x6175646974;
+constexpr absl::Duration kPartitionRetry = absl::Minutes(5);
 constexpr absl::Duration kPartitionInterval = absl::Hours(24);
 constexpr absl::Duration kStopPatience = absl::Seconds(3);
 
 absl::StatusOr<int64_t> SealInTransaction(Connection& connection) {
-  static constexpr Statement kLock = {"audit_seal_lock", "SELECT pg_advisory_xact_lock($1)"};
   static constexpr Statement kPending = {
       "audit_pending",
       "SELECT e.event_id, e.cluster_id, e.at, e.occurred_at, e.actor, e.action, e.subject, e.outcome, e.detail "
@@ -33,7 +34,7 @@ absl::StatusOr<int64_t> SealInTransaction(Connection& connection) {
       "FROM unnest($1, $2, $3) AS n(number, event_id, hash) JOIN audit_unsealed u ON u.event_id = n.event_id"};
   static constexpr Statement kDone = {"audit_seal_done", "DELETE FROM audit_unsealed WHERE event_id = ANY($1)"};
 
-  RETURN_IF_ERROR(connection.Execute(kLock, Parameters().Int64(kSealLock)).status());
+  RETURN_IF_ERROR(LockSealing(connection));
   ASSIGN_OR_RETURN(Seal seal, LastSeal(connection));
   ASSIGN_OR_RETURN(const Result pending, connection.Execute(kPending));
   std::vector<int64_t> numbers;
@@ -63,19 +64,28 @@ absl::StatusOr<int64_t> SealBatch(Connection& connection) {
   return RunInTransaction(connection, {}, SealInTransaction);
 }
 
+absl::Status LockSealing(Connection& connection) {
+  static constexpr Statement kLock = {"audit_seal_lock", "SELECT pg_advisory_xact_lock($1)"};
+  return connection.Execute(kLock, Parameters().Int64(kSealLock)).status();
+}
+
 absl::StatusOr<Seal> LastSeal(Connection& connection) {
-  static constexpr Statement kLast = {"audit_last_seal",
-                                      "SELECT number, hash FROM audit_seal ORDER BY number DESC LIMIT 1"};
+  static constexpr Statement kLast = {
+      "audit_last_seal",
+      "(SELECT number, hash FROM audit_seal ORDER BY number DESC LIMIT 1) UNION ALL "
+      "(SELECT number, hash FROM audit_checkpoint ORDER BY number DESC LIMIT 1) ORDER BY number DESC LIMIT 1"};
   ASSIGN_OR_RETURN(const Result last, connection.Execute(kLast));
   Seal seal;
   if (!last.empty()) RETURN_IF_ERROR(last[0].Scan(seal.number, seal.hash));
   return seal;
 }
 
-absl::Status CheckSeal(Connection& connection, const Seal& seal) {
+absl::Status CheckSeal(Connection& connection, const Seal& seal, const Certificate& authority) {
   static constexpr Statement kHash = {"audit_seal_hash", "SELECT hash FROM audit_seal WHERE number = $1"};
   ASSIGN_OR_RETURN(const Result result, connection.Execute(kHash, Parameters().Int64(seal.number)));
   if (result.empty()) {
+    ASSIGN_OR_RETURN(const std::optional<AuditCheckpoint> checkpoint, NewestCheckpoint(connection));
+    if (checkpoint && checkpoint->StandsFor(seal)) return CheckCheckpoint(*checkpoint, authority);
     ASSIGN_OR_RETURN(const Seal last, LastSeal(connection));
     return DataLoss(
         "the seal file records audit number {}, but the chain in the database ends at {}: audit rows were cut off, or "
@@ -156,8 +166,10 @@ class AuditSealer::Impl {
     }
     const absl::Time now = clock_.Now();
     if (now >= next_partitions_) {
-      RETURN_IF_ERROR(connection_->Execute("SELECT audit_create_partitions()").status());
-      next_partitions_ = now + kPartitionInterval;
+      // Months are made ahead, so that this may wait; sealing may not.
+      const absl::Status made = connection_->Execute("SELECT audit_create_partitions()").status();
+      if (!connection_->ok()) return made;
+      next_partitions_ = now + (made.ok() ? kPartitionInterval : kPartitionRetry);
     }
     while (true) {
       ASSIGN_OR_RETURN(const int64_t sealed, SealBatch(*connection_));
@@ -185,7 +197,7 @@ class AuditSealer::Impl {
   // Compares the seal file's last line with the chain, then writes the end of the chain to it.
   absl::Status Record(absl::Time now) {
     const std::optional<Seal>& recorded = file_->last();
-    if (recorded) RETURN_IF_ERROR(CheckSeal(*connection_, *recorded));
+    if (recorded) RETURN_IF_ERROR(CheckSeal(*connection_, *recorded, options_.authority));
     if (end_of_chain_.number == (recorded ? recorded->number : 0)) return absl::OkStatus();
     return file_->Append(end_of_chain_, now);
   }

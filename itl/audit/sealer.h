@@ -12,6 +12,7 @@
 #include "common/service/clock.h"
 #include "common/service/log.h"
 #include "common/service/metrics.h"
+#include "common/x509/certificate.h"
 #include "itl/audit/seal_file.h"
 
 namespace trustline {
@@ -20,15 +21,20 @@ namespace trustline {
 // other. Returns how many rows were sealed.
 absl::StatusOr<int64_t> SealBatch(Connection& connection);
 
-// The end of the chain; number 0 when nothing is sealed.
+// Keeps every sealer waiting until the end of the connection's transaction.
+absl::Status LockSealing(Connection& connection);
+
+// The end of the chain, which is the newest checkpoint's when everything was retired; number 0 when nothing is sealed.
 absl::StatusOr<Seal> LastSeal(Connection& connection);
 
-// DataLoss when the chain in the database does not have this seal: somebody cut or rewrote it.
-absl::Status CheckSeal(Connection& connection, const Seal& seal);
+// DataLoss when neither the chain in the database has this seal nor a checkpoint that `authority` signed stands for it:
+// somebody cut or rewrote it.
+absl::Status CheckSeal(Connection& connection, const Seal& seal, const Certificate& authority);
 
 struct AuditSealerOptions {
   std::string connection;  // libpq's connection string
   std::string seal_file;
+  Certificate authority;  // the identity authority's, which signs checkpoints
   absl::Duration poll_interval = absl::Milliseconds(300);
   absl::Duration record_interval = absl::Minutes(1);  // between lines of the seal file
 };

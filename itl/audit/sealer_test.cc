@@ -1,15 +1,10 @@
 #include "itl/audit/sealer.h"
 
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "common/bytes/bytes.h"
-#include "common/service/audit.h"
+#include "itl/audit/audit_testing.h"
 #include "itl/audit/event_reader.h"
-#include "itl/audit/verifier.h"
-#include "itl/itl_testing.h"
-#include "tests/support/temporary_directory.h"
 
 namespace trustline {
 namespace {
@@ -21,90 +16,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-class AuditTest : public ItlDatabaseTest {
- protected:
-  void Append(int count, std::string_view subject = "s") {
-    for (int i = 0; i < count; ++i) {
-      ASSERT_OK(AppendAudit(*itld_, {.cluster_id = 1,
-                                     .actor = kTestActor,
-                                     .action = i % 2 == 0 ? "trust.add" : "trust.remove",
-                                     .subject = fmt::format("{}{}", subject, i),
-                                     .detail = {{"n", fmt::format("{}", i)}}}));
-    }
-  }
-  void SealAll() {
-    while (true) {
-      ASSERT_OK_AND_ASSIGN(const int64_t sealed, SealBatch(*itld_));
-      if (sealed == 0) return;
-    }
-  }
-  // Writes the end of the chain to the seal file, as the sealer does each minute.
-  void Record() {
-    ASSERT_OK_AND_ASSIGN(SealFile file, SealFile::Open(seal_file_));
-    ASSERT_OK_AND_ASSIGN(const Seal last, LastSeal(*itld_));
-    ASSERT_OK(file.Append(last, kTestNow));
-  }
-  AuditVerification Verify() {
-    const auto report = VerifyAuditChain(*itld_, seal_file_, [](int64_t) { return absl::OkStatus(); });
-    EXPECT_OK(report);
-    return report.value_or(AuditVerification{});
-  }
-  std::unique_ptr<AuditSealer> MakeSealer(const std::string& seal_file,
-                                          absl::Duration record_interval = absl::Milliseconds(50)) {
-    return std::make_unique<AuditSealer>(AuditSealerOptions{.connection = database_->Conninfo("trustline_itld"),
-                                                            .seal_file = seal_file,
-                                                            .poll_interval = absl::Milliseconds(20),
-                                                            .record_interval = record_interval},
-                                         clock_, log_, metrics_);
-  }
-  // Asks until `condition` holds; false when it does not within ten seconds.
-  static bool Eventually(const std::function<bool()>& condition) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (!condition()) {
-      if (absl::Now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-  bool AllSealed() {
-    ScopedConnection connection(*database_);
-    return connection.Count("SELECT count(*) FROM audit_unsealed") == 0;
-  }
-  static std::string ReadFile(const std::string& path) {
-    std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
-
-  // A connection of the moment, because the database is killed in between.
-  class ScopedConnection {
-   public:
-    explicit ScopedConnection(const ScratchDatabase& database) : connection_(database.Connect()) {}
-    int64_t Count(const char* sql) {
-      if (!connection_.ok()) return -1;
-      const auto result = connection_->Execute(sql);
-      return result.ok() ? result->Value<int64_t>().value_or(-1) : -1;
-    }
-
-   private:
-    absl::StatusOr<Connection> connection_;
-  };
-
-  const TemporaryDirectory directory_;
-  const std::string seal_file_ = directory_.path() / "audit-seals";
-  SystemClock clock_;
-  Log log_{LogOptions{.sink = [](std::string_view) {}}};
-  Metrics metrics_{"itld"};
-};
-
 TEST_F(AuditTest, ACleanChainIsIntact) {
   Append(1203);
   SealAll();
   Record();
   Append(2);
   int64_t progress = 0;
-  ASSERT_OK_AND_ASSIGN(const AuditVerification report, VerifyAuditChain(*itld_, seal_file_, [&](int64_t checked) {
+  ASSERT_OK_AND_ASSIGN(const AuditVerification report,
+                       VerifyAuditChain(*itld_, seal_file_, authority_.certificate(), [&](int64_t checked) {
                          EXPECT_GE(checked, progress);
                          progress = checked;
                          return absl::OkStatus();
@@ -127,7 +46,8 @@ TEST_F(AuditTest, AnEmptyLogIsIntact) {
 TEST_F(AuditTest, AProgressErrorEndsTheVerification) {
   Append(3);
   SealAll();
-  EXPECT_THAT(VerifyAuditChain(*itld_, seal_file_, [](int64_t) { return absl::CancelledError("gone"); }),
+  EXPECT_THAT(VerifyAuditChain(*itld_, seal_file_, authority_.certificate(),
+                               [](int64_t) { return absl::CancelledError("gone"); }),
               StatusIs(absl::StatusCode::kCancelled));
   EXPECT_TRUE(Verify().intact());
 }
@@ -295,8 +215,9 @@ TEST_F(AuditTest, TwoSealersMakeOneChain) {
   const AuditVerification report = Verify();
   EXPECT_TRUE(report.intact()) << report.findings.front();
   EXPECT_EQ(report.events_checked, 800);
-  ASSERT_OK_AND_ASSIGN(const AuditVerification other, VerifyAuditChain(*itld_, directory_.path() / "other-seals",
-                                                                       [](int64_t) { return absl::OkStatus(); }));
+  ASSERT_OK_AND_ASSIGN(const AuditVerification other,
+                       VerifyAuditChain(*itld_, directory_.path() / "other-seals", authority_.certificate(),
+                                        [](int64_t) { return absl::OkStatus(); }));
   EXPECT_TRUE(other.intact());
 }
 

@@ -8,22 +8,35 @@
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "itl/audit/chain.h"
+#include "itl/audit/checkpoint.h"
 
 namespace trustline {
 namespace {
 
 constexpr size_t kMaxFindings = 100;
 
+// How far a verification goes; unless told, over everything.
+struct Extent {
+  std::optional<int64_t> last_number;
+  absl::Time before = absl::InfiniteFuture();
+};
+
 // One verification, in the order of its passes.
 class Verification {
  public:
-  Verification(Connection& connection, SealFileReader seal_file, const VerifyProgress& progress)
-      : connection_(connection), seal_file_(std::move(seal_file)), progress_(progress) {}
+  Verification(Connection& connection, SealFileReader seal_file, const Certificate& authority, const Extent& extent,
+               const VerifyProgress& progress)
+      : connection_(connection),
+        seal_file_(std::move(seal_file)),
+        authority_(authority),
+        extent_(extent),
+        progress_(progress) {}
 
   absl::StatusOr<AuditVerification> Run() {
     RETURN_IF_ERROR(NextRecorded());
+    RETURN_IF_ERROR(CheckCheckpoints());
     RETURN_IF_ERROR(CheckChain());
-    RETURN_IF_ERROR(CheckTail());
+    if (!extent_.last_number) RETURN_IF_ERROR(CheckTail());
     RETURN_IF_ERROR(CheckEvents());
     RETURN_IF_ERROR(CheckQueue());
     if (findings_left_out_ > 0) report_.findings.push_back(fmt::format("and {} more", findings_left_out_));
@@ -56,6 +69,46 @@ class Verification {
     }
   }
 
+  // What stands for retired rows. The chain begins at the newest, even a forged one, which is a finding of its own.
+  absl::Status CheckCheckpoints() {
+    ASSIGN_OR_RETURN(const std::vector<AuditCheckpoint> checkpoints, ReadCheckpoints(connection_));
+    for (const AuditCheckpoint& checkpoint : checkpoints) {
+      if (checkpoint.first_number != report_.last.number + 1) {
+        Find("the audit checkpoint at number {} stands for the numbers from {} on, but the one before it ends at {}",
+             checkpoint.seal.number, checkpoint.first_number, report_.last.number);
+      }
+      const absl::Status signature = CheckCheckpoint(checkpoint, authority_);
+      if (signature.ok()) {
+        report_.retired_rows += checkpoint.removed_rows;
+      } else {
+        Find("{}", StatusMessage(signature));
+      }
+      // Of retired rows the hash of a checkpoint's is known only.
+      while (recorded_ && recorded_->number <= checkpoint.seal.number) {
+        if (!checkpoint.StandsFor(*recorded_)) {
+          Find("the audit checkpoint at number {} is not of the chain that the seal file recorded",
+               checkpoint.seal.number);
+        }
+        RETURN_IF_ERROR(NextRecorded());
+      }
+      report_.last = checkpoint.seal;
+      report_.retired_before = checkpoint.retired_before;
+    }
+    return CheckNothingIsLeft();
+  }
+
+  // Links that a checkpoint says were removed.
+  absl::Status CheckNothingIsLeft() {
+    static constexpr Statement kLeft = {"audit_verify_left", "SELECT count(*) FROM audit_seal WHERE number <= $1"};
+    ASSIGN_OR_RETURN(const Result result, connection_.Execute(kLeft, Parameters().Int64(report_.last.number)));
+    ASSIGN_OR_RETURN(const int64_t left, result.Value<int64_t>());
+    if (left > 0) {
+      Find("{} numbers of the chain are there that the audit checkpoint at number {} says were retired", left,
+           report_.last.number);
+    }
+    return absl::OkStatus();
+  }
+
   // Every link of the chain: its number, its row, its hash, and what the seal file recorded of it.
   absl::Status CheckChain() {
     static constexpr Statement kLinks = {
@@ -63,9 +116,11 @@ class Verification {
         "SELECT s.number, s.event_id, s.at, s.hash, e.cluster_id, e.occurred_at, e.actor, e.action, e.subject, "
         "e.outcome, e.detail FROM audit_seal s LEFT JOIN LATERAL (SELECT * FROM audit_event "
         "WHERE event_id = s.event_id AND at = s.at LIMIT 1) AS e ON true "
-        "WHERE s.number > $1 ORDER BY s.number LIMIT 1000"};
+        "WHERE s.number > $1 AND s.number <= $2 ORDER BY s.number LIMIT 1000"};
+    const int64_t last_number = extent_.last_number.value_or(std::numeric_limits<int64_t>::max());
     while (true) {
-      ASSIGN_OR_RETURN(const Result links, connection_.Execute(kLinks, Parameters().Int64(report_.last.number)));
+      ASSIGN_OR_RETURN(const Result links,
+                       connection_.Execute(kLinks, Parameters().Int64(report_.last.number).Int64(last_number)));
       if (links.empty()) return absl::OkStatus();
       for (const Row row : links) RETURN_IF_ERROR(CheckLink(row));
       RETURN_IF_ERROR(progress_(report_.events_checked));
@@ -135,14 +190,15 @@ class Verification {
         "SELECT e.event_id, e.at, e.cluster_id, EXISTS (SELECT FROM audit_seal s WHERE s.event_id = e.event_id "
         "AND s.at = e.at), EXISTS (SELECT FROM audit_unsealed u WHERE u.event_id = e.event_id AND u.at = e.at) "
         "FROM audit_event e WHERE (e.event_id, e.at, e.cluster_id) > ($1, $2, $3) "
-        "ORDER BY e.event_id, e.at, e.cluster_id LIMIT 2000"};
+        "AND e.at < $4 ORDER BY e.event_id, e.at, e.cluster_id LIMIT 2000"};
     int64_t event_id = std::numeric_limits<int64_t>::min();
     absl::Time at = absl::UnixEpoch();
     int64_t cluster_id = 0;
     int64_t sealed_rows = 0;
     while (true) {
-      ASSIGN_OR_RETURN(const Result events,
-                       connection_.Execute(kEvents, Parameters().Int64(event_id).Time(at).Int64(cluster_id)));
+      ASSIGN_OR_RETURN(
+          const Result events,
+          connection_.Execute(kEvents, Parameters().Int64(event_id).Time(at).Int64(cluster_id).Time(extent_.before)));
       if (events.empty()) break;
       for (const Row row : events) {
         bool sealed;
@@ -174,8 +230,8 @@ class Verification {
     static constexpr Statement kOrphans = {
         "audit_verify_queue",
         "SELECT count(*) FROM audit_unsealed u WHERE NOT EXISTS (SELECT FROM audit_event e "
-        "WHERE e.event_id = u.event_id AND e.at = u.at)"};
-    ASSIGN_OR_RETURN(const Result result, connection_.Execute(kOrphans));
+        "WHERE e.event_id = u.event_id AND e.at = u.at) AND u.at < $1"};
+    ASSIGN_OR_RETURN(const Result result, connection_.Execute(kOrphans, Parameters().Time(extent_.before)));
     ASSIGN_OR_RETURN(const int64_t orphans, result.Value<int64_t>());
     if (orphans > 0) {
       Find(
@@ -188,6 +244,8 @@ class Verification {
 
   Connection& connection_;
   SealFileReader seal_file_;
+  const Certificate& authority_;
+  const Extent extent_;
   const VerifyProgress& progress_;
   AuditVerification report_;
   std::optional<Seal> recorded_;  // the line of the seal file that the chain has not passed yet
@@ -198,15 +256,23 @@ class Verification {
 }  // namespace
 
 absl::StatusOr<AuditVerification> VerifyAuditChain(Connection& connection, const std::string& seal_file,
-                                                   const VerifyProgress& progress) {
+                                                   const Certificate& authority, const VerifyProgress& progress) {
   // The file is read up to its present end, and it records only what was committed before; so the state of the database
   // that is taken after this holds every line.
   ASSIGN_OR_RETURN(SealFileReader reader, SealFileReader::Open(seal_file));
   ASSIGN_OR_RETURN(Transaction transaction,
                    Transaction::Begin(connection, {.isolation = Isolation::kRepeatableRead, .read_only = true}));
-  ASSIGN_OR_RETURN(AuditVerification report, Verification(connection, std::move(reader), progress).Run());
+  ASSIGN_OR_RETURN(AuditVerification report,
+                   Verification(connection, std::move(reader), authority, {}, progress).Run());
   RETURN_IF_ERROR(transaction.Commit());
   return report;
+}
+
+absl::StatusOr<AuditVerification> VerifyAuditChainUpTo(Connection& connection, const std::string& seal_file,
+                                                       const Certificate& authority, int64_t last_number,
+                                                       absl::Time before, const VerifyProgress& progress) {
+  ASSIGN_OR_RETURN(SealFileReader reader, SealFileReader::Open(seal_file));
+  return Verification(connection, std::move(reader), authority, {last_number, before}, progress).Run();
 }
 
 }  // namespace trustline

@@ -10,11 +10,13 @@
 #include "itl/node/tvs_certificate.h"
 #include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_import.h"
+#include "itl/trust_store/trust_store_reader.h"
 
 namespace trustline {
 namespace {
 
 constexpr size_t kMaxNodeNameSize = 63;
+constexpr std::string_view kNodeOrigin = "node";
 
 absl::Status CheckNodeName(std::string_view name) {
   const auto outer = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
@@ -106,8 +108,21 @@ absl::Status NodeRegistry::TrustTvsCertificate(const std::string& node, const Ce
     ASSIGN_OR_RETURN(const std::string name, other.Value<std::string>());
     return FailedPrecondition("the node {} has the same TVS certificate: each node needs a key of its own", name);
   }
-  ASSIGN_OR_RETURN(TrustImport import, TrustImport::Begin(connection_, {cluster_id, std::string(kSystemCluster), actor},
-                                                          {.roles = {CertificateRole::kTvs}, .origin = "node"}, now_));
+  // Whoever holds a token must not lay hands on a certificate that an administrator trusts for something else.
+  ASSIGN_OR_RETURN(const std::vector<TrustedCertificate> live,
+                   TrustStoreReader(connection_, cluster_id).Load(std::span(&certificate.sha256(), 1), false));
+  for (const TrustedCertificate& known : live) {
+    for (const TrustEntry& entry : known.entries) {
+      if (entry.origin == kNodeOrigin) continue;
+      return FailedPrecondition(
+          "the TVS certificate of {} is in the trust store already, added by {}: each node needs a certificate of its "
+          "own",
+          node, entry.added_by);
+    }
+  }
+  ASSIGN_OR_RETURN(TrustImport import,
+                   TrustImport::Begin(connection_, {cluster_id, std::string(kSystemCluster), actor},
+                                      {.roles = {CertificateRole::kTvs}, .origin = std::string(kNodeOrigin)}, now_));
   const ImportCandidate candidate{std::string(AsText(certificate.der())),
                                   fmt::format("the TVS certificate of {}", node)};
   RETURN_IF_ERROR(import.AddBatch(std::span(&candidate, 1)));
@@ -212,7 +227,7 @@ absl::Status NodeRegistry::Remove(std::string_view node, std::string_view actor)
   if (tvs) {
     ASSIGN_OR_RETURN(const int32_t cluster_id, SystemClusterId());
     TrustEditor editor(connection_, {cluster_id, std::string(kSystemCluster), std::string(actor)});
-    RETURN_IF_ERROR(editor.Remove(*tvs).status());
+    RETURN_IF_ERROR(editor.RemoveOfOrigin(*tvs, kNodeOrigin).status());
   }
   return Audit(actor, "node.remove", node, {{"tvs_certificate", tvs ? ToHex(*tvs) : ""}});
 }

@@ -94,6 +94,20 @@ TEST_F(NodeRegistryTest, AMachineJoins) {
             ToHex(Sha256(AsBytes(token.secret.ExposeSecret()))));
 }
 
+// A machine that is invited must not take over, or take away with itself, what an administrator trusts.
+TEST_F(NodeRegistryTest, ACertificateThatIsTrustedForSomethingElseIsRefusedAndOutlivesTheNode) {
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
+  ASSERT_OK(Join(Application(token, "node1")));
+  Text(
+      "INSERT INTO trust_entry (cluster_id, sha256, role, ttl_seconds, anchor, origin, added_by, commit_number)"
+      " SELECT cluster_id, sha256, 2, 60, false, 'import', 'test', commit_number FROM trust_entry RETURNING origin");
+  ASSERT_OK(With([](NodeRegistry& registry) { return registry.Remove("node1", kTestActor); }));
+  EXPECT_EQ(Text("SELECT string_agg(role::text, ' ') FROM trust_entry WHERE removed_at IS NULL"), "2");
+  ASSERT_OK_AND_ASSIGN(const NodeToken again, Token("node2"));
+  EXPECT_THAT(Join(Application(again, "node2")),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("certificate of its own")));
+}
+
 TEST_F(NodeRegistryTest, TokensHaveBounds) {
   EXPECT_THAT(Token("node1", absl::Hours(24 * 7) + absl::Seconds(1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("7d")));

@@ -1,5 +1,6 @@
 #include "itl/node/node_service.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,6 +76,10 @@ void NodeService::RecordRefusedJoin(const grpc::ServerContext& context, const ab
   refused_.Add();
   const std::string peer = context.peer();
   parts_.log.Warning("NODE_JOIN_REFUSED", "a machine was not let in", {{"peer", peer}, {"reason", reason}});
+  const std::optional<int64_t> left_out = refused_joins_.Admit(peer, parts_.clock.Now());
+  if (!left_out) return;
+  std::vector<std::pair<std::string, std::string>> detail = {{"reason", std::string(StatusMessage(reason))}};
+  if (*left_out > 0) detail.emplace_back("refused_joins_left_out", fmt::format("{}", *left_out));
   const absl::StatusOr<int32_t> cluster_id = parts_.authorizer.ClusterId(kSystemCluster);
   parts_.audit.Append({.cluster_id = cluster_id.value_or(0),
                        .occurred_at = parts_.clock.Now(),
@@ -82,7 +87,7 @@ void NodeService::RecordRefusedJoin(const grpc::ServerContext& context, const ab
                        .action = "node.join",
                        .subject = peer,
                        .outcome = absl::IsPermissionDenied(reason) ? AuditOutcome::kDenied : AuditOutcome::kFailed,
-                       .detail = {{"reason", std::string(StatusMessage(reason))}}});
+                       .detail = std::move(detail)});
 }
 
 absl::Status NodeService::RenewOwn(grpc::ServerContext& context, const v1::RenewIdentityRequest& request,

@@ -13,6 +13,7 @@
 #include "common/service/clock.h"
 #include "common/service/log.h"
 #include "common/service/metrics.h"
+#include "itl/node/refused_joins.h"
 #include "proto/node.grpc.pb.h"
 
 namespace trustline {
@@ -27,7 +28,8 @@ struct NodeServiceParts {
   Metrics& metrics;
 };
 
-// Thread-safe. What the parts refer to must outlive it. Metric: trustline_node_joins_total{outcome}.
+// Thread-safe. What the parts refer to must outlive it. Metric: trustline_node_joins_total{outcome}, which counts the
+// refused joins that are left out of the audit log too (RefusedJoins).
 class NodeService final : public v1::Node::Service {
  public:
   static absl::StatusOr<std::unique_ptr<NodeService>> Create(const NodeServiceParts& parts);
@@ -63,6 +65,7 @@ class NodeService final : public v1::Node::Service {
   const Policies policies_;
   Counter& joined_;
   Counter& refused_;
+  RefusedJoins refused_joins_;
 };
 
 }  // namespace trustline

@@ -89,7 +89,7 @@ absl::Status CrlEditor::CheckIssuer(const CertificateRevocationList& crl) {
                             last.message());
 }
 
-// True when exactly this CRL is there already; FailedPrecondition when a newer one is.
+// True when exactly this CRL is there already; FailedPrecondition when another one is that is not older.
 absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, const std::string& number) {
   static constexpr Statement kCurrent = {
       "crl_current",
@@ -106,8 +106,9 @@ absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, 
   RETURN_IF_ERROR(current[0].Scan(sha256, current_number, this_update));
   if (sha256 == crl.sha256()) return true;
   const bool both_numbered = !number.empty() && !current_number.empty();
-  if (both_numbered ? NumberLess(number, current_number) : crl.this_update() < this_update) {
-    return FailedPrecondition("a newer CRL of {} is there already (number {}, of {}): fetch the current one",
+  // One of the same number or second with other content could un-revoke what is revoked.
+  if (both_numbered ? !NumberLess(current_number, number) : crl.this_update() <= this_update) {
+    return FailedPrecondition("a CRL of {} as new or newer is there already (number {}, of {}): fetch the current one",
                               crl.issuer().ToText(), current_number.empty() ? "none" : current_number,
                               TimeTextSeconds(this_update));
   }

@@ -41,8 +41,8 @@ class TrustEditor {
 
   // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set.
   absl::StatusOr<TrustEdit> Remove(const FingerprintPrefix& prefix);
-  // The same for a certificate that the system itself names; commit 0 when it is not trusted.
-  absl::StatusOr<TrustEdit> Remove(const Sha256Digest& sha256);
+  // The same for the entries of one origin only ("node"); commit 0 when there are none.
+  absl::StatusOr<TrustEdit> RemoveOfOrigin(const Sha256Digest& sha256, std::string_view origin);
 
  private:
   absl::Status WriteEntry(const Sha256Digest& sha256, const TrustEntry& entry, int64_t commit);

@@ -1,6 +1,7 @@
 #include "itl/trust_store/trust_store_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,6 @@
 #include "itl/proto_time.h"
 #include "itl/trust_store/crl_editor.h"
 #include "itl/trust_store/trust_editor.h"
-#include "itl/trust_store/trust_import.h"
 #include "itl/trust_store/trust_messages.h"
 #include "itl/trust_store/trust_store_reader.h"
 
@@ -51,7 +51,8 @@ absl::StatusOr<std::optional<Sha256Digest>> ReadPageToken(const std::string& tok
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Authorizer& authorizer, Pool& pool,
-                                                                             Pool& import_pool, const Clock& clock) {
+                                                                             Pool& import_pool, const Clock& clock,
+                                                                             absl::Duration import_patience) {
   const char* const service = v1::TrustStore::service_full_name();
   ASSIGN_OR_RETURN(MethodPolicy add, MethodPolicy::Find(service, "Add"));
   ASSIGN_OR_RETURN(MethodPolicy set, MethodPolicy::Find(service, "Set"));
@@ -63,28 +64,32 @@ absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Aut
   ASSIGN_OR_RETURN(MethodPolicy remove_crl, MethodPolicy::Find(service, "RemoveCrl"));
   ASSIGN_OR_RETURN(MethodPolicy list_crls, MethodPolicy::Find(service, "ListCrls"));
   return std::unique_ptr<TrustStoreService>(new TrustStoreService(
-      authorizer, pool, import_pool, clock,
+      authorizer, pool, import_pool, clock, import_patience,
       Policies{std::move(add), std::move(set), std::move(remove), std::move(list), std::move(show),
                std::move(export_policy), std::move(add_crl), std::move(remove_crl), std::move(list_crls)}));
 }
 
-absl::Status TrustStoreService::Import(grpc::ServerContext& context, AddStream& stream) {
-  // 1. The options come first and say which cluster it is about.
-  v1::AddRequest request;
-  if (!stream.Read(&request)) return InvalidArgument("an import begins with its options");
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.add, request));
-  if (!request.has_options()) return InvalidArgument("an import begins with its options");
-  ASSIGN_OR_RETURN(ImportOptions options, ReadOptions(request.options()));
-  const int64_t expected = request.options().expected_certificates();
+absl::StatusOr<ImportStream::Job> TrustStoreService::AdmitImport(const grpc::CallbackServerContext& context,
+                                                                 const v1::AddRequest& first) {
+  // The options come first and say which cluster it is about.
+  ASSIGN_OR_RETURN(Caller caller, authorizer_.Authorize(context, policies_.add, first));
+  if (!first.has_options()) return InvalidArgument("an import begins with its options");
+  ASSIGN_OR_RETURN(ImportOptions options, ReadOptions(first.options()));
+  return [this, caller = std::move(caller), options = std::move(options),
+          expected = first.options().expected_certificates()](ImportStream& stream) {
+    return Import(caller, options, expected, stream);
+  };
+}
 
-  // 2. The certificates, in a transaction that ends with this function unless it is committed.
+absl::Status TrustStoreService::Import(const Caller& caller, const ImportOptions& options, int64_t expected,
+                                       ImportStream& stream) {
+  // 1. The certificates, in a transaction that ends with this function unless it is committed.
   ASSIGN_OR_RETURN(const Pool::Lease lease, import_pool_.Acquire());
   ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*lease));
-  ASSIGN_OR_RETURN(TrustImport import,
-                   TrustImport::Begin(*lease, StoreCaller(caller), std::move(options), clock_.Now()));
+  ASSIGN_OR_RETURN(TrustImport import, TrustImport::Begin(*lease, StoreCaller(caller), options, clock_.Now()));
   RETURN_IF_ERROR(ReceiveBatches(stream, import));
 
-  // 3. The end of the stream is also what a client that went away leaves behind.
+  // 2. The end of the stream is also what a client that went away leaves behind.
   if (expected > 0 && import.received() != expected) {
     return Aborted("the import ended after {} of {} certificates: nothing was added", import.received(), expected);
   }
@@ -92,35 +97,36 @@ absl::Status TrustStoreService::Import(grpc::ServerContext& context, AddStream& 
   ASSIGN_OR_RETURN(const ImportResult result, import.Finish());
   ASSIGN_OR_RETURN(const std::vector<TrustedCertificate> named,
                    TrustStoreReader(*lease, caller.cluster_id).Load(result.first, false));
-  if (context.IsCancelled()) return absl::CancelledError("the client went away: nothing was added");
+  if (stream.IsCancelled()) return absl::CancelledError("the client went away: nothing was added");
   RETURN_IF_ERROR(transaction.Commit());
 
-  // 4. The result.
+  // 3. The result.
   v1::AddResponse::Result& message = *response.mutable_result();
   message.set_commit(result.commit);
   message.set_certificates_added(result.added);
   message.set_certificates_unchanged(result.unchanged);
   for (const TrustedCertificate& certificate : named) *message.add_certificates() = ToProto(certificate);
   for (const std::string& warning : result.warnings) message.add_warnings(warning);
-  stream.Write(response);
+  // Whether it arrives or not, the import took place.
+  stream.Write(response).IgnoreError();
   return absl::OkStatus();
 }
 
-absl::Status TrustStoreService::ReceiveBatches(AddStream& stream, TrustImport& import) {
-  v1::AddRequest request;
+absl::Status TrustStoreService::ReceiveBatches(ImportStream& stream, TrustImport& import) {
   v1::AddResponse progress;
   std::vector<ImportCandidate> batch;
-  while (stream.Read(&request)) {
-    if (!request.has_batch()) return InvalidArgument("only batches of certificates follow the options of an import");
+  while (true) {
+    ASSIGN_OR_RETURN(std::optional<v1::AddRequest> request, stream.Read());
+    if (!request) return absl::OkStatus();
+    if (!request->has_batch()) return InvalidArgument("only batches of certificates follow the options of an import");
     batch.clear();
-    for (v1::AddRequest::Certificate& certificate : *request.mutable_batch()->mutable_certificates()) {
+    for (v1::AddRequest::Certificate& certificate : *request->mutable_batch()->mutable_certificates()) {
       batch.push_back({std::move(*certificate.mutable_der()), std::move(*certificate.mutable_source())});
     }
     RETURN_IF_ERROR(import.AddBatch(batch));
     progress.mutable_progress()->set_certificates(import.received());
-    if (!stream.Write(progress)) return absl::CancelledError("the client went away: nothing was added");
+    RETURN_IF_ERROR(stream.Write(progress));
   }
-  return absl::OkStatus();
 }
 
 absl::Status TrustStoreService::SetOne(grpc::ServerContext& context, const v1::SetRequest& request,
@@ -242,8 +248,10 @@ absl::Status TrustStoreService::ListAllCrls(grpc::ServerContext& context, const 
   return absl::OkStatus();
 }
 
-grpc::Status TrustStoreService::Add(grpc::ServerContext* context, AddStream* stream) {
-  return ToGrpc(Import(*context, *stream));
+grpc::ServerBidiReactor<v1::AddRequest, v1::AddResponse>* TrustStoreService::Add(grpc::CallbackServerContext* context) {
+  // gRPC owns it: it deletes itself.
+  return new ImportStream(*context, import_patience_,
+                          [this, context](const v1::AddRequest& first) { return AdmitImport(*context, first); });
 }
 grpc::Status TrustStoreService::Set(grpc::ServerContext* context, const v1::SetRequest* request,
                                     v1::SetResponse* response) {

@@ -5,25 +5,29 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/method_policy.h"
 #include "common/service/clock.h"
+#include "itl/trust_store/import_stream.h"
+#include "itl/trust_store/trust_import.h"
 #include "proto/trust_store.grpc.pb.h"
 
 namespace trustline {
 
-class TrustImport;
+inline constexpr absl::Duration kImportPatience = absl::Seconds(60);
 
 // Thread-safe. The references must outlive it. `import_pool` is for imports, each of which keeps a connection for as
-// long as its client sends: its size is how many can run at once, and its statements may take minutes.
-class TrustStoreService final : public v1::TrustStore::Service {
+// long as its client sends: its size is how many can run at once, and its statements may take minutes. A client that
+// sends nothing for `import_patience` loses it.
+class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1::TrustStore::Service> {
  public:
   static absl::StatusOr<std::unique_ptr<TrustStoreService>> Create(Authorizer& authorizer, Pool& pool,
-                                                                   Pool& import_pool, const Clock& clock);
+                                                                   Pool& import_pool, const Clock& clock,
+                                                                   absl::Duration import_patience = kImportPatience);
 
-  using AddStream = grpc::ServerReaderWriter<v1::AddResponse, v1::AddRequest>;
-  grpc::Status Add(grpc::ServerContext* context, AddStream* stream) override;
+  grpc::ServerBidiReactor<v1::AddRequest, v1::AddResponse>* Add(grpc::CallbackServerContext* context) override;
   grpc::Status Set(grpc::ServerContext* context, const v1::SetRequest* request, v1::SetResponse* response) override;
   grpc::Status Remove(grpc::ServerContext* context, const v1::RemoveRequest* request,
                       v1::RemoveResponse* response) override;
@@ -42,15 +46,19 @@ class TrustStoreService final : public v1::TrustStore::Service {
   struct Policies {
     MethodPolicy add, set, remove, list, show, export_, add_crl, remove_crl, list_crls;
   };
-  TrustStoreService(Authorizer& authorizer, Pool& pool, Pool& import_pool, const Clock& clock, Policies policies)
+  TrustStoreService(Authorizer& authorizer, Pool& pool, Pool& import_pool, const Clock& clock,
+                    absl::Duration import_patience, Policies policies)
       : authorizer_(authorizer),
         pool_(pool),
         import_pool_(import_pool),
         clock_(clock),
+        import_patience_(import_patience),
         policies_(std::move(policies)) {}
 
-  absl::Status Import(grpc::ServerContext& context, AddStream& stream);
-  absl::Status ReceiveBatches(AddStream& stream, TrustImport& import);
+  absl::StatusOr<ImportStream::Job> AdmitImport(const grpc::CallbackServerContext& context,
+                                                const v1::AddRequest& first);
+  absl::Status Import(const Caller& caller, const ImportOptions& options, int64_t expected, ImportStream& stream);
+  absl::Status ReceiveBatches(ImportStream& stream, TrustImport& import);
   absl::Status SetOne(grpc::ServerContext& context, const v1::SetRequest& request, v1::SetResponse& response);
   absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveRequest& request, v1::RemoveResponse& response);
   absl::Status ListPage(grpc::ServerContext& context, const v1::ListRequest& request, v1::ListResponse& response);
@@ -67,6 +75,7 @@ class TrustStoreService final : public v1::TrustStore::Service {
   Pool& pool_;
   Pool& import_pool_;
   const Clock& clock_;
+  const absl::Duration import_patience_;
   const Policies policies_;
 };
 

@@ -58,6 +58,7 @@ class FloorProcess {
 struct RoundResult {
   double rate = 0;
   double cpu_microseconds = 0;  // of the server, for each answer
+  double busy = 0;              // the part of its core's time that the server used
 };
 
 template <typename Server>
@@ -77,12 +78,13 @@ absl::StatusOr<RoundResult> RunRound(const Server& server, uint16_t port, Load l
   if (load.resume && result.resumed + load.clients < result.answers) {
     return Internal("only {} of {} connections were resumed", result.resumed, result.answers);
   }
-  return RoundResult{result.rate(), 1e6 * (after - before) / static_cast<double>(result.answers)};
+  return RoundResult{result.rate(), 1e6 * (after - before) / static_cast<double>(result.answers),
+                     (after - before) / result.seconds};
 }
 
 absl::Status Compare(const FloorProcess& floor, const TvsdProcess& node, const Load& load, std::string_view name,
                      double wanted, Report& report) {
-  std::vector<double> rate_ratios, cpu_ratios, floor_rates, rates, floor_cpu, cpu;
+  std::vector<double> rate_ratios, cpu_ratios, floor_rates, rates, floor_cpu, cpu, floor_busy, busy;
   for (int round = 0; round < kRounds; ++round) {
     absl::StatusOr<RoundResult> of_floor;
     absl::StatusOr<RoundResult> of_node;
@@ -98,10 +100,14 @@ absl::Status Compare(const FloorProcess& floor, const TvsdProcess& node, const L
     rates.push_back(of_node->rate);
     floor_cpu.push_back(of_floor->cpu_microseconds);
     cpu.push_back(of_node->cpu_microseconds);
+    floor_busy.push_back(of_floor->busy);
+    busy.push_back(of_node->busy);
   }
-  report.AddAtLeast(fmt::format("{}: rate", name), fmt::format("{:.0f}/s", Median(rates)),
-                    fmt::format("{:.0f}/s", Median(floor_rates)), Median(rate_ratios), wanted);
-  // Where the clients' core is the busier one, rates say little; the server's processor time does.
+  report.AddAtLeast(fmt::format("{}: rate", name),
+                    fmt::format("{:.0f}/s, {:.0f}% busy", Median(rates), 100 * Median(busy)),
+                    fmt::format("{:.0f}/s, {:.0f}% busy", Median(floor_rates), 100 * Median(floor_busy)),
+                    Median(rate_ratios), wanted);
+  // Rates compare servers only as far as both are busy; processor time does not depend on the clients.
   report.AddAtLeast(fmt::format("{}: processor time", name), fmt::format("{:.0f} us", Median(cpu)),
                     fmt::format("{:.0f} us", Median(floor_cpu)), Median(cpu_ratios), wanted);
   return absl::OkStatus();

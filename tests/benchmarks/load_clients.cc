@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/net/socket_bio.h"
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/x509/openssl_ptr.h"
 
 namespace trustline {

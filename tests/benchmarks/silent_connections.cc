@@ -2,13 +2,14 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
 
-#include "common/net/unique_fd.h"
+#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 #include "tests/benchmarks/load_clients.h"
 #include "tests/benchmarks/measurements.h"
@@ -86,9 +87,9 @@ absl::StatusOr<LoadResult> AskHonestly(const Load& load) {
   return result;
 }
 
-// The greatest number of a function's values while `work` runs.
+// The node's greatest resident memory while `work` runs, in bytes.
 template <typename Work>
-int64_t GreatestDuring(const TvsdProcess& node, const Work& work) {
+int64_t GreatestMemoryDuring(const TvsdProcess& node, const Work& work) {
   std::atomic<bool> done{false};
   int64_t greatest = 0;
   std::thread watcher([&] {
@@ -126,7 +127,7 @@ absl::Status MeasureSilentConnections(const BenchmarkSite& site, Report& report)
   absl::StatusOr<LoadResult> beside;
   uint64_t opened = 0;
   uint64_t failed = 0;
-  const int64_t memory = GreatestDuring(*node, [&] {
+  const int64_t memory = GreatestMemoryDuring(*node, [&] {
     const SilentConnections silent(node->tvs_port());
     silent.WaitUntilOpened();
     beside = AskHonestly(load);
@@ -139,7 +140,10 @@ absl::Status MeasureSilentConnections(const BenchmarkSite& site, Report& report)
                     failed);
   }
 
-  const double p99_before = Percentile(alone.latencies, 0.99);
+  // 3. Alone again: the better of both is the floor, so that a disturbance of one does not flatter the figure.
+  ASSIGN_OR_RETURN(const LoadResult again, AskHonestly(load));
+  const double p99_before = std::min(Percentile(alone.latencies, 0.99), Percentile(again.latencies, 0.99));
+  const double p50_before = std::min(Percentile(alone.latencies, 0.5), Percentile(again.latencies, 0.5));
   const double p99 = Percentile(beside->latencies, 0.99);
   const double megabytes = static_cast<double>(memory - memory_before) / 1e6;
   report.Add({.measure = "p99 of honest clients beside 10,000 silent ones",
@@ -150,7 +154,7 @@ absl::Status MeasureSilentConnections(const BenchmarkSite& site, Report& report)
               .met = p99 <= kWantedSlowdown * p99_before});
   report.Add({.measure = "p50 of honest clients beside 10,000 silent ones",
               .figure = fmt::format("{:.2f} ms", Percentile(beside->latencies, 0.5)),
-              .floor = fmt::format("{:.2f} ms", Percentile(alone.latencies, 0.5))});
+              .floor = fmt::format("{:.2f} ms", p50_before)});
   report.Add({.measure = fmt::format("memory of 10,000 silent ones ({} opened)", opened),
               .figure = fmt::format("{:.1f} MB more", megabytes),
               .wanted = "<= 200 MB",

@@ -9,6 +9,7 @@
 #include "common/service/daemon.h"
 #include "common/status/status.h"
 #include "tests/benchmarks/measurements.h"
+#include "tests/benchmarks/other_load.h"
 
 namespace trustline {
 namespace {
@@ -25,6 +26,9 @@ constexpr std::array<Measurement, 7> kMeasurements = {{{"handshakes", MeasureHan
                                                        {"start", MeasureStart},
                                                        {"changes", MeasureChanges},
                                                        {"database-kill", MeasureDatabaseKill}}};
+
+// Above this share of other programs a measurement is called disturbed, whatever its figures are.
+constexpr double kQuiet = 0.05;
 
 int Usage() {
   fmt::print(stderr, "usage: tvs_benchmark [--only NAME]...\nNAME:");
@@ -54,13 +58,20 @@ int Main(int argc, char** argv) {
   }
   Report report;
   size_t failed = 0;
+  size_t disturbed = 0;
   for (const Measurement& measurement : chosen) {
+    const OtherLoad others;
     const absl::Status status = measurement.run(**site, report);
+    const double share = others.Share();
+    disturbed += share > kQuiet ? 1 : 0;
+    fmt::print("  {}: other programs took {:.0f}% of the machine{}\n", measurement.name, 100 * share,
+               share > kQuiet ? "; DISTURBED, its times and ratios say little" : "");
     if (status.ok()) continue;
     fmt::print("{}: did not work: {}\n", measurement.name, status.ToString());
     ++failed;
   }
-  fmt::print("{} figures missed, {} measurements did not work\n", report.missed(), failed);
+  fmt::print("{} figures missed, {} measurements did not work, {} were disturbed\n", report.missed(), failed,
+             disturbed);
   return failed == 0 ? 0 : 1;
 }
 

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <set>
 
 #include "common/net/http_client.h"
 #include "common/x509/x509_testing.h"
@@ -209,6 +211,14 @@ TEST_F(SystemTest, AnotherMachineJoinsWithATokenAndAnswersFromTheSameTrustStore)
   const size_t begin = toml.find("connection = \"") + 14;
   const std::string connection = toml.substr(begin, toml.find('"', begin) - begin);
 
+  // A database that cannot be read is found out before the token is used up.
+  const ProgramResult blind = RunBuilt(
+      "trustline", {"join", "--server", itld, "--token", token_text, "--name", "node2", "--data", Path("blind"),
+                    "--database", "host=" + Path("nowhere") + " dbname=trustline user=trustline_tvsd"});
+  EXPECT_EQ(blind.exit_status, 1);
+  EXPECT_THAT(blind.err, HasSubstr("the token can still be used"));
+  EXPECT_FALSE(std::filesystem::exists(Path("blind")));
+
   const std::string data = Path("node2");
   const std::vector<std::string> join = {"join",  "--server", itld, "--token",    token_text, "--name",
                                          "node2", "--data",   data, "--database", connection};
@@ -255,6 +265,25 @@ TEST_F(SystemTest, MetricsAndHealthAreThereForEachDaemon) {
       EXPECT_EQ(response.status, 200) << base << path << response.body;
     }
   }
+}
+
+// A panel over a metric that nobody exports would stay empty without a word.
+TEST_F(SystemTest, TheGrafanaDashboardShowsMetricsThatExist) {
+  std::string exported;
+  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}}) {
+    ASSERT_OK_AND_ASSIGN(const auto metrics,
+                         HttpGet("127.0.0.1", system_->Port(base), "/metrics", std::chrono::seconds(5)));
+    exported += metrics.body;
+  }
+  std::ifstream file(TRUSTLINE_SOURCE_DIR "/deploy/grafana/trustline.json");
+  const std::string dashboard(std::istreambuf_iterator<char>(file), {});
+  const std::regex name("(trustline|process)_[a-z0-9_]+");
+  std::set<std::string> shown;
+  for (std::sregex_iterator match(dashboard.begin(), dashboard.end(), name), end; match != end; ++match) {
+    shown.insert(match->str());
+  }
+  EXPECT_GT(shown.size(), 20u);
+  for (const std::string& metric : shown) EXPECT_THAT(exported, HasSubstr("# TYPE " + metric + " ")) << metric;
 }
 
 }  // namespace
