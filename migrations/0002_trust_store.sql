@@ -40,7 +40,7 @@ CREATE INDEX trust_entry_commit ON trust_entry (cluster_id, commit_number);
 CREATE TABLE trust_crl (
   cluster_id       integer NOT NULL REFERENCES cluster,
   issuer_key       bytea NOT NULL CHECK (length(issuer_key) = 32),
-  authority_key_id bytea NOT NULL,  -- empty when the CRL has none
+  authority_key_id bytea NOT NULL,  -- the signer's subject key identifier; empty when it has none
   sha256           bytea NOT NULL CHECK (length(sha256) = 32),
   der              bytea NOT NULL,
   issuer           text NOT NULL,

@@ -16,7 +16,7 @@ using ::testing::ElementsAre;
 
 std::vector<gid_t> Groups() {
   std::vector<gid_t> groups(static_cast<size_t>(getgroups(0, nullptr)));
-  getgroups(static_cast<int>(groups.size()), groups.data());
+  EXPECT_GE(getgroups(static_cast<int>(groups.size()), groups.data()), 0);
   return groups;
 }
 

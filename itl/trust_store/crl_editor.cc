@@ -65,7 +65,7 @@ absl::Status CheckTimes(const CertificateRevocationList& crl, absl::Time now) {
 
 }  // namespace
 
-absl::Status CrlEditor::CheckIssuer(const CertificateRevocationList& crl) {
+absl::StatusOr<Certificate> CrlEditor::FindSigner(const CertificateRevocationList& crl) {
   static constexpr Statement kIssuers = {
       "crl_issuers",
       "SELECT der FROM certificate c WHERE subject_key = $2 AND EXISTS (SELECT FROM trust_entry e "
@@ -83,14 +83,15 @@ absl::Status CrlEditor::CheckIssuer(const CertificateRevocationList& crl) {
     ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
     ASSIGN_OR_RETURN(const Certificate issuer, Certificate::FromDer(AsBytes(der)));
     last = crl.VerifySignedBy(issuer);
-    if (last.ok()) return last;
+    if (last.ok()) return issuer;
   }
   return FailedPrecondition("no trusted certificate of {} has signed this CRL: {}", crl.issuer().ToText(),
                             last.message());
 }
 
 // True when exactly this CRL is there already; FailedPrecondition when another one is that is not older.
-absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, const std::string& number) {
+absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, const Certificate& signer,
+                                          const std::string& number) {
   static constexpr Statement kCurrent = {
       "crl_current",
       "SELECT sha256, crl_number, this_update FROM trust_crl WHERE cluster_id = $1 AND issuer_key = $2 "
@@ -98,7 +99,7 @@ absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, 
   ASSIGN_OR_RETURN(
       const Result current,
       connection_.Execute(
-          kCurrent, Parameters().Int64(caller_.cluster_id).Bytes(crl.issuer().key()).Bytes(crl.authority_key_id())));
+          kCurrent, Parameters().Int64(caller_.cluster_id).Bytes(crl.issuer().key()).Bytes(signer.subject_key_id())));
   if (current.empty()) return false;
   Sha256Digest sha256;
   std::string current_number;
@@ -115,7 +116,10 @@ absl::StatusOr<bool> CrlEditor::IsCurrent(const CertificateRevocationList& crl, 
   return false;
 }
 
-absl::Status CrlEditor::Write(const CertificateRevocationList& crl, const std::string& number, int64_t commit) {
+// The signer's own key identifier is stored, whatever the CRL says: it is what the certificates of this key name as
+// their authority's (RFC 5280, 4.2.1.1).
+absl::Status CrlEditor::Write(const CertificateRevocationList& crl, const Certificate& signer,
+                              const std::string& number, int64_t commit) {
   static constexpr Statement kWrite = {
       "crl_write",
       "INSERT INTO trust_crl (cluster_id, issuer_key, authority_key_id, sha256, der, issuer, crl_number, this_update, "
@@ -129,7 +133,7 @@ absl::Status CrlEditor::Write(const CertificateRevocationList& crl, const std::s
       .Execute(kWrite, Parameters()
                            .Int64(caller_.cluster_id)
                            .Bytes(crl.issuer().key())
-                           .Bytes(crl.authority_key_id())
+                           .Bytes(signer.subject_key_id())
                            .Bytes(crl.sha256())
                            .Bytes(crl.der())
                            .Text(crl.issuer().ToText())
@@ -165,8 +169,8 @@ absl::StatusOr<CrlEdit> CrlEditor::Add(ByteView bytes, absl::Time now) {
   // 2. Against the trust store, which cannot change from here on.
   CrlEdit edit{.crl = Describe(crl, number, caller_.actor, now)};
   RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
-  RETURN_IF_ERROR(CheckIssuer(crl));
-  ASSIGN_OR_RETURN(const bool current, IsCurrent(crl, number));
+  ASSIGN_OR_RETURN(const Certificate signer, FindSigner(crl));
+  ASSIGN_OR_RETURN(const bool current, IsCurrent(crl, signer, number));
   if (current) return edit;
   RETURN_IF_ERROR(CheckTimes(crl, now));
   if (!crl.next_update()) {
@@ -179,7 +183,7 @@ absl::StatusOr<CrlEdit> CrlEditor::Add(ByteView bytes, absl::Time now) {
 
   // 3. Write and record.
   ASSIGN_OR_RETURN(edit.commit, NextTrustCommit(connection_, caller_.cluster_id));
-  RETURN_IF_ERROR(Write(crl, number, edit.commit));
+  RETURN_IF_ERROR(Write(crl, signer, number, edit.commit));
   RETURN_IF_ERROR(Audit("trust.crl.add", edit.crl, edit.commit));
   return edit;
 }

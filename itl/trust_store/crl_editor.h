@@ -38,9 +38,12 @@ class CrlEditor {
   absl::StatusOr<CrlEdit> Remove(const FingerprintPrefix& prefix);
 
  private:
-  absl::Status CheckIssuer(const CertificateRevocationList& crl);
-  absl::StatusOr<bool> IsCurrent(const CertificateRevocationList& crl, const std::string& number);
-  absl::Status Write(const CertificateRevocationList& crl, const std::string& number, int64_t commit);
+  // The trusted certificate whose key made the signature.
+  absl::StatusOr<Certificate> FindSigner(const CertificateRevocationList& crl);
+  absl::StatusOr<bool> IsCurrent(const CertificateRevocationList& crl, const Certificate& signer,
+                                 const std::string& number);
+  absl::Status Write(const CertificateRevocationList& crl, const Certificate& signer, const std::string& number,
+                     int64_t commit);
   absl::Status Audit(const char* action, const TrustedCrl& crl, int64_t commit);
 
   Connection& connection_;

@@ -43,6 +43,9 @@ TEST_F(CrlEditorTest, AddsReplacesAndRemoves) {
   ASSERT_THAT(crls, SizeIs(1));
   EXPECT_EQ(crls[0].sha256, second.crl.sha256);
   EXPECT_EQ(crls[0].number, "256");
+  // Found by the key that signed, although this CRL has no authority key identifier of its own.
+  EXPECT_EQ(Text("SELECT encode(authority_key_id, 'hex') FROM trust_crl"),
+            ToHex(authority_.certificate.subject_key_id()));
   EXPECT_EQ(crls[0].next_update, kTestNow + absl::Hours(24 * 7));
 
   ASSERT_OK_AND_ASSIGN(const CrlEdit removed, RunInTransaction(*itld_, {}, [&](Connection& connection) {
