@@ -109,7 +109,7 @@ TEST(PublishedTest, ReadersSeeWholeValuesWhileOthersArePublished) {
   std::atomic<bool> stop = false;
   std::atomic<uint64_t> reads = 0;
   std::vector<std::thread> readers;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&] {
       while (!stop) {
         const Published<Pair>::View view(published);
@@ -118,7 +118,7 @@ TEST(PublishedTest, ReadersSeeWholeValuesWhileOthersArePublished) {
       }
     });
   }
-  for (int i = 0; i < 300 || reads < 300; ++i) {
+  for (int i = 0; i < 100 || reads < 100; ++i) {
     const std::vector<int> value(static_cast<size_t>(i % 100), i);
     published.Publish(std::make_unique<const Pair>(Pair{value, value}));
   }

@@ -19,6 +19,7 @@ namespace trustline {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -131,7 +132,9 @@ TEST_F(TrustctlTest, InterruptedImportTakesNothingAndSaysSo) {
   ASSERT_EQ(kill(program.pid(), SIGINT), 0);
   const ProgramResult result = program.Wait();
   EXPECT_EQ(result.exit_status, 1);
-  EXPECT_THAT(result.err, EndsWith("trustctl: interrupted: nothing was imported\n"));
+  // How much gRPC takes without being read decides whether the client still knows that it had not sent everything.
+  EXPECT_THAT(result.err, AnyOf(EndsWith("trustctl: interrupted: nothing was imported\n"),
+                                HasSubstr("all of it was imported or nothing")));
   itld_->Shutdown();
   EXPECT_TRUE(trust_store_.cancelled);
   EXPECT_EQ(trust_store_.received, 0);
