@@ -177,9 +177,10 @@ std::string ExplainVerdict(const TrustVerdict& verdict) {
   };
   switch (verdict.reason) {
     case InvalidReason::kNone:
-      return verdict.issuers.empty() ? fmt::format("in the trust store with roles {}", roles())
-                                     : fmt::format("issued under the anchor {} with roles {}",
-                                                   verdict.issuers.back().subject().ToText(), roles());
+      // The roles stand beside it in every answer; this is the common case and formats nothing.
+      if (verdict.issuers.empty()) return "in the trust store";
+      return fmt::format("issued under the anchor {} with roles {}", verdict.issuers.back().subject().ToText(),
+                         roles());
     case InvalidReason::kUnknown:
       if (verdict.path_words.empty()) return "not in the trust store; 'trustctl trust add' makes it trusted";
       return fmt::format(
