@@ -130,7 +130,7 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
       return Next::kWait;
     }
   }
-  if (needs_confirmation) {
+  if (needs_confirmation && confirmed) {
     endpoint_.unknown_[peer_.worker].Insert(key, snapshot->commit(), std::chrono::steady_clock::now());
   }
 
