@@ -136,6 +136,18 @@ TEST_F(TvsSessionTest, AnUnknownCertificateAsksTheDatabaseOnceAndThenTheCache) {
   EXPECT_EQ(endpoint->statistics().misses, 1u);
 }
 
+// Were each answer to renew it, a certificate that is asked for all the time would never be looked for again.
+TEST_F(TvsSessionTest, ACachedUnknownIsLookedForAgainHoweverOftenItIsAskedFor) {
+  const auto endpoint = MakeEndpoint();
+  ASSERT_OK_AND_ASSIGN(const WireExchange exchange, ReadWireExchange("tvs-capf.hex"));
+  const auto session = endpoint->NewSession({});
+  const auto deadline = std::chrono::steady_clock::now() + 20 * UnknownCache::kLifetime;
+  while (endpoint->statistics().misses < 2) {
+    Drive(*session, exchange.from_phone, 4'096);
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  }
+}
+
 TEST_F(TvsSessionTest, ACertificateThatWasJustAddedIsValidAtTheFirstQuestion) {
   const auto endpoint = MakeEndpoint();
   const Party party = MakeSelfSigned(LeafForm("new.example"));

@@ -69,11 +69,15 @@ class VerifyBatchReactor final : public grpc::ServerBidiReactor<v1::VerifyReques
     }
     response_.Clear();
     service_.VerifyOne(request_, response_, [this](absl::Status status) {
-      if (status.ok()) {
-        StartWrite(&response_);
-      } else {
+      // What this node cannot judge now says nothing about the certificates after it.
+      if (absl::IsUnavailable(status)) {
+        response_.set_reason(v1::INVALID_REASON_NO_VERDICT);
+        response_.set_explanation(std::string(StatusMessage(status)));
+      } else if (!status.ok()) {
         Finish(ToGrpc(status));
+        return;
       }
+      StartWrite(&response_);
     });
   }
   void OnWriteDone(bool ok) override {

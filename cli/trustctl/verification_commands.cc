@@ -18,7 +18,10 @@
 namespace trustline {
 namespace {
 
-std::string VerdictText(v1::Verdict verdict) { return verdict == v1::VERDICT_VALID ? "valid" : "invalid"; }
+std::string VerdictText(v1::Verdict verdict) {
+  if (verdict == v1::VERDICT_UNSPECIFIED) return "no verdict";
+  return verdict == v1::VERDICT_VALID ? "valid" : "invalid";
+}
 
 Cell ReasonCell(v1::InvalidReason reason) {
   switch (reason) {
@@ -40,6 +43,8 @@ Cell ReasonCell(v1::InvalidReason reason) {
       return "malformed";
     case v1::INVALID_REASON_REVOCATION_UNKNOWN:
       return "revocation unknown";
+    case v1::INVALID_REASON_NO_VERDICT:
+      return "node cannot judge";
     default:
       return {};
   }

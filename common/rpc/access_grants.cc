@@ -14,6 +14,8 @@ namespace {
 constexpr Statement kReadGrants = {"read_access_grants",
                                    "SELECT cluster_id, name, coalesce(person, ''), coalesce(role, '') "
                                    "FROM cluster LEFT JOIN access_grant USING (cluster_id)"};
+constexpr Statement kReadRemovedNodes = {"read_removed_nodes",
+                                         "SELECT identity FROM node WHERE removed_at IS NOT NULL"};
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::min();
 
@@ -29,6 +31,12 @@ absl::StatusOr<AccessGrants> AccessGrants::Read(Connection& connection) {
     if (person.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const v1::AccessRole role, ParseAccessRole(role_text));
     grants.people_[std::move(person)][cluster_id].Add(role);
+    return absl::OkStatus();
+  }));
+  RETURN_IF_ERROR(connection.ForEachRow(kReadRemovedNodes, {}, [&grants](const Row& row) -> absl::Status {
+    std::string identity;
+    RETURN_IF_ERROR(row.Scan(identity));
+    grants.removed_.insert(std::move(identity));
     return absl::OkStatus();
   }));
   return grants;
@@ -53,6 +61,10 @@ RoleSet AccessGrants::RolesAnywhere(std::string_view person) const {
   if (grants == people_.end()) return all;
   for (const auto& [cluster_id, roles] : grants->second) all.Merge(roles);
   return all;
+}
+
+bool AccessGrants::WasRemoved(const Identity& identity) const {
+  return !removed_.empty() && removed_.contains(identity.ToUri());
 }
 
 class AccessGrantsReader::Impl {

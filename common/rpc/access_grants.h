@@ -1,10 +1,11 @@
-// The clusters and the access grants as the database last had them.
+// The clusters, the access grants, and the removed machines, as the database last had them.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/postgres/connection.h"
+#include "common/rpc/identity.h"
 #include "common/rpc/method_policy.h"
 #include "common/service/clock.h"
 #include "common/service/log.h"
@@ -22,19 +24,22 @@ namespace trustline {
 // Immutable once read.
 class AccessGrants {
  public:
-  // One query, so that clusters and grants are of one moment.
+  // One query for clusters and grants, so that they are of one moment.
   static absl::StatusOr<AccessGrants> Read(Connection& connection);
 
   std::optional<int32_t> ClusterId(std::string_view name) const;
   RoleSet RolesOf(std::string_view person, int32_t cluster_id) const;
   // The roles on all clusters together.
   RoleSet RolesAnywhere(std::string_view person) const;
+  // The identity is that of a service on a machine that was removed.
+  bool WasRemoved(const Identity& identity) const;
 
   bool operator==(const AccessGrants&) const = default;
 
  private:
   std::map<std::string, int32_t, std::less<>> clusters_;
   std::map<std::string, std::map<int32_t, RoleSet>, std::less<>> people_;
+  std::set<std::string> removed_;  // URIs
 };
 
 struct AccessGrantsReaderOptions {

@@ -101,8 +101,7 @@ class Authorizer::Impl {
         caller.roles = grants->RolesOf(identity->name, *cluster_id);
       }
       if (!caller.roles.Intersects(policy.roles())) return DenyPerson(question, cluster, cluster_id);
-    } else if (!policy.AdmitsService(identity->kind) ||
-               (identity->cluster != kSystemCluster && identity->cluster != cluster)) {
+    } else if (!AdmitsService(question) || (identity->cluster != kSystemCluster && identity->cluster != cluster)) {
       return DenyService(question, cluster, cluster_id);
     } else if (!cluster_id) {
       return NoSuchCluster(cluster);
@@ -120,6 +119,10 @@ class Authorizer::Impl {
     const AccessGrants& grants;
   };
 
+  static bool AdmitsService(const Question& question) {
+    return question.policy.AdmitsService(question.identity.kind) && !question.grants.WasRemoved(question.identity);
+  }
+
   static absl::Status NoSuchCluster(std::string_view cluster) {
     return NotFound("there is no cluster '{}'", PrintableText(cluster, kMaxClusterText));
   }
@@ -127,7 +130,7 @@ class Authorizer::Impl {
   absl::StatusOr<Caller> DecideAnywhere(const Question& question, Caller caller) {
     const Identity& identity = question.identity;
     if (!identity.is_person()) {
-      if (!question.policy.AdmitsService(identity.kind)) return DenyService(question, "", std::nullopt);
+      if (!AdmitsService(question)) return DenyService(question, "", std::nullopt);
       return caller;
     }
     if (identity.cluster == kSystemCluster) caller.roles = question.grants.RolesAnywhere(identity.name);
@@ -161,6 +164,11 @@ class Authorizer::Impl {
 
   absl::Status DenyService(const Question& question, std::string_view cluster, std::optional<int32_t> cluster_id) {
     denied_services_.Add();
+    if (question.grants.WasRemoved(question.identity)) {
+      AuditDenied(question, cluster, cluster_id, "its machine was removed");
+      return PermissionDenied("the machine of {} was removed from the system: it joins again with a new token",
+                              question.identity.ToUri());
+    }
     AuditDenied(question, cluster, cluster_id, "not for this service");
     return PermissionDenied("{} is not for {}", question.policy.name(), question.identity.ToUri());
   }

@@ -280,6 +280,24 @@ TEST_F(AuthorizationTest, AChangedGrantIsInForceAtItsNotification) {
   EXPECT_TRUE(becomes(kDenied));
 }
 
+TEST_F(AuthorizationTest, ARemovedMachineIsRefusedAlthoughItsIdentityHasNotEnded) {
+  Start();
+  const std::string_view uri = "trustline:default/tvsd/node1";
+  const MethodDescriptor& list = Method("TrustStore.List");
+  ASSERT_OK(
+      admin_->ExecuteScript("INSERT INTO node (name, identity, identity_expires_at)"
+                            " VALUES ('node1', 'trustline:default/tvsd/node1', now() + interval '90 days')"));
+  ASSERT_OK(authorizer_->WaitForRefresh(absl::Seconds(30)));
+  EXPECT_OK(Ask(uri, list, "default"));
+  ASSERT_OK(admin_->Execute("UPDATE node SET removed_at = now()"));
+  ASSERT_OK(authorizer_->WaitForRefresh(absl::Seconds(30)));
+  EXPECT_THAT(Ask(uri, list, "default"), StatusIs(kDenied, HasSubstr("was removed from the system")));
+  EXPECT_OK(Ask("trustline:default/tvsd/node2", list, "default"));
+  ASSERT_OK(admin_->Execute("UPDATE node SET removed_at = NULL"));
+  ASSERT_OK(authorizer_->WaitForRefresh(absl::Seconds(30)));
+  EXPECT_OK(Ask(uri, list, "default"));
+}
+
 TEST_F(AuthorizationTest, WithoutTheDatabaseTheLastGrantsHoldUpToTheAgeLimit) {
   const MethodDescriptor& list = Method("TrustStore.List");
   const std::string_view uri = "trustline:default/person/viewer.default";

@@ -6,6 +6,8 @@
 #include "common/net/http_client.h"
 #include "common/net/listener_test_support.h"
 #include "common/net/tls_client.h"
+#include "common/rpc/channel.h"
+#include "proto/verification.grpc.pb.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tvsd_process.h"
 #include "tests/support/wire_vector.h"
@@ -167,6 +169,53 @@ TEST_F(TvsdTest, AFleetThatAsksAgainResumesItsSessions) {
 TEST_F(TvsdTest, AnUnknownKeyOfTheConfigurationIsNamedWithItsLine) {
   EXPECT_THAT(TvsdProcess::Start(*site_, {.listener = "allow_tls1 = true\n"}).status().ToString(),
               AllOf(HasSubstr("allow_tls1"), HasSubstr("allow_tls10"), HasSubstr("tvsd.toml:")));
+}
+
+// A stream of questions is worth as many answers as the node can give.
+TEST_F(TvsdTest, ABatchGoesOnBehindACertificateThatCannotBeJudged) {
+  StartTvsd();
+  ASSERT_OK_AND_ASSIGN(Connection connection, database_->Connect());
+  ASSERT_OK(
+      connection.ExecuteScript("INSERT INTO access_grant (cluster_id, person, role, granted_by)"
+                               " SELECT cluster_id, 'viewer', 'viewer', 'test' FROM cluster"));
+  ASSERT_OK_AND_ASSIGN(const IdentityFiles identity, site_->IdentityFor("trustline:default/person/viewer"));
+  ASSERT_OK_AND_ASSIGN(const auto channel,
+                       OpenChannel(fmt::format("127.0.0.1:{}", tvsd_->grpc_port()), identity, "tvsd"));
+  const auto stub = v1::Verification::NewStub(channel);
+  const Certificate unknown = *Certificate::FromPem(ReadVector("capf.pem"));
+  const auto ask = [&] {
+    grpc::ClientContext context;
+    const auto stream = stub->VerifyBatch(&context);
+    std::vector<v1::VerifyResponse> answers;
+    for (const Certificate& certificate : {trusted_, unknown, trusted_}) {
+      v1::VerifyRequest request;
+      request.set_certificate(std::string(AsText(certificate.der())));
+      request.set_number(answers.size() + 5);
+      v1::VerifyResponse response;
+      if (!stream->Write(request) || !stream->Read(&response)) break;
+      EXPECT_EQ(response.number(), answers.size() + 5);
+      answers.push_back(response);
+    }
+    stream->WritesDone();
+    const grpc::Status status = stream->Finish();
+    EXPECT_TRUE(status.ok() || answers.size() < 3) << status.error_message();
+    return answers;
+  };
+  // The grants take a moment to arrive.
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  std::vector<v1::VerifyResponse> answers;
+  while ((answers = ask()).size() < 3) ASSERT_LT(absl::Now(), deadline);
+  EXPECT_EQ(answers[1].verdict(), v1::VERDICT_INVALID);
+  EXPECT_EQ(answers[1].reason(), v1::INVALID_REASON_UNKNOWN);
+
+  ASSERT_OK(database_->Kill());
+  answers = ask();
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers[0].verdict(), v1::VERDICT_VALID);
+  EXPECT_EQ(answers[1].verdict(), v1::VERDICT_UNSPECIFIED);
+  EXPECT_EQ(answers[1].reason(), v1::INVALID_REASON_NO_VERDICT);
+  EXPECT_THAT(answers[1].explanation(), HasSubstr("cannot ask the database"));
+  EXPECT_EQ(answers[2].verdict(), v1::VERDICT_VALID);
 }
 
 // The largest promise of the store's outage: no wrong answer, and nothing to restart by hand.
