@@ -150,9 +150,9 @@ TEST_F(ItlServicesTest, WhoMayNotIsDeniedAndOnRecord) {
   EXPECT_FALSE(verify->Read(&report));
   EXPECT_THAT(ToAbsl(verify->Finish()), StatusIs(kDenied));
 
-  // Those of nobody are counted only.
   audit_->Stop();
-  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE outcome = 'denied'"), 5);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE outcome = 'denied'"), 7);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE outcome = 'denied' AND actor = 'anonymous'"), 2);
   EXPECT_EQ(TrustCommit(), 0);
 }
 

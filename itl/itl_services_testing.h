@@ -47,9 +47,11 @@ class ItlServicesTest : public ItlDatabaseTest {
                                                      .log = log_,
                                                      .metrics = metrics_}));
     ASSERT_OK_AND_ASSIGN(
-        server_,
-        RpcServer::Start({.identity = itld_identity_.files(), .client_certificate = ClientCertificate::kOptional},
-                         {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, health_));
+        server_, RpcServer::Start(
+                     {.identity = itld_identity_.files(),
+                      .client_certificate = ClientCertificate::kOptional,
+                      .on_no_identity = [this](std::string_view method) { authorizer_->DenyWithoutIdentity(method); }},
+                     {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, health_));
   }
 
   virtual absl::Duration import_patience() const { return kImportPatience; }

@@ -102,14 +102,15 @@ class Itld final : public DaemonService {
     authorizer_.Start();
     ASSIGN_OR_RETURN(
         rpc_server_,
-        RpcServer::Start({.address = context_.config.grpc_address,
-                          .port = context_.config.grpc_port,
-                          .identity = context_.config.identity,
-                          // A machine that joins has no identity yet.
-                          .client_certificate = ClientCertificate::kOptional,
-                          .log = &context_.log,
-                          .metrics = &context_.metrics},
-                         {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
+        RpcServer::Start(
+            {.address = context_.config.grpc_address,
+             .port = context_.config.grpc_port,
+             .identity = context_.config.identity,
+             // A machine that joins has no identity yet.
+             .client_certificate = ClientCertificate::kOptional,
+             .log = &context_.log,
+             .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
+            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});

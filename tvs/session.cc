@@ -25,11 +25,7 @@ SessionActions TvsSession::OnBytes(ByteView bytes) {
 SessionActions TvsSession::OnWaitDone() {
   const absl::Status confirmation = *std::exchange(confirmation_, nullptr);
   if (!confirmation.ok()) {
-    endpoint_.statistics_.silent_away.fetch_add(1, std::memory_order_relaxed);
-    endpoint_.log_.Info("TVS_SILENT_AWAY",
-                        "connection closed without a verdict: the database could not be asked about an unknown "
-                        "certificate, the phone asks its next TVS",
-                        {{"peer", peer_.ToText()}, {"reason", confirmation}});
+    SilentAway(StatusMessage(confirmation));
     return {.close = true};
   }
   const std::string whole = std::exchange(buffer_, {});
@@ -100,13 +96,11 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
     key = Sha256(verify->certificate);
     verdict = JudgeCertificate(*snapshot, verify->certificate, key, now);
   } else {
-    // A name that cannot be read is nobody's: the verdict stays "unknown".
+    // A name that cannot be read here is nobody's: the verdict stays "unknown", and another node may read it.
     const absl::StatusOr<DistinguishedName> issuer = DistinguishedName::FromText(query->issuer);
     if (issuer.ok()) {
       key = IssuerSerialKey(issuer->key(), query->serial_number);
       verdict = JudgeSigner(*snapshot, key, now);
-    } else {
-      verdict.reason = InvalidReason::kMalformed;
     }
   }
 
@@ -114,7 +108,7 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
   const bool needs_confirmation = !verdict.valid && !verdict.known && verdict.reason != InvalidReason::kMalformed;
   if (needs_confirmation && !confirmed) {
     if (freshness == Freshness::kAway) {
-      endpoint_.statistics_.silent_away.fetch_add(1, std::memory_order_relaxed);
+      SilentAway("the database has not answered for a while");
       return Next::kClose;
     }
     const auto steady_now = std::chrono::steady_clock::now();
@@ -149,6 +143,14 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
     actions.send += *message;
   }
   return Next::kAnswered;
+}
+
+void TvsSession::SilentAway(std::string_view reason) {
+  endpoint_.statistics_.silent_away.fetch_add(1, std::memory_order_relaxed);
+  endpoint_.log_.Info("TVS_SILENT_AWAY",
+                      "connection closed without a verdict: the database could not be asked about an unknown "
+                      "certificate, the phone asks its next TVS",
+                      {{"peer", peer_.ToText()}, {"reason", reason}});
 }
 
 TvsSession::Next TvsSession::Malformed(const absl::Status& status) {

@@ -70,6 +70,7 @@ class TvsSession final : public PhoneSession {
   Next AnswerFirst(ByteView bytes, bool confirmed, SessionActions& actions, size_t& used);
   Next Answer(const TvsHeader& header, const TvsRequest& request, bool confirmed, SessionActions& actions);
   Next Malformed(const absl::Status& status);
+  void SilentAway(std::string_view reason);
   SessionActions AnswerAll(ByteView bytes, bool confirmed);
   void Count(TvsCommand command, std::string_view device, const TrustVerdict& verdict);
 

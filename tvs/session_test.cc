@@ -259,7 +259,20 @@ TEST_F(TvsSessionTest, WithTheDatabaseAwayKnownIsAnsweredUnknownIsNotAndTheTtlSh
     EXPECT_TRUE(silence.closed) << name;
     EXPECT_EQ(silence.sent, "") << name;
   }
-  EXPECT_EQ(endpoint->statistics().silent_away, 2u);
+  // A name that this node cannot read is unknown to it too.
+  ASSERT_OK_AND_ASSIGN(const std::string unreadable,
+                       EncodeTvsQueryRequest(1'001, "CP-8861-SEPB000B4BA0AEE", "", "zz", AsBytes("\x01")));
+  const Outcome silence = Drive(*endpoint->NewSession({}), unreadable, 4'096);
+  EXPECT_TRUE(silence.closed);
+  EXPECT_EQ(silence.sent, "");
+  EXPECT_EQ(endpoint->statistics().silent_away, 3u);
+  log_.Flush();
+  size_t logged = 0;
+  for (size_t at = log_text_.find("TVS_SILENT_AWAY"); at != std::string::npos;
+       at = log_text_.find("TVS_SILENT_AWAY", at + 1)) {
+    ++logged;
+  }
+  EXPECT_EQ(logged, 3u);
 }
 
 TEST_F(TvsSessionTest, OverTheAgeLimitNothingIsAnswered) {

@@ -68,7 +68,7 @@ class VerifyBatchReactor final : public grpc::ServerBidiReactor<v1::VerifyReques
       return;
     }
     response_.Clear();
-    service_.VerifyOne(request_, response_, [this](absl::Status status) {
+    service_.VerifyOne(request_, response_, [this](const absl::Status& status) {
       // What this node cannot judge now says nothing about the certificates after it.
       if (absl::IsUnavailable(status)) {
         response_.set_reason(v1::INVALID_REASON_NO_VERDICT);
@@ -140,7 +140,7 @@ void VerificationService::JudgeAndConfirm(FollowedCluster& cluster, bool confirm
                      follower_.LastStatus().message()));
     return;
   }
-  follower_.Confirm(cluster, [this, &cluster, judge, use, done = std::move(done)](absl::Status status) {
+  follower_.Confirm(cluster, [this, &cluster, judge, use, done = std::move(done)](const absl::Status& status) {
     if (!status.ok()) {
       done(Unavailable("node {} does not know this certificate and cannot ask the database: {}", node_,
                        status.message()));
@@ -187,7 +187,7 @@ grpc::ServerUnaryReactor* VerificationService::Verify(grpc::CallbackServerContex
     reactor->Finish(ToGrpc(caller.status()));
     return reactor;
   }
-  VerifyOne(*request, *response, [reactor](absl::Status status) { reactor->Finish(ToGrpc(status)); });
+  VerifyOne(*request, *response, [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
   return reactor;
 }
 
@@ -222,7 +222,7 @@ grpc::ServerUnaryReactor* VerificationService::Query(grpc::CallbackServerContext
         FillVerdict(verdict, TtlAtAge(verdict.ttl_seconds, age, policy_), *response);
         if (verdict.valid) response->set_certificate(std::string(AsText(verdict.record->Der())));
       },
-      [reactor](absl::Status status) { reactor->Finish(ToGrpc(status)); });
+      [reactor](const absl::Status& status) { reactor->Finish(ToGrpc(status)); });
   return reactor;
 }
 

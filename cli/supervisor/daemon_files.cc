@@ -2,6 +2,7 @@
 
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
+#include "common/service/config.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -71,6 +72,24 @@ absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<
       "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
       "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
   return WriteWithLocal(paths, "itld", owner, paths.itld(), std::move(text));
+}
+
+absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths) {
+  std::vector<ListenerAddress> listeners;
+  const std::string path = paths.local_configuration("tvsd");
+  const absl::StatusOr<std::string> text = ReadTrustedFile(path);
+  if (absl::IsNotFound(text.status())) return listeners;
+  RETURN_IF_ERROR(text.status());
+  ASSIGN_OR_RETURN(const ConfigFile file, ConfigFile::Parse(*text, path));
+  ASSIGN_OR_RETURN(std::vector<ConfigTable> tables, file.root().Tables("listener"));
+  for (ConfigTable& table : tables) {
+    ASSIGN_OR_RETURN(const std::string cluster, table.TextOr("cluster", "default"));
+    ASSIGN_OR_RETURN(const std::string address, table.TextOr("address", "::"));
+    ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", 2445, 0, 65'535));
+    if (port == 0 || table.Has("interface")) continue;
+    listeners.push_back({fmt::format("phones, TVS of {}", cluster), address, static_cast<uint16_t>(port)});
+  }
+  return listeners;
 }
 
 absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports) {

@@ -3,8 +3,10 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cli/supervisor/data_directory.h"
 #include "cli/supervisor/settings.h"
 #include "cli/supervisor/system_user.h"
@@ -23,6 +25,10 @@ absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<
 
 absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
                                     const std::string& connection, const Settings& settings, const Ports& ports);
+
+// The phones' listeners that DIR/tvsd.local.toml adds and that can be tried before the start: not those bound to an
+// interface, nor those with any free port. InvalidArgument with the line for a file that cannot be read.
+absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths);
 
 // For trustctl.
 absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports);

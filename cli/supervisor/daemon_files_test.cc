@@ -47,6 +47,20 @@ TEST_F(DaemonFilesTest, WhatTheSiteAddsComesLast) {
   EXPECT_THAT(ReadSmallFile(paths_.itld() + "/itld.toml"), IsOkAndHolds(HasSubstr("# of itld")));
 }
 
+TEST_F(DaemonFilesTest, ListenersOfTheSiteAreKnownBeforeTheStart) {
+  EXPECT_THAT(LocalListeners(paths_), IsOkAndHolds(testing::IsEmpty()));
+  directory_.WriteFile("tvsd.local.toml",
+                       "[[listener]]\ncluster = \"b\"\naddress = \"127.0.0.1\"\nport = 2446\n"
+                       "[[listener]]\nport = 2445\ninterface = \"red\"\n"
+                       "[[listener]]\nport = 0\n");
+  ASSERT_OK_AND_ASSIGN(const std::vector<ListenerAddress> listeners, LocalListeners(paths_));
+  ASSERT_EQ(listeners.size(), 1u);
+  EXPECT_EQ(listeners[0].what, "phones, TVS of b");
+  EXPECT_EQ(HostPort(listeners[0].address, listeners[0].port), "127.0.0.1:2446");
+  directory_.WriteFile("tvsd.local.toml", "[[listener]]\nport = 70000\n");
+  EXPECT_THAT(LocalListeners(paths_).status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(local_ + ":2")));
+}
+
 TEST_F(DaemonFilesTest, NothingInTheDaemonsDirectoryIsAdded) {
   directory_.WriteFile("tvsd/local.toml", "secret");
   ASSERT_OK(WriteTvsd());

@@ -66,7 +66,7 @@ absl::Status RunJoin(const JoinOptions& options) {
   const std::string unfinished = paths.root + ".joining";
   RETURN_IF_ERROR(RemoveTree(unfinished));
   Say(fmt::format("joining {} as {}", options.server, options.name));
-  if (const absl::Status filled = FillNode(unfinished, options, token, users); !filled.ok()) {
+  if (absl::Status filled = FillNode(unfinished, options, token, users); !filled.ok()) {
     RETURN_IF_ERROR(RemoveTree(unfinished));
     return filled;
   }

@@ -15,7 +15,7 @@ class MigrateCommandTest : public ::testing::Test {
  protected:
   std::string Migrate(const std::string& connection, std::vector<std::string> more, int expected_status) {
     std::vector<std::string> arguments = {"migrate", "--database", connection, "--migrations",
-                                          TRUSTLINE_SOURCE_DIR "/migrations"};
+                                          std::string(TRUSTLINE_SOURCE_DIR) + "/migrations"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const auto finished =
         RunToEnd({.program = TRUSTLINE_BIN_DIR "/trustline", .arguments = arguments, .user = {}}, absl::Seconds(60));

@@ -51,7 +51,7 @@ socklen_t MakeSocketAddress(const std::string& address, uint16_t port, sockaddr_
   return inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1 ? sizeof(sockaddr_in6) : 0;
 }
 
-absl::Status CheckPortFree(const ListenerAddress& listener) {
+absl::Status CheckPortFree(const ListenerAddress& listener, const std::optional<SystemUser>& user) {
   const std::string where = HostPort(listener.address, listener.port);
   sockaddr_storage storage;
   const socklen_t length = MakeSocketAddress(listener.address, listener.port, storage);
@@ -66,10 +66,16 @@ absl::Status CheckPortFree(const ListenerAddress& listener) {
   if (storage.ss_family == AF_INET6) {
     setsockopt(socket_fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
-  if (bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0 && listen(socket_fd.get(), 1) == 0) {
-    return absl::OkStatus();
-  }
-  switch (errno) {
+  const auto try_to_listen = [&]() -> absl::StatusOr<int> {
+    const ActAs scope(user);
+    RETURN_IF_ERROR(scope.status());
+    const bool bound = bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0;
+    return bound && listen(socket_fd.get(), 1) == 0 ? 0 : errno;
+  };
+  ASSIGN_OR_RETURN(const int error, try_to_listen());
+  switch (error) {
+    case 0:
+      return absl::OkStatus();
     case EADDRINUSE:
       return FailedPrecondition(
           "port {} for {} is taken ({}): `ss -ltnp sport = :{}` shows by whom; end that program or move all ports with "
@@ -77,14 +83,14 @@ absl::Status CheckPortFree(const ListenerAddress& listener) {
           listener.port, listener.what, where, listener.port);
     case EACCES:
       return PermissionDenied(
-          "no right to listen on port {} for {}: ports below 1024 are for root; start as root or move all ports with "
-          "--port-offset 10000",
-          listener.port, listener.what);
+          "no right to listen on port {} for {}: ports below 1024 are not for {}; move all ports with --port-offset "
+          "10000",
+          listener.port, listener.what, user ? fmt::format("the user {}", user->name) : "users other than root");
     case EADDRNOTAVAIL:
       return FailedPrecondition("{} for {} is no address of this machine: `ip address` lists them", listener.address,
                                 listener.what);
     default:
-      return FailedPrecondition("cannot listen on {} for {}: {}", where, listener.what, std::strerror(errno));
+      return FailedPrecondition("cannot listen on {} for {}: {}", where, listener.what, std::strerror(error));
   }
 }
 
@@ -146,8 +152,10 @@ absl::Status CheckProgram(const std::string& path, bool other_users) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners) {
-  for (const ListenerAddress& listener : listeners) RETURN_IF_ERROR(CheckPortFree(listener));
+absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners, const SystemUsers& users) {
+  for (const ListenerAddress& listener : listeners) {
+    RETURN_IF_ERROR(CheckPortFree(listener, listener.daemon == "itld" ? users.itld : users.tvsd));
+  }
   return absl::OkStatus();
 }
 

@@ -22,8 +22,8 @@ absl::StatusOr<int> PostgresVersion(const std::string& postgres_bin_dir);
 // A program that `user` (none: this process's) may execute.
 absl::Status CheckProgram(const std::string& path, bool other_users);
 
-// Binds each address for a moment. FailedPrecondition when it is taken or not of this machine; PermissionDenied without
-// the right to a low port.
-absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners);
+// Binds each address for a moment, as the user that its daemon will run as. FailedPrecondition when it is taken or not
+// of this machine; PermissionDenied without the right to a low port.
+absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners, const SystemUsers& users = {});
 
 }  // namespace trustline

@@ -80,8 +80,8 @@ std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& po
       {"metrics and health of tvsd", "127.0.0.1", ports.tvsd_metrics},
   };
   if (with_itld) {
-    listeners.push_back({"gRPC of itld", settings.grpc_listen, ports.itld_grpc});
-    listeners.push_back({"metrics and health of itld", "127.0.0.1", ports.itld_metrics});
+    listeners.push_back({"gRPC of itld", settings.grpc_listen, ports.itld_grpc, "itld"});
+    listeners.push_back({"metrics and health of itld", "127.0.0.1", ports.itld_metrics, "itld"});
   }
   return listeners;
 }

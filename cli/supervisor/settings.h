@@ -41,6 +41,7 @@ struct ListenerAddress {
   std::string what;  // "phones (TVS)"
   std::string address;
   uint16_t port;
+  std::string daemon = "tvsd";  // who will listen
 };
 
 // All listeners of a node; `with_itld` when it is the one with the database.

@@ -1,8 +1,10 @@
 #include "cli/supervisor/settings.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "absl/strings/escaping.h"
 #include "cli/supervisor/back_off.h"
@@ -48,6 +50,22 @@ TEST(PortsTest, ATakenPortIsNamedWithWhoToAsk) {
   }
   holder->Stop();
   EXPECT_OK(CheckPortsFree({{"phones, TVS", "127.0.0.1", port}}));
+}
+
+// The rights are those of the daemon's user, not those of root who starts it.
+TEST(PortsTest, ALowPortIsTriedAsTheUserWhoWillListen) {
+  if (std::ifstream("/proc/sys/net/ipv4/ip_unprivileged_port_start").get() == '0') return;  // every user has the right
+  const passwd* nobody = getpwnam("nobody");
+  ASSERT_NE(nobody, nullptr);
+  SystemUsers users;
+  if (geteuid() == 0) {
+    users.tvsd = {.name = "nobody", .uid = nobody->pw_uid, .gid = nobody->pw_gid, .shared_group = nobody->pw_gid};
+  }
+  EXPECT_THAT(CheckPortsFree({{"phones, TVS", "127.0.0.1", 1}}, users),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("--port-offset 10000")));
+  if (geteuid() == 0) {
+    EXPECT_OK(CheckPortsFree({{"gRPC of itld", "127.0.0.1", 1, "itld"}}, users));
+  }
 }
 
 TEST(PortsTest, AnAddressOfAnotherMachineIsNamed) {

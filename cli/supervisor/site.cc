@@ -19,6 +19,7 @@
 #include "common/postgres/migration.h"
 #include "common/service/config.h"
 #include "common/status/status.h"
+#include "common/x509/private_key.h"
 
 namespace trustline {
 namespace {
@@ -37,6 +38,14 @@ absl::Status EndOrphans(const DataPaths& paths) {
   return absl::OkStatus();
 }
 
+absl::Status CheckKeyOpens(const std::string& directory, const std::string& name,
+                           const std::optional<SystemUser>& user) {
+  if (!FileExists(directory)) return absl::OkStatus();
+  const ActAs scope(user);
+  RETURN_IF_ERROR(scope.status());
+  return PrivateKey::ReadKeyFile(directory + "/" + name, directory + "/passphrase").status();
+}
+
 // The secrets of a part that was made completely (its directory exists).
 absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool joined) {
   const auto check = [](const std::string& directory, const std::vector<std::string>& names,
@@ -49,6 +58,8 @@ absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool jo
   RETURN_IF_ERROR(
       check(paths.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, users.itld));
   RETURN_IF_ERROR(check(paths.admin(), {"identity.key"}, {}));
+  RETURN_IF_ERROR(CheckKeyOpens(paths.tvsd(), "tvs.key", users.tvsd));
+  RETURN_IF_ERROR(CheckKeyOpens(paths.itld(), "identity-authority.key", users.itld));
   if (!FileExists(paths.postgres())) return absl::OkStatus();
   return CheckPrivateFiles(paths.root, {"postgres-superuser.pgpass"}, {});
 }
@@ -125,18 +136,21 @@ absl::StatusOr<Site> Site::Open(const Settings& asked) {
   RETURN_IF_ERROR(CheckKeys(paths, users, joined.has_value()));
 
   // 3. The ports, but only when nothing of an earlier start can hold them.
-  const std::vector<ListenerAddress> listeners = Listeners(settings, ports, !joined);
+  std::vector<ListenerAddress> listeners = Listeners(settings, ports, !joined);
+  ASSIGN_OR_RETURN(const std::vector<ListenerAddress> local, LocalListeners(paths));
+  listeners.insert(listeners.end(), local.begin(), local.end());
   if (state == DataState::kAbsent) {
-    RETURN_IF_ERROR(CheckPortsFree(listeners));
+    RETURN_IF_ERROR(CheckPortsFree(listeners, users));
     RETURN_IF_ERROR(MakeDataDirectory(paths));
   }
   ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(paths));
   RETURN_IF_ERROR(EndOrphans(paths));
-  if (state == DataState::kOurs) RETURN_IF_ERROR(CheckPortsFree(listeners));
+  if (state == DataState::kOurs) RETURN_IF_ERROR(CheckPortsFree(listeners, users));
 
   // 4. From here on the directory is ours.
   RETURN_IF_ERROR(WriteVersion(paths));
-  return Site(settings, ports, paths, users, std::move(lock), std::move(joined), std::move(postgres_bin_dir));
+  return Site(settings, ports, paths, users, std::move(lock), std::move(joined), std::move(listeners),
+              std::move(postgres_bin_dir));
 }
 
 absl::Status Site::Start(Supervisor& supervisor) {
@@ -269,7 +283,7 @@ absl::Status Site::StartDaemon(Supervisor& supervisor, const std::string& name, 
                                     .pid_path = paths_.pid(name),
                                     .is_important = IsImportantDaemonLine}));
   std::string last_answer = "it does not answer";
-  const absl::Status ready =
+  absl::Status ready =
       supervisor.WaitUntil(fmt::format("{} did not become ready", name), kReadyTimeout, [&]() -> absl::StatusOr<bool> {
         const auto answer = HttpGet("127.0.0.1", metrics_port, "/health/ready", kHealthTimeout);
         if (answer.ok() && answer->status == 200) return true;
@@ -282,7 +296,7 @@ absl::Status Site::StartDaemon(Supervisor& supervisor, const std::string& name, 
 }
 
 void Site::PrintAddresses() const {
-  for (const ListenerAddress& listener : Listeners(settings_, ports_, !joined_)) {
+  for (const ListenerAddress& listener : listeners_) {
     Say(fmt::format("  {:<28}{}", listener.what, HostPort(listener.address, listener.port)));
   }
   if (!joined_) Say(fmt::format("  {:<28}trustctl --context {}/context.toml --help", "administration", paths_.admin()));

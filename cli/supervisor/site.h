@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -43,13 +44,14 @@ class Site {
 
  private:
   Site(Settings settings, Ports ports, DataPaths paths, SystemUsers users, DataLock lock,
-       std::optional<JoinedNode> joined, std::string postgres_bin_dir)
+       std::optional<JoinedNode> joined, std::vector<ListenerAddress> listeners, std::string postgres_bin_dir)
       : settings_(std::move(settings)),
         ports_(ports),
         paths_(std::move(paths)),
         users_(std::move(users)),
         lock_(std::move(lock)),
         joined_(std::move(joined)),
+        listeners_(std::move(listeners)),
         postgres_(paths_, std::move(postgres_bin_dir), users_) {}
 
   absl::Status StartPostgres(Supervisor& supervisor) const;
@@ -70,6 +72,7 @@ class Site {
   SystemUsers users_;
   DataLock lock_;
   std::optional<JoinedNode> joined_;
+  std::vector<ListenerAddress> listeners_;
   PrivatePostgres postgres_;
 };
 

@@ -87,6 +87,7 @@ absl::Status Supervisor::WaitUntil(std::string_view what, absl::Duration timeout
 }
 
 void Supervisor::Run(const std::function<void()>& daily) {
+  starting_ = false;
   absl::Time next_daily = absl::Now() + absl::Hours(24);
   while (!stop_requested_) {
     Step(absl::Minutes(1));
@@ -136,6 +137,12 @@ void Supervisor::AfterEnd(Child& child, int wait_status) {
   if (WIFEXITED(wait_status) && child.spec.must_survive_start) {
     early_end_ =
         FailedPrecondition("{} {}: {} (log: {})", child.spec.name, how, child.log.last_line(), child.spec.log_path);
+    if (starting_) {
+      // The start is given up.
+      child.log.Note(fmt::format("{} {}", child.spec.name, how));
+      child.restart_at = absl::InfiniteFuture();
+      return;
+    }
   }
   const absl::Duration wait = child.back_off.AfterDeath(lived);
   child.restart_at = absl::Now() + wait;

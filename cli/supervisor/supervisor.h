@@ -77,6 +77,7 @@ class Supervisor {
   bool stop_requested_ = false;
   bool stopping_ = false;
   int stop_requests_ = 0;
+  bool starting_ = true;  // until Run
   // Set by a child that ends by itself with an exit status, so that a start which cannot succeed ends at once.
   absl::Status early_end_;
 };

@@ -64,6 +64,7 @@ TEST_F(SupervisorTest, AnEndBeforeReadyEndsTheStartWithItsLastWords) {
   EXPECT_THAT(WaitUntil([] { return false; }),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("a ended with status 1"), HasSubstr("a.toml:3: unknown key"))));
+  EXPECT_THAT(reports_, ::testing::IsEmpty()) << "it does not start again";
 }
 
 TEST_F(SupervisorTest, OneThatMayEndIsStartedAgain) {

@@ -130,6 +130,8 @@ TEST_P(UpTest, ANodeWhoseIdentityHasEndedJoinsAgainAsItWas) {
   EXPECT_EQ(Stop(), "ended with status 0");
 }
 
+MATCHER(IsOneLine, "is one line") { return std::ranges::count(arg, '\n') == 1; }
+
 TEST_P(UpTest, RefusalsMakeNothing) {
   // A port that somebody holds.
   const Ports ports = *Ports::WithOffset(offset_);
@@ -150,11 +152,11 @@ TEST_P(UpTest, RefusalsMakeNothing) {
   EXPECT_THAT(Refusal(without_daemons), HasSubstr("/nonexistent/tvsd is missing"));
   EXPECT_FALSE(fs::exists(data_));
 
-  // A port for root alone, where the system has such.
+  // A port for root alone, where the system has such: the daemons are not root's.
   std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
   int first_free_for_all = 0;
   setting >> first_free_for_all;
-  if ((user_ || geteuid() != 0) && first_free_for_all > 445) {
+  if (first_free_for_all > 445) {
     EXPECT_THAT(Refusal({"up", "--data", data_, "--port-offset", "-2000"}),
                 AllOf(HasSubstr("no right to listen on port 445"), HasSubstr("--port-offset 10000")));
     EXPECT_FALSE(fs::exists(data_));
@@ -172,6 +174,27 @@ TEST_P(UpTest, RefusalsChangeNothing) {
   chmod(key.c_str(), 0000);
   EXPECT_THAT(Refusal(), AllOf(HasSubstr(key), HasSubstr("not readable")));
   chmod(key.c_str(), 0600);
+
+  // A key that its passphrase does not open.
+  const std::string passphrase = paths.tvsd() + "/passphrase";
+  std::string right;
+  std::getline(std::ifstream(passphrase), right);
+  std::ofstream(passphrase) << "wrong\n";
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr(key), HasSubstr("restore key and passphrase"), IsOneLine()));
+  std::ofstream(passphrase) << right << "\n";
+
+  // A port that somebody holds and that only the site's own file names.
+  ASSERT_OK_AND_ASSIGN(auto holder, HttpServer::Start({}, [](std::string_view) { return HttpResponse(); }));
+  const std::string local = paths.local_configuration("tvsd");
+  std::ofstream(local) << fmt::format("[[listener]]\naddress = \"127.0.0.1\"\nport = {}\n", holder->port());
+  chmod(local.c_str(), 0644);
+  if (user_) {
+    ASSERT_EQ(chown(local.c_str(), user_->uid, user_->gid), 0);
+  }
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr(fmt::format("port {} for phones, TVS of default is taken", holder->port())),
+                               IsOneLine()));
+  fs::remove(local);
+  holder->Stop();
 
   // As a newer version would have left it; the file itself belongs to whoever starts.
   ASSERT_OK_AND_ASSIGN(const std::string version, ReadSmallFile(paths.version()));

@@ -302,7 +302,7 @@ absl::StatusOr<int> Export(Environment& environment, const ExportArguments& argu
     environment.err() << EscapeForTerminal(NothingToExport(request.cluster(), arguments.roles) +
                                            (to_file ? ": " + arguments.out + " was not written" : ""))
                       << std::endl;
-    return kExitSuccess;
+    return kExitFailure;
   }
   RETURN_IF_ERROR(file->Commit());
   if (to_file) {
@@ -315,7 +315,7 @@ void AddExportCommand(CommandLine& line, CLI::App& trust) {
   auto arguments = std::make_shared<ExportArguments>();
   CLI::App& command = AddCommand(line, trust, "export",
                                  "Write trusted certificates in PEM. When none fits, it says so, writes no file (one "
-                                 "that is there stays, with --force too) and ends with exit status 0",
+                                 "that is there stays, with --force too) and ends with exit status 1",
                                  "  trustctl trust export --role CCM --out callmanagers.pem\n"
                                  "  trustctl trust export | openssl storeutl -noout -certs /dev/stdin",
                                  [arguments](Environment& environment) { return Export(environment, *arguments); });

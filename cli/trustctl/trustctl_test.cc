@@ -238,11 +238,11 @@ TEST_F(TrustctlTest, AnEmptyClusterIsAMistake) {
 TEST_F(TrustctlTest, ExportOfNothingSaysSoAndWritesNoFile) {
   const std::string out = PathOf("none.pem");
   const ProgramResult none = Run({"trust", "export", "--role", "CCM", "--role", "TFTP", "--out", out});
-  EXPECT_EQ(none.exit_status, 0);
+  EXPECT_EQ(none.exit_status, 1);
   EXPECT_EQ(none.err, "no certificate has the role CCM or TFTP: " + out + " was not written\n");
   EXPECT_FALSE(std::filesystem::exists(out));
   const ProgramResult all = Run({"trust", "export"});
-  EXPECT_EQ(all.exit_status, 0);
+  EXPECT_EQ(all.exit_status, 1);
   EXPECT_EQ(all.out, "");
   EXPECT_THAT(all.err, StartsWith("no certificate has "));
   const ProgramResult json = Run({"trust", "export", "--output", "json"});

@@ -15,6 +15,9 @@ namespace {
 // What a request may say about its cluster in a denial.
 constexpr size_t kMaxClusterText = 64;
 
+// Caller::actor() of a caller without an identity.
+constexpr char kNobody[] = "anonymous";
+
 // The peer's address, written down for denials only.
 class Peer {
  public:
@@ -85,7 +88,7 @@ class Authorizer::Impl {
     Caller caller;
     if (identity != nullptr) caller.identity = *identity;
     if (policy.anyone()) return caller;
-    if (identity == nullptr) return DenyWithoutIdentity(peer, policy);
+    if (identity == nullptr) return RefuseWithoutIdentity(peer, policy);
     if (policy.any_identity()) return caller;
 
     // 2. The grants, and the cluster that is asked for.
@@ -109,6 +112,21 @@ class Authorizer::Impl {
     caller.cluster_id = *cluster_id;
     caller.cluster = cluster;
     return caller;
+  }
+
+  void DenyWithoutIdentity(std::string_view method, std::string_view peer) {
+    denied_without_identity_.Add();
+    log_.Info("ACCESS_NO_IDENTITY", "a caller without an identity was refused", {{"method", method}, {"peer", peer}});
+    const std::shared_ptr<const AccessGrants> grants = reader_.Current();
+    AuditEvent event;
+    event.cluster_id = grants == nullptr ? 0 : grants->ClusterId(kSystemCluster).value_or(0);
+    event.actor = kNobody;
+    event.action = "access.denied";
+    event.subject = method;
+    event.outcome = AuditOutcome::kDenied;
+    event.detail = {{"reason", "no identity"}};
+    if (!peer.empty()) event.detail.emplace_back("peer", peer);
+    audit_.AppendDenial(std::move(event), "");
   }
 
  private:
@@ -138,10 +156,8 @@ class Authorizer::Impl {
     return caller;
   }
 
-  absl::Status DenyWithoutIdentity(const Peer& peer, const MethodPolicy& policy) {
-    denied_without_identity_.Add();
-    log_.Info("ACCESS_NO_IDENTITY", "a caller without an identity was refused",
-              {{"method", policy.name()}, {"peer", peer.Text()}});
+  absl::Status RefuseWithoutIdentity(const Peer& peer, const MethodPolicy& policy) {
+    DenyWithoutIdentity(policy.name(), peer.Text());
     return Unauthenticated("{} needs an identity of the system: connect with its client certificate", policy.name());
   }
 
@@ -217,6 +233,10 @@ absl::StatusOr<Caller> Authorizer::AuthorizeIdentity(const Identity* identity, s
                                                      const MethodPolicy& policy,
                                                      const google::protobuf::Message& request) {
   return impl_->Decide(identity, Peer(peer), policy, request);
+}
+
+void Authorizer::DenyWithoutIdentity(std::string_view method, std::string_view peer) {
+  impl_->DenyWithoutIdentity(method, peer);
 }
 
 absl::StatusOr<int32_t> Authorizer::ClusterId(std::string_view name) const {

@@ -63,14 +63,17 @@ class Authorizer {
 
   // UNAUTHENTICATED without an identity, PERMISSION_DENIED when the rule does not admit the caller (also for a cluster
   // that does not exist, so that names cannot be probed, unless the caller has a role on "default": then NOT_FOUND),
-  // UNAVAILABLE while no grants are known. Denials are counted; those of an identity are audited too (as AuditQueue
-  // aggregates them), those of nobody only logged.
+  // UNAVAILABLE while no grants are known. Denials are counted and audited, as AuditQueue aggregates them.
   absl::StatusOr<Caller> Authorize(const grpc::ServerContextBase& context, const MethodPolicy& policy,
                                    const google::protobuf::Message& request);
 
   // The same for an identity that was established otherwise; null for none. `peer` is for the log.
   absl::StatusOr<Caller> AuthorizeIdentity(const Identity* identity, std::string_view peer, const MethodPolicy& policy,
                                            const google::protobuf::Message& request);
+
+  // Records that a caller without an identity was kept away from `method` before it came to Authorize. As nobody says
+  // who calls, all of one method in a minute are one kind, so that they cannot fill the audit log.
+  void DenyWithoutIdentity(std::string_view method, std::string_view peer = "");
 
   // NotFound for a cluster that does not exist (or is not known yet).
   absl::StatusOr<int32_t> ClusterId(std::string_view name) const;

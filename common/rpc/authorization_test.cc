@@ -189,8 +189,10 @@ TEST_F(AuthorizationTest, DenialsAreCountedAndAudited) {
   Start();
   EXPECT_THAT(Ask("trustline:default/person/viewer.site-2", Method("TrustStore.Remove"), "site-2"),
               StatusIs(kDenied, HasSubstr("TrustStore.Remove needs the role administrator on the cluster 'site-2'")));
-  // A denial of nobody is counted only: whoever reaches the port could fill the audit log with them.
+  // Nobody's denials are one kind, from wherever they come: whoever reaches the port could fill the audit log else.
   EXPECT_THAT(Ask("", Method("TrustStore.List"), "site-2"), StatusIs(kUnauthenticated));
+  authorizer_->DenyWithoutIdentity("TrustStore.List", "ipv4:192.0.2.1");
+  authorizer_->DenyWithoutIdentity("TrustStore.List", "ipv4:192.0.2.2");
   audit_->Stop(absl::Seconds(30));
   ASSERT_OK_AND_ASSIGN(Result rows,
                        admin_->Execute("SELECT c.name, actor, action, subject, outcome, detail "
@@ -203,9 +205,12 @@ TEST_F(AuthorizationTest, DenialsAreCountedAndAudited) {
   }
   EXPECT_THAT(events,
               ElementsAre("site-2 trustline:default/person/viewer.site-2 access.denied TrustStore.Remove denied "
-                          R"({"peer":"peer","reason":"needs administrator","cluster":"site-2"})"));
+                          R"({"peer":"peer","reason":"needs administrator","cluster":"site-2"})",
+                          "default anonymous access.denied TrustStore.List denied "
+                          R"({"reason":"no identity","peer":"peer"})",
+                          HasSubstr(R"("count":"2")")));
   EXPECT_THAT(metrics_.Serialize(), AllOf(HasSubstr("trustline_access_denied_total{reason=\"no_role\"} 1\n"),
-                                          HasSubstr("trustline_access_denied_total{reason=\"no_identity\"} 1\n")));
+                                          HasSubstr("trustline_access_denied_total{reason=\"no_identity\"} 3\n")));
 }
 
 // Answers whom the Authorizer admits.

@@ -6,10 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/rpc/access_denials.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/method_policy.h"
-#include "common/service/json.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -17,22 +15,20 @@ namespace {
 
 constexpr size_t kMaxPath = 128;
 
-// "/trustline.v1.Node/Join" names a method that admits anyone.
-bool AdmitsAnyone(std::string_view path) {
-  if (!path.starts_with("/trustline.v1.") || path.size() > kMaxPath) return false;
+// The method of the system that a path such as "/trustline.v1.Node/Join" names; null for any other path.
+const google::protobuf::MethodDescriptor* FindMethod(std::string_view path) {
+  if (!path.starts_with("/trustline.v1.") || path.size() > kMaxPath) return nullptr;
   std::string name(path.substr(1));
   std::ranges::replace(name, '/', '.');
-  const google::protobuf::MethodDescriptor* const method =
-      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
-  if (method == nullptr) return false;
-  const absl::StatusOr<MethodPolicy> policy = MethodPolicy::Of(*method);
+  return google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(name);
+}
+
+bool AdmitsAnyone(const google::protobuf::MethodDescriptor& method) {
+  const absl::StatusOr<MethodPolicy> policy = MethodPolicy::Of(method);
   return policy.ok() && policy->anyone();
 }
 
 }  // namespace
-
-IdentityGate::IdentityGate(Log* log, Metrics* metrics)
-    : log_(log), refused_(metrics == nullptr ? nullptr : &DenialCounter(*metrics, "no_identity")) {}
 
 grpc::Status IdentityGate::Process(const InputMetadata& metadata, grpc::AuthContext* context,
                                    OutputMetadata* /*consumed*/, OutputMetadata* /*response*/) {
@@ -40,11 +36,10 @@ grpc::Status IdentityGate::Process(const InputMetadata& metadata, grpc::AuthCont
   const auto found = metadata.find(":path");
   const std::string_view path =
       found == metadata.end() ? "" : std::string_view(found->second.data(), found->second.size());
-  if (AdmitsAnyone(path)) return grpc::Status::OK;
-  if (refused_ != nullptr) refused_->Add();
-  if (log_ != nullptr) {
-    log_->Info("ACCESS_NO_IDENTITY", "a caller without an identity was refused",
-               {{"method", PrintableText(path, kMaxPath)}});
+  const google::protobuf::MethodDescriptor* const method = FindMethod(path);
+  if (method != nullptr && AdmitsAnyone(*method)) return grpc::Status::OK;
+  if (on_refused_) {
+    on_refused_(method == nullptr ? "unknown method" : fmt::format("{}.{}", method->service()->name(), method->name()));
   }
   return {grpc::StatusCode::UNAUTHENTICATED,
           "an identity of the system is needed: connect with its client certificate"};

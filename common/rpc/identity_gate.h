@@ -3,27 +3,27 @@
 
 #include <grpcpp/security/auth_metadata_processor.h>
 
-#include "common/service/log.h"
-#include "common/service/metrics.h"
+#include <functional>
+#include <string_view>
 
 namespace trustline {
 
 // Asked before a call reaches a service and takes a thread. Without an identity of the system only methods of the
 // system pass whose option `callers` admits anyone; all others, with those of health and reflection, are
-// UNAUTHENTICATED, counted (trustline_access_denied_total{reason="no_identity"}) and logged as far as the log's rate
-// goes. There is no audit row: whoever reaches the port could fill the audit log with them.
+// UNAUTHENTICATED.
 class IdentityGate final : public grpc::AuthMetadataProcessor {
  public:
-  // Either may be null; both must outlive the server.
-  IdentityGate(Log* log, Metrics* metrics);
+  // `on_refused` (may be empty) is told the method, "TrustStore.List", or "unknown method" for what is none of the
+  // system's. It is called by several threads, and never blocks.
+  using OnRefused = std::function<void(std::string_view method)>;
+  explicit IdentityGate(OnRefused on_refused) : on_refused_(std::move(on_refused)) {}
 
   bool IsBlocking() const override { return false; }
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context, OutputMetadata* consumed,
                        OutputMetadata* response) override;
 
  private:
-  Log* const log_;
-  Counter* const refused_;
+  const OnRefused on_refused_;
 };
 
 }  // namespace trustline

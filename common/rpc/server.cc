@@ -17,7 +17,6 @@
 #include "common/posix/unique_fd.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/grpc_messages.h"
-#include "common/rpc/identity_gate.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -65,7 +64,7 @@ class RpcServer::Impl {
         MakeServerCredentials(options.identity, options.client_certificate);
     RETURN_IF_ERROR(credentials.status());
     if (options.client_certificate == ClientCertificate::kOptional) {
-      (*credentials)->SetAuthMetadataProcessor(std::make_shared<IdentityGate>(options.log, options.metrics));
+      (*credentials)->SetAuthMetadataProcessor(std::make_shared<IdentityGate>(options.on_no_identity));
     }
     RETURN_IF_ERROR(CheckCanBind(options.address, options.port));
     SendGrpcMessagesTo(options.log);

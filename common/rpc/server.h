@@ -12,10 +12,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/rpc/credentials.h"
+#include "common/rpc/identity_gate.h"
 #include "common/service/health.h"
 #include "common/service/identity_files.h"
 #include "common/service/log.h"
-#include "common/service/metrics.h"
 
 namespace trustline {
 
@@ -25,9 +25,8 @@ struct RpcServerOptions {
   IdentityFiles identity;
   ClientCertificate client_certificate = ClientCertificate::kRequired;
   int max_threads = 64;
-  Log* log = nullptr;  // takes gRPC's own messages while the server exists (GRPC_MESSAGE), and refused callers; null:
-                       // nobody does
-  Metrics* metrics = nullptr;  // counts the callers that IdentityGate refuses; must outlive the server
+  Log* log = nullptr;  // takes gRPC's own messages while the server exists (GRPC_MESSAGE); null: nobody does
+  IdentityGate::OnRefused on_no_identity;  // told of callers that IdentityGate refuses
 };
 
 class RpcServer {

@@ -157,9 +157,11 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem, const Secre
   if (bio == nullptr) return OpenSslInternal("out of memory");
   EvpPkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, GivePassphrase, const_cast<SecretBytes*>(passphrase)));
   if (key != nullptr) return PrivateKey(std::move(key));
-  const std::string reason = DrainOpenSslErrors();
-  if (encrypted) return Unauthenticated("the passphrase is wrong, or the private key is damaged: {}", reason);
-  return InvalidArgument("the private key cannot be read: {}", reason);
+  if (encrypted) {
+    return Unauthenticated(
+        "the passphrase is wrong, or the private key is damaged: restore key and passphrase from one backup");
+  }
+  return InvalidArgument("the private key cannot be read: {}", DrainOpenSslErrors());
 }
 
 absl::StatusOr<PrivateKey> PrivateKey::ReadKeyFile(const std::string& path, const std::string& passphrase_path) {

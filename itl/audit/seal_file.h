@@ -58,8 +58,7 @@ class SealFile {
   absl::Status Append(const Seal& seal, absl::Time now);
 
  private:
-  SealFile(std::string path, int fd, std::optional<Seal> last)
-      : path_(std::move(path)), fd_(fd), last_(std::move(last)) {}
+  SealFile(std::string path, int fd, std::optional<Seal> last) : path_(std::move(path)), fd_(fd), last_(last) {}
 
   std::string path_;
   int fd_;

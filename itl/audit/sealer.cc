@@ -167,7 +167,7 @@ class AuditSealer::Impl {
     const absl::Time now = clock_.Now();
     if (now >= next_partitions_) {
       // Months are made ahead, so that this may wait; sealing may not.
-      const absl::Status made = connection_->Execute("SELECT audit_create_partitions()").status();
+      absl::Status made = connection_->Execute("SELECT audit_create_partitions()").status();
       if (!connection_->ok()) return made;
       next_partitions_ = now + (made.ok() ? kPartitionInterval : kPartitionRetry);
     }
