@@ -173,7 +173,7 @@ void ListenerTest::StartServer(TlsServerOptions options, EchoBehaviour behaviour
   if (options.address == "::") options.address = "127.0.0.1";
   if (options.tls == nullptr) options.tls = MakeTestTlsContext();
   options.on_event = [this](const ConnectionEvent& event) { events_.Add(event); };
-  auto server = TlsServer::Start(*workers_, std::move(options), [this, behaviour](const Peer&) {
+  auto server = TlsServer::Start(*workers_, std::move(options), [this, behaviour = std::move(behaviour)](const Peer&) {
     return std::make_unique<EchoSession>(behaviour, live_sessions_);
   });
   ASSERT_TRUE(server.ok()) << server.status();

@@ -39,7 +39,7 @@ absl::Status UseCertificateChain(SSL_CTX* context, const std::string& pem) {
   while (X509Ptr issuer{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
     if (SSL_CTX_add0_chain_cert(context, issuer.get()) != 1)
       return OpenSslInternal("using the TLS certificate's chain");
-    issuer.release();  // The context owns it now.
+    (void)issuer.release();  // The context owns it now.
   }
   // The loop ends at "no start line" when everything was read.
   const unsigned long error = ERR_peek_last_error();

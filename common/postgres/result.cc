@@ -65,14 +65,13 @@ absl::Status Decode(const Cell& cell, std::string& out) {
 absl::Status Decode(const Cell& cell, int64_t& out) {
   const size_t size = cell.value.size();
   const uint64_t bits = BigEndian(cell);
-  if (!cell.null && cell.type_oid == type_oid::kInt8 && size == 8) {
+  if (!cell.null &&
+      ((cell.type_oid == type_oid::kInt8 && size == 8) || (cell.type_oid == type_oid::kOid && size == 4))) {
     out = static_cast<int64_t>(bits);
   } else if (!cell.null && cell.type_oid == type_oid::kInt4 && size == 4) {
     out = static_cast<int32_t>(bits);
   } else if (!cell.null && cell.type_oid == type_oid::kInt2 && size == 2) {
     out = static_cast<int16_t>(bits);
-  } else if (!cell.null && cell.type_oid == type_oid::kOid && size == 4) {
-    out = static_cast<int64_t>(bits);
   } else {
     return Unexpected(cell, "whole number");
   }

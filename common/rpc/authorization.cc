@@ -54,7 +54,7 @@ absl::StatusOr<Identity> PeerIdentity(const grpc::ServerContextBase& context) {
 
 class Authorizer::Impl {
  public:
-  Impl(AuthorizerOptions options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit)
+  Impl(const AuthorizerOptions& options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit)
       : age_limit_(options.age_limit),
         clock_(clock),
         log_(log),
@@ -214,8 +214,9 @@ class Authorizer::Impl {
   Metrics::Registration age_gauge_;
 };
 
-Authorizer::Authorizer(AuthorizerOptions options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit)
-    : impl_(std::make_unique<Impl>(std::move(options), clock, log, metrics, audit)) {}
+Authorizer::Authorizer(const AuthorizerOptions& options, const Clock& clock, Log& log, Metrics& metrics,
+                       AuditQueue& audit)
+    : impl_(std::make_unique<Impl>(options, clock, log, metrics, audit)) {}
 Authorizer::~Authorizer() = default;
 
 void Authorizer::Start() { impl_->reader().Start(); }

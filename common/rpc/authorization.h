@@ -51,7 +51,7 @@ struct AuthorizerOptions {
 class Authorizer {
  public:
   // Neither network nor database until Start. The references must outlive it; `audit` takes the denials.
-  Authorizer(AuthorizerOptions options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit);
+  Authorizer(const AuthorizerOptions& options, const Clock& clock, Log& log, Metrics& metrics, AuditQueue& audit);
   ~Authorizer();
 
   void Start();

@@ -20,7 +20,6 @@ using google::protobuf::MethodDescriptor;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 constexpr auto kDenied = absl::StatusCode::kPermissionDenied;

@@ -73,7 +73,7 @@ class RecordingService final : public DaemonService {
 };
 
 DaemonBuilder Recording(Record& record, std::function<absl::Status(DaemonContext&)> start) {
-  return [&record, start](DaemonContext& context) -> absl::StatusOr<std::unique_ptr<DaemonService>> {
+  return [&record, start = std::move(start)](DaemonContext& context) -> absl::StatusOr<std::unique_ptr<DaemonService>> {
     return std::make_unique<RecordingService>(record, [&context, start] { return start(context); });
   };
 }

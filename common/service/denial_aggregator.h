@@ -42,7 +42,7 @@ class DenialAggregator {
     std::string action;
     std::string subject;
     std::string peer_address;
-    auto operator<=>(const Kind&) const = default;
+    auto operator<=>(const Kind&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
   };
   struct Count {
     uint64_t denials = 0;  // without the one that was recorded at once

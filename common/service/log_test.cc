@@ -13,7 +13,7 @@ using ::testing::ContainsRegex;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 // Keeps the lines.
 class Lines {

@@ -33,7 +33,7 @@ absl::Status Append(int kind, const std::string& text, GENERAL_NAMES* names) {
   }
   GENERAL_NAME_set0_value(name.get(), kind, value.release());
   if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return OpenSslInternal("an alternative name cannot be made");
-  name.release();
+  (void)name.release();  // the stack owns it now
   return absl::OkStatus();
 }
 

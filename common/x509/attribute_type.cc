@@ -77,8 +77,8 @@ std::optional<std::string> AttributeTypeOid(std::string_view type) {
   if (EqualInAnyCase(type.substr(0, 4), "OID.")) type.remove_prefix(4);
   // Longer ones exist on paper only; OpenSSL's conversion is quadratic in the length.
   constexpr size_t kMaxOidSize = 128;
-  if (type.size() > kMaxOidSize || type.find('.') == type.npos) return std::nullopt;
-  if (type.find_first_not_of("0123456789.") != type.npos) return std::nullopt;
+  if (type.size() > kMaxOidSize || type.find('.') == std::string_view::npos) return std::nullopt;
+  if (type.find_first_not_of("0123456789.") != std::string_view::npos) return std::nullopt;
   const OpenSslErrorScope errors;
   const Asn1ObjectPtr object(OBJ_txt2obj(std::string(type).c_str(), 1));
   if (object == nullptr) return std::nullopt;
