@@ -135,9 +135,9 @@ absl::StatusOr<CertificateTemplate> IdentityAuthorityTemplate(std::string_view c
 absl::StatusOr<CertificateTemplate> IdentityTemplate(std::string_view uri, const std::vector<std::string>& dns_names,
                                                      absl::Time now) {
   const size_t first = uri.find('/');
-  const size_t second = first == uri.npos ? uri.npos : uri.find('/', first + 1);
-  if (!uri.starts_with(kIdentityScheme) || second == uri.npos || first == kIdentityScheme.size() ||
-      second == first + 1 || second + 1 == uri.size() || uri.find('/', second + 1) != uri.npos) {
+  const size_t second = first == std::string_view::npos ? std::string_view::npos : uri.find('/', first + 1);
+  if (!uri.starts_with(kIdentityScheme) || second == std::string_view::npos || first == kIdentityScheme.size() ||
+      second == first + 1 || second + 1 == uri.size() || uri.find('/', second + 1) != std::string_view::npos) {
     return InvalidArgument("\"{}\" is not an identity of the form trustline:<cluster>/<kind>/<name>", uri);
   }
   CertificateTemplate form;

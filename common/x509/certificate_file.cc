@@ -37,7 +37,7 @@ bool LooksLikePkcs12(ByteView bytes) {
   constexpr uint8_t kVersion[] = {2, 1, 3};
   const size_t content = ContentOffset(bytes);
   return bytes.size() >= content + sizeof(kVersion) &&
-         std::equal(std::begin(kVersion), std::end(kVersion), bytes.begin() + content);
+         std::ranges::equal(kVersion, bytes.subspan(content, sizeof(kVersion)));
 }
 
 absl::Status AppendPkcs7(ByteView bytes, std::vector<Certificate>& certificates) {

@@ -122,7 +122,7 @@ absl::StatusOr<DistinguishedName> DistinguishedName::FromText(std::string_view t
   if (text.size() > kMaxTextSize) {
     return InvalidArgument("a name of {} bytes is longer than the maximum of {}", text.size(), kMaxTextSize);
   }
-  if (text.find('\0') != text.npos) return InvalidArgument("a name has a NUL in it");
+  if (text.find('\0') != std::string_view::npos) return InvalidArgument("a name has a NUL in it");
   ASSIGN_OR_RETURN(const std::vector<NameTextPart> parts, SplitNameText(text));
   if (parts.size() > kMaxAttributes) {
     return InvalidArgument("a name has {} attributes, more than {}", parts.size(), kMaxAttributes);
@@ -151,7 +151,7 @@ absl::StatusOr<DistinguishedName> DistinguishedName::FromAttributes(
   for (const auto& [type, value] : attributes) {
     const std::optional<std::string> oid = AttributeTypeOid(type);
     if (!oid) return InvalidArgument("{} is not an attribute type of names", type);
-    if (value.find('\0') != value.npos) return InvalidArgument("the value of {} has a NUL in it", type);
+    if (value.find('\0') != std::string_view::npos) return InvalidArgument("the value of {} has a NUL in it", type);
     if (!IsValidUtf8(value)) return InvalidArgument("the value of {} is not UTF-8", type);
     result.attributes_.push_back({.oid = *oid, .value = std::string(value)});
   }

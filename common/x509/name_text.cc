@@ -29,7 +29,7 @@ std::optional<TypeAt> ReadType(std::string_view text, size_t at) {
   const size_t begin = SkipBlanks(text, at);
   size_t end = begin;
   while (end < text.size() && text[end] != '=' && !IsBlank(text[end]) &&
-         kSeparators.find(text[end]) == kSeparators.npos)
+         kSeparators.find(text[end]) == std::string_view::npos)
     ++end;
   const size_t equals = SkipBlanks(text, end);
   if (end == begin || equals == text.size() || text[equals] != '=') return std::nullopt;
@@ -57,7 +57,7 @@ size_t ScanBegin(std::string_view text, size_t value_begin) {
   if (!end) return value_begin;
   const size_t next = SkipBlanks(text, *end);
   if (next == text.size()) return next;
-  const bool separated = kSeparators.find(text[next]) != kSeparators.npos && ReadType(text, next + 1).has_value();
+  const bool separated = kSeparators.find(text[next]) != std::string_view::npos && ReadType(text, next + 1).has_value();
   return separated ? next : value_begin;
 }
 
@@ -147,7 +147,7 @@ std::string EscapeNameValue(std::string_view value) {
       text += "\\" + ToHex(AsBytes(value.substr(i, 1)));
       continue;
     }
-    if (kEscaped.find(c) != kEscaped.npos || edge_blank || (c == '#' && i == 0)) text.push_back('\\');
+    if (kEscaped.find(c) != std::string_view::npos || edge_blank || (c == '#' && i == 0)) text.push_back('\\');
     text.push_back(c);
   }
   return text;

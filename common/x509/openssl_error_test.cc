@@ -5,8 +5,6 @@
 namespace trustline {
 namespace {
 
-using ::testing::HasSubstr;
-
 TEST(OpenSslErrorTest, DrainsTheQueue) {
   ERR_clear_error();
   EXPECT_EQ(DrainOpenSslErrors(), "unknown reason");

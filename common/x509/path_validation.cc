@@ -104,7 +104,7 @@ std::optional<PathError> PathErrorOf(const absl::Status& status) {
   return static_cast<PathError>((*payload)[0]);
 }
 
-AnchorSet::AnchorSet(std::vector<Certificate> anchors, std::vector<Certificate> intermediates) {
+AnchorSet::AnchorSet(const std::vector<Certificate>& anchors, const std::vector<Certificate>& intermediates) {
   auto index = std::make_shared<Index>();
   index->anchor_count = anchors.size();
   std::set<Sha256Digest> is_anchor;

@@ -40,7 +40,7 @@ class AnchorSet {
   // Certificates between leaf and anchor, at most.
   static constexpr int kMaxDepth = 8;
 
-  AnchorSet(std::vector<Certificate> anchors, std::vector<Certificate> intermediates);
+  AnchorSet(const std::vector<Certificate>& anchors, const std::vector<Certificate>& intermediates);
 
   // The path of `leaf` as of `at`. Any purpose; OpenSSL security level 1 (RSA and DSA of 1,024 bits, no SHA-1
   // signatures below the anchor). An anchor need not be self-signed. Revocation is not checked: the caller asks its

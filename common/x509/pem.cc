@@ -15,19 +15,19 @@ constexpr size_t kMaxLabelSize = 64;
 
 // The offset of `boundary` at the start of a line.
 size_t FindAtLineStart(std::string_view text, std::string_view boundary) {
-  for (size_t at = text.find(boundary); at != text.npos; at = text.find(boundary, at + 1)) {
+  for (size_t at = text.find(boundary); at != std::string_view::npos; at = text.find(boundary, at + 1)) {
     if (at == 0 || text[at - 1] == '\n' || text[at - 1] == '\r') return at;
     // A UTF-8 byte order mark, as Windows editors put it before the first line.
     if (at == 3 && text.substr(0, 3) == "\xef\xbb\xbf") return at;
   }
-  return text.npos;
+  return std::string_view::npos;
 }
 
 }  // namespace
 
 absl::StatusOr<std::optional<PemBlock>> PemReader::Next() {
   const size_t begin = FindAtLineStart(rest_, kBegin);
-  if (begin == rest_.npos) {
+  if (begin == std::string_view::npos) {
     rest_ = {};
     return std::nullopt;
   }
@@ -35,13 +35,14 @@ absl::StatusOr<std::optional<PemBlock>> PemReader::Next() {
   PemBlock block;
   block.number = ++count_;
   const size_t label_end = from_begin.substr(0, kBegin.size() + kMaxLabelSize).find(kDashes, kBegin.size());
-  if (label_end == from_begin.npos) return InvalidArgument("PEM block {} has a damaged BEGIN line", block.number);
+  if (label_end == std::string_view::npos)
+    return InvalidArgument("PEM block {} has a damaged BEGIN line", block.number);
   block.label = from_begin.substr(kBegin.size(), label_end - kBegin.size());
 
   const std::string_view after_label = from_begin.substr(label_end + kDashes.size());
   const size_t end = FindAtLineStart(after_label, kDashes);
   const std::string end_line = fmt::format("{}{}{}", kEnd, block.label, kDashes);
-  if (end == after_label.npos || after_label.substr(end, end_line.size()) != end_line) {
+  if (end == std::string_view::npos || after_label.substr(end, end_line.size()) != end_line) {
     return InvalidArgument("PEM block {} ({}) has no END line: the file is cut short or damaged", block.number,
                            block.label);
   }
@@ -51,7 +52,7 @@ absl::StatusOr<std::optional<PemBlock>> PemReader::Next() {
   return block;
 }
 
-bool LooksLikePem(std::string_view text) { return FindAtLineStart(text, kBegin) != text.npos; }
+bool LooksLikePem(std::string_view text) { return FindAtLineStart(text, kBegin) != std::string_view::npos; }
 
 bool IsCertificateLabel(std::string_view label) { return label == "CERTIFICATE" || label == "X509 CERTIFICATE"; }
 

@@ -36,7 +36,7 @@ int GivePassphrase(char* buffer, int size, int /*writing*/, void* passphrase) {
 }
 
 bool IsEncrypted(const PemBlock& block) {
-  return block.label == "ENCRYPTED PRIVATE KEY" || block.body.find("ENCRYPTED") != block.body.npos;
+  return block.label == "ENCRYPTED PRIVATE KEY" || block.body.find("ENCRYPTED") != std::string_view::npos;
 }
 
 absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {

@@ -74,7 +74,7 @@ absl::Status AuditService::ListEvents(grpc::ServerContext& context, const v1::Li
     {
       ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
       if (!reader) {
-        ASSIGN_OR_RETURN(AuditEventReader created, AuditEventReader::Create(*lease, std::move(filter)));
+        ASSIGN_OR_RETURN(AuditEventReader created, AuditEventReader::Create(*lease, filter));
         reader.emplace(std::move(created));
       }
       ASSIGN_OR_RETURN(events, reader->Next(*lease));

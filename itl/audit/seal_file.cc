@@ -79,7 +79,7 @@ absl::StatusOr<std::optional<Seal>> SealFileReader::Next() {
 }
 
 SealFile::SealFile(SealFile&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), last_(std::move(other.last_)) {}
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), last_(other.last_) {}
 
 SealFile::~SealFile() {
   if (fd_ >= 0) close(fd_);

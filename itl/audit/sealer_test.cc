@@ -151,10 +151,11 @@ TEST_F(AuditTest, FindingsAreBounded) {
 
 TEST_F(AuditTest, TheRoleOfItldCannotAlterTheLog) {
   Append(1);
-  for (const char* sql : {"UPDATE audit_event SET subject = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event",
-                          "INSERT INTO audit_event (cluster_id, at, occurred_at, actor, action, subject, outcome, "
-                          "detail) VALUES (1, now(), now(), 'a', 'b', 'c', 'done', '{}')",
-                          "UPDATE audit_seal SET hash = hash", "DELETE FROM audit_seal"}) {
+  for (const char* sql :
+       {"UPDATE audit_event SET subject = 'x'", "DELETE FROM audit_event", "TRUNCATE audit_event",
+        ("INSERT INTO audit_event (cluster_id, at, occurred_at, actor, action, subject, outcome, detail) "
+         "VALUES (1, now(), now(), 'a', 'b', 'c', 'done', '{}')"),
+        "UPDATE audit_seal SET hash = hash", "DELETE FROM audit_seal"}) {
     EXPECT_THAT(itld_->Execute(sql), StatusIs(absl::StatusCode::kPermissionDenied)) << sql;
   }
 }

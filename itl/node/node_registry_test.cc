@@ -11,7 +11,6 @@
 namespace trustline {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
