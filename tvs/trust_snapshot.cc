@@ -246,7 +246,7 @@ absl::Status TrustSnapshotBuilder::RebuildAnchors() {
     if (!certificate.ok()) return Annotate(certificate.status(), "trust store: anchor " + ToHex(record.sha256));
     (is_anchor ? anchors : intermediates).push_back(*std::move(certificate));
   }
-  next_->anchors_ = AnchorSet(std::move(anchors), std::move(intermediates));
+  next_->anchors_ = AnchorSet(anchors, intermediates);
   return absl::OkStatus();
 }
 

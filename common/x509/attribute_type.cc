@@ -79,6 +79,8 @@ std::optional<std::string> AttributeTypeOid(std::string_view type) {
   constexpr size_t kMaxOidSize = 128;
   if (type.size() > kMaxOidSize || type.find('.') == std::string_view::npos) return std::nullopt;
   if (type.find_first_not_of("0123456789.") != std::string_view::npos) return std::nullopt;
+  // OpenSSL takes "2..3" for 2.0.3, whose text is longer than what was read.
+  if (type.starts_with('.') || type.ends_with('.') || type.find("..") != std::string_view::npos) return std::nullopt;
   const OpenSslErrorScope errors;
   const Asn1ObjectPtr object(OBJ_txt2obj(std::string(type).c_str(), 1));
   if (object == nullptr) return std::nullopt;

@@ -87,6 +87,9 @@ TEST(DistinguishedNameTest, RefusesWhatIsNoName) {
   EXPECT_THAT(Parsed(""), HasSubstr("must begin with an attribute type"));
   EXPECT_THAT(Parsed("pub.example"), HasSubstr("it begins with \"pub.example\""));
   EXPECT_THAT(Parsed("colour=blue"), HasSubstr("must begin"));
+  for (const char* not_an_oid : {"2..5=a", ".2.5=a", "2.5.=a", "OID..2=a", "OID.=a"}) {
+    EXPECT_THAT(Parsed(not_an_oid), HasSubstr("must begin")) << not_an_oid;
+  }
   EXPECT_THAT(Parsed(std::string_view("CN=a\0b", 6)), HasSubstr("NUL"));
   EXPECT_THAT(Parsed(R"(CN=a\00b)"), HasSubstr("NUL"));
   EXPECT_THAT(Parsed("CN=#0C03610062"), HasSubstr("NUL"));

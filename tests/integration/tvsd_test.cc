@@ -89,7 +89,8 @@ std::vector<std::string> BadMessages(const std::string& good) {
     for (char& c : noise) c = static_cast<char>(random());
     messages.push_back(noise);
     std::string damaged = good;
-    damaged[random() % damaged.size()] ^= static_cast<char>(random() % 255 + 1);
+    char& byte = damaged[random() % damaged.size()];
+    byte = static_cast<char>(byte ^ static_cast<char>(random() % 255 + 1));
     messages.push_back(damaged);
   }
   return messages;
