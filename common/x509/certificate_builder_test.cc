@@ -10,7 +10,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::string Text(const Certificate& certificate, std::string_view options) {
   const ScratchFolder folder;
