@@ -8,7 +8,6 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <random>
 
 #include "absl/time/clock.h"
 #include "cli/supervisor/child_process.h"
@@ -23,6 +22,7 @@
 #include "common/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/port_offset.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temporary_directory.h"
 
@@ -30,14 +30,11 @@ namespace trustline {
 inline constexpr absl::Duration kStartTime = absl::Seconds(120);
 inline constexpr const char* kChildren[] = {"postgres", "itld", "tvsd"};
 
-// An offset with which all ports are free now. Below 32,768, where Linux begins to give ports to clients.
 inline int FreePortOffset() {
-  static std::mt19937 random(std::random_device{}());
-  for (;;) {
-    const int offset = static_cast<int>(random() % 13'000) + 10'000;
+  return ReservePortOffset([](int offset) {
     const auto ports = Ports::WithOffset(offset);
-    if (ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok()) return offset;
-  }
+    return ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok();
+  });
 }
 
 // Whoever starts the system: root (then everything gets a user of its own), or somebody else.

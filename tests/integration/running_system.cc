@@ -2,12 +2,11 @@
 
 #include <poll.h>
 
-#include <random>
-
 #include "absl/time/clock.h"
 #include "cli/supervisor/preconditions.h"
 #include "cli/supervisor/settings.h"
 #include "common/status/status.h"
+#include "tests/support/port_offset.h"
 
 namespace trustline {
 namespace {
@@ -20,12 +19,10 @@ std::string BuiltProgram(const std::string& program) { return std::string(TRUSTL
 }  // namespace
 
 int FreePortOffset() {
-  static std::mt19937 random(std::random_device{}());
-  for (;;) {
-    const int offset = static_cast<int>(random() % 40'000) + 10'000;
+  return ReservePortOffset([](int offset) {
     const auto ports = Ports::WithOffset(offset);
-    if (ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok()) return offset;
-  }
+    return ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok();
+  });
 }
 
 absl::StatusOr<std::unique_ptr<RunningSystem>> RunningSystem::Start(const std::string& data, int port_offset,

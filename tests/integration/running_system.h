@@ -13,7 +13,7 @@
 
 namespace trustline {
 
-// An offset with which every port of a site is free now.
+// An offset with which every port of a site is free, and that no other test gets until this process ends.
 int FreePortOffset();
 
 // On 127.0.0.1 with ports of its own; ends with the test. Used by one thread.
