@@ -1,6 +1,7 @@
 // Every service of itld over real mutual TLS, as its clients see it.
 #include "common/bytes/bytes.h"
 #include "itl/itl_services_testing.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 namespace {
@@ -104,6 +105,62 @@ TEST_F(ItlServicesTest, CrlsAreAddedListedAndRemoved) {
   v1::RemoveCrlResponse removed;
   ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::RemoveCrl, remove, removed));
   EXPECT_THAT(Call(*stub, &v1::TrustStore::Stub::RemoveCrl, remove, removed), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ItlServicesTest, CadAddsItsAuthoritiesAndTheirCrlsAndTakesThemBack) {
+  const auto stub = As<v1::TrustStore>(cad_.files());
+  CertificateTemplate form = AuthorityForm("Devices");
+  form.not_before = absl::Now() - absl::Hours(1);
+  const Party authority = MakeSelfSigned(form);
+  v1::AddAuthorityRequest add;
+  add.set_cluster("default");
+  add.set_certificate(std::string(AsText(authority.certificate.der())));
+  v1::AddAuthorityResponse added;
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::AddAuthority, add, added));
+  EXPECT_EQ(added.commit(), 1);
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::AddAuthority, add, added));
+  EXPECT_EQ(added.commit(), 0);
+  v1::ShowRequest show;
+  show.set_fingerprint_prefix(Hex(authority.certificate));
+  v1::ShowResponse shown;
+  ASSERT_OK(Call(*As<v1::TrustStore>(viewer_.files()), &v1::TrustStore::Stub::Show, show, shown));
+  ASSERT_THAT(shown.certificate().entries(), SizeIs(1));
+  EXPECT_EQ(shown.certificate().entries(0).role(), v1::CERTIFICATE_ROLE_UNSPECIFIED);
+  EXPECT_TRUE(shown.certificate().entries(0).anchor());
+  EXPECT_EQ(shown.certificate().entries(0).origin(), "system");
+  EXPECT_EQ(shown.certificate().entries(0).added_by(), "trustline:default/cad/node1");
+
+  v1::AddCrlRequest crl;
+  crl.set_crl(MakeCrl(authority, {.this_update = absl::Now() - absl::Hours(1), .number = "05", .revoked = {1}}));
+  v1::AddCrlResponse crl_added;
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::AddCrl, crl, crl_added));
+  EXPECT_EQ(crl_added.commit(), 2);
+
+  v1::RemoveAuthorityRequest remove;
+  remove.set_sha256("short");
+  v1::RemoveAuthorityResponse removed;
+  EXPECT_THAT(Call(*stub, &v1::TrustStore::Stub::RemoveAuthority, remove, removed),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("5 bytes")));
+  remove.set_sha256(std::string(AsText(authority.certificate.sha256())));
+  // The administrator has other ways; a service of another kind has none.
+  const TestIdentity capfd(authority_, "trustline:default/capfd/node1");
+  for (const IdentityFiles& files : {admin_.files(), capfd.files(), viewer_.files()}) {
+    EXPECT_THAT(Call(*As<v1::TrustStore>(files), &v1::TrustStore::Stub::AddAuthority, add, added), StatusIs(kDenied));
+    EXPECT_THAT(Call(*As<v1::TrustStore>(files), &v1::TrustStore::Stub::RemoveAuthority, remove, removed),
+                StatusIs(kDenied));
+  }
+  EXPECT_THAT(Call(*As<v1::TrustStore>(capfd.files()), &v1::TrustStore::Stub::AddCrl, crl, crl_added),
+              StatusIs(kDenied));
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::RemoveAuthority, remove, removed));
+  EXPECT_EQ(removed.commit(), 3);
+  EXPECT_EQ(Count("SELECT count(*) FROM trust_crl WHERE removed_at IS NULL"), 0);
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::RemoveAuthority, remove, removed));
+  EXPECT_EQ(removed.commit(), 0);
+
+  // Nothing else of the trust store is cad's to change.
+  v1::RemoveRequest remove_certificate;
+  v1::RemoveResponse certificate_removed;
+  EXPECT_THAT(Call(*stub, &v1::TrustStore::Stub::Remove, remove_certificate, certificate_removed), StatusIs(kDenied));
 }
 
 TEST_F(ItlServicesTest, AnImportThatEndsEarlyAddsNothing) {
@@ -280,12 +337,10 @@ TEST_F(ItlServicesTest, AMachineJoinsWithATokenAndRenewsItself) {
 
   ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
   ASSERT_OK_AND_ASSIGN(const CertificateRequest own, CertificateRequest::Build(key, "trustline:default/tvsd/node2"));
-  ASSERT_OK_AND_ASSIGN(const CertificateTemplate form,
-                       PhoneFacingTemplate("node2", "Example", "Phones", "node2.example", absl::Now()));
   v1::JoinRequest join;
   join.set_secret("wrong");
   join.set_certificate_request(std::string(AsText(own.der())));
-  join.set_tvs_certificate(std::string(AsText(MakeCertificate(form).der())));
+  join.set_tvs_certificate(std::string(AsText(MakeCertificate(TvsForm("node2.example", absl::Now())).der())));
   v1::JoinResponse joined;
   EXPECT_THAT(Call(*stranger, &v1::Node::Stub::Join, join, joined), StatusIs(kDenied, HasSubstr("token is wrong")));
   join.set_secret(token.secret());

@@ -132,6 +132,7 @@ class ItlServicesTest : public ItlDatabaseTest {
   const IdentityAuthority authority_ = *IdentityAuthority::Create(absl::Now());
   const TestIdentity itld_identity_{authority_, "trustline:default/itld/node1"};
   const TestIdentity admin_{authority_, "trustline:default/person/admin"};
+  const TestIdentity cad_{authority_, "trustline:default/cad/node1"};
   const TestIdentity viewer_{authority_, "trustline:default/person/viewer"};
   const TestIdentity auditor_{authority_, "trustline:default/person/auditor"};
   std::unique_ptr<Pool> pool_;

@@ -5,6 +5,7 @@
 #include "common/bytes/bytes.h"
 #include "common/postgres/transaction.h"
 #include "common/status/status.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 
@@ -22,8 +23,7 @@ Certificate MakeCertificate(std::string_view common_name) {
 const Party& PhoneFacingParty() {
   static const Party* const party = [] {
     PrivateKey key = *PrivateKey::Generate(KeyKind::kRsa2048);
-    Certificate certificate =
-        *BuildSelfSigned(*PhoneFacingTemplate("tvs.example", "Example", "Phones", "tvs.example", kTestNow), key);
+    Certificate certificate = *BuildSelfSigned(TvsForm("tvs.example", kTestNow), key);
     return new Party{std::move(key), std::move(certificate)};
   }();
   return *party;

@@ -42,6 +42,18 @@ absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
   return listener;
 }
 
+absl::StatusOr<CrlListenerConfig> ReadCrlListener(ConfigTable table) {
+  CrlListenerConfig crl;
+  ASSIGN_OR_RETURN(crl.address, table.TextOr("address", "::"));
+  ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", 9480, 0, 65'535));
+  crl.port = static_cast<uint16_t>(port);
+  ASSIGN_OR_RETURN(const int64_t per_address, table.IntegerOr("connections_per_address", 256, 1, 1'000'000));
+  crl.connections_per_address = static_cast<uint32_t>(per_address);
+  ASSIGN_OR_RETURN(const int64_t total, table.IntegerOr("connections", 10'000, 1, 1'000'000));
+  crl.connections = static_cast<uint32_t>(total);
+  return crl;
+}
+
 }  // namespace
 
 absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root) {
@@ -63,6 +75,10 @@ absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root) {
       return table.Error("port", "another listener has this address and port");
     }
     config.listeners.push_back(std::move(listener));
+  }
+  if (root.Has("crl")) {
+    ASSIGN_OR_RETURN(ConfigTable crl, root.Table("crl"));
+    ASSIGN_OR_RETURN(config.crl, ReadCrlListener(crl));
   }
   return config;
 }

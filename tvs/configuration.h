@@ -1,12 +1,14 @@
 // tvsd's own sections of its configuration file (docs/OPERATIONS.md).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/net/tls_server.h"
 #include "common/service/config.h"
+#include "tvs/crl_endpoint.h"
 #include "tvs/freshness.h"
 
 namespace trustline {
@@ -24,10 +26,11 @@ struct TvsdConfig {
   FreshnessPolicy freshness;
   size_t workers = 0;  // 0: one a core
   std::vector<TvsListenerConfig> listeners;
+  std::optional<CrlListenerConfig> crl;  // absent: CRLs are not served
 };
 
-// Reads [tvs] and [[listener]]. InvalidArgument with file and line, also when there is no listener or two listen on the
-// same address and port.
+// Reads [tvs], [[listener]] and [crl]. InvalidArgument with file and line, also when there is no listener or two listen
+// on the same address and port.
 absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root);
 
 // Reads certificate and key, and builds the listener's TLS context from them. Errors name the file.

@@ -69,6 +69,22 @@ TEST_F(TrustFollowerTest, SeesEveryKindOfChange) {
   EXPECT_FALSE(Valid(*follower, leaf.certificate));
 }
 
+// With itld's part (CrlEditorTest) a revoked fleet is in force within a second and a half.
+TEST_F(TrustFollowerTest, ACrlOfAHundredThousandEntriesIsReadQuickly) {
+  const auto follower = StartFollower();
+  const Party root = MakeSelfSigned(AuthorityForm("Root"));
+  ASSERT_OK(store_->Put({.certificate = root.certificate, .role = 7, .anchor = true}));
+  ASSERT_OK(Confirm(*follower));
+  ASSERT_OK(store_->PutCrl(MakeLargeCrl(root, 100'000)));
+  const auto begin = std::chrono::steady_clock::now();
+  Await([&] { return !follower->Find("default")->Snapshot()->crls().empty(); });
+  const auto taken = std::chrono::steady_clock::now() - begin;
+  RecordProperty("milliseconds",
+                 static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(taken).count()));
+  EXPECT_EQ(follower->Find("default")->Snapshot()->crls()[0]->revoked.size(), 100'000u);
+  EXPECT_LT(taken, std::chrono::seconds(5));
+}
+
 TEST_F(TrustFollowerTest, ANotificationBringsAChangeLongBeforeThePoll) {
   const auto follower = StartFollower({.poll_interval = std::chrono::hours(1)});
   ASSERT_OK(Confirm(*follower));

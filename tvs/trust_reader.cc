@@ -71,6 +71,7 @@ absl::Status ReadCrls(Connection& connection, int32_t cluster_id, int64_t after_
         if (next_update) crl->next_update = absl::ToUnixSeconds(*next_update);
         const absl::StatusOr<CertificateRevocationList> parsed = CertificateRevocationList::FromBytes(AsBytes(der));
         if (!parsed.ok()) return Annotate(parsed.status(), "CRL of " + crl->issuer);
+        crl->revoked.reserve(parsed->revoked_count());
         parsed->ForEachRevoked([&crl](const RevokedCertificate& revoked) {
           crl->revoked.insert(IssuerSerialKey(crl->issuer_key, revoked.serial));
         });

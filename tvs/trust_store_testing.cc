@@ -165,6 +165,27 @@ absl::Status TestTrustStore::RemoveCrl(const std::string& der) {
   });
 }
 
+absl::Status TestTrustStore::PutAuthorityCrl(std::string_view key_name, const std::string& der,
+                                             absl::Time next_update) {
+  ASSIGN_OR_RETURN(Connection connection, database_.Connect("trustline_cad"));
+  return RunInTransaction(connection, {}, [&](Connection& c) -> absl::Status {
+    RETURN_IF_ERROR(c.Execute("INSERT INTO ca_authority (cluster_id, state, key_name, public_key, public_key_sha256,"
+                              " subject, certificate, created_by) SELECT cluster_id, 'prepared', $2, 'RSA 2048', $3,"
+                              " 'CN=' || $2, ''::bytea, 'test' FROM cluster WHERE name = $1 ON CONFLICT DO NOTHING",
+                              Parameters().Text(cluster_).Text(key_name).Bytes(Sha256(AsBytes(key_name))))
+                        .status());
+    return c
+        .Execute(
+            "INSERT INTO ca_crl (cluster_id, authority_id, crl_number, der, sha256, this_update, next_update,"
+            " revoked_count) SELECT cluster_id, authority_id, 1, $2, $3, now(), $4, 0 FROM ca_authority"
+            " WHERE key_name = $1 ON CONFLICT (cluster_id, authority_id) DO UPDATE SET"
+            " crl_number = ca_crl.crl_number + 1, der = excluded.der, sha256 = excluded.sha256,"
+            " next_update = excluded.next_update",
+            Parameters().Text(key_name).Bytes(AsBytes(der)).Bytes(Sha256(AsBytes(der))).Time(next_update))
+        .status();
+  });
+}
+
 absl::Status TestTrustStore::RunByHand(const std::string& sql) {
   ASSIGN_OR_RETURN(Connection connection, database_.Connect());
   return connection.ExecuteScript(sql);

@@ -37,6 +37,8 @@ class TestTrustStore {
   absl::Status Put(const TestEntry& entry);
   absl::Status PutCrl(const std::string& der);
   absl::Status RemoveCrl(const std::string& der);
+  // What cad leaves for tvsd to serve: the newest CRL of an authority, which is made when it is not there.
+  absl::Status PutAuthorityCrl(std::string_view key_name, const std::string& der, absl::Time next_update);
   // Runs SQL as the superuser, as somebody does who changes the database by hand.
   absl::Status RunByHand(const std::string& sql);
 

@@ -10,6 +10,8 @@
 #include "common/service/daemon.h"
 #include "common/status/status.h"
 #include "tvs/configuration.h"
+#include "tvs/crl_downloads.h"
+#include "tvs/crl_endpoint.h"
 #include "tvs/metrics.h"
 #include "tvs/session.h"
 #include "tvs/trust_follower.h"
@@ -41,7 +43,9 @@ const DaemonDescription kDescription = {
         "  port = 2445\n"
         "  certificate = \"tvs.crt\"\n"
         "  key = \"tvs.key\"\n"
-        "  passphrase_file = \"passphrase\"\n",
+        "  passphrase_file = \"passphrase\"\n"
+        "  [crl]\n"
+        "  port = 9480\n",
     .grpc_port = 9441,
     .metrics_port = 9541,
 };
@@ -57,6 +61,7 @@ class Tvsd final : public DaemonService {
   Tvsd(DaemonContext& context, TvsdConfig config, const std::string& audit_connection)
       : context_(context),
         config_(std::move(config)),
+        crl_counters_(context.metrics),
         audit_({.connection = audit_connection, .application_name = "tvsd audit"}, context.clock, context.log,
                context.metrics),
         authorizer_({.connection = context.config.database_connection, .application_name = "tvsd access"},
@@ -71,6 +76,7 @@ class Tvsd final : public DaemonService {
     authorizer_.Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
     for (const TvsListenerConfig& listener : config_.listeners) RETURN_IF_ERROR(StartListener(listener));
+    if (config_.crl) RETURN_IF_ERROR(StartCrlListener(*config_.crl));
     ASSIGN_OR_RETURN(verification_, VerificationService::Create(context_.config.node, follower_, config_.freshness,
                                                                 context_.clock, authorizer_));
     ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
@@ -102,6 +108,8 @@ class Tvsd final : public DaemonService {
   void Stop() override {
     registrations_.clear();
     for (const auto& listener : listeners_) listener->server->Stop();
+    if (crl_endpoint_) crl_endpoint_->Stop();
+    if (crl_downloads_) crl_downloads_->Stop();
     follower_.Stop();
     if (rpc_server_) rpc_server_->Shutdown();
     if (renewal_) renewal_->Stop();
@@ -147,6 +155,16 @@ class Tvsd final : public DaemonService {
     return absl::OkStatus();
   }
 
+  absl::Status StartCrlListener(const CrlListenerConfig& config) {
+    ASSIGN_OR_RETURN(crl_downloads_, CrlDownloads::Create({.connection = context_.config.database_connection,
+                                                           .application_name = "tvsd crl"},
+                                                          context_.clock, context_.log));
+    ASSIGN_OR_RETURN(crl_endpoint_, CrlEndpoint::Start(config, *crl_downloads_, crl_counters_));
+    context_.log.Info("CRL_LISTENING", "CRLs are served over HTTP",
+                      {{"address", config.address}, {"port", crl_endpoint_->port()}});
+    return absl::OkStatus();
+  }
+
   // A real question to the database about each cluster, then a real verdict on each listener's own certificate.
   absl::Status GiveVerdicts() {
     std::vector<std::future<absl::Status>> answers;
@@ -179,11 +197,14 @@ class Tvsd final : public DaemonService {
 
   DaemonContext& context_;
   const TvsdConfig config_;
+  const CrlDownloadCounters crl_counters_;  // there, at zero, also on a node that serves none
   AuditQueue audit_;
   Authorizer authorizer_;
   TrustFollower follower_;
   std::unique_ptr<IoWorkers> workers_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::unique_ptr<CrlDownloads> crl_downloads_;
+  std::unique_ptr<CrlEndpoint> crl_endpoint_;
   std::unique_ptr<VerificationService> verification_;
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<IdentityRenewal> renewal_;

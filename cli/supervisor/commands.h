@@ -20,6 +20,8 @@ struct JoinOptions {
   std::string data;
   std::string database;
   std::string name;
+  std::string organization = kDefaultOrganization;
+  std::string organizational_unit = kDefaultOrganizationalUnit;
 };
 
 // Makes a data directory for this machine as a node of another machine's system. A failed join leaves nothing.

@@ -60,8 +60,8 @@ absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<
   std::string text = CommonSections(node, connection, renew_from, settings, ports.tvsd_grpc, ports.tvsd_metrics);
   text += fmt::format(
       "[[listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ncertificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
-      "passphrase_file = \"passphrase\"\n",
-      TomlText(settings.listen), ports.tvs);
+      "passphrase_file = \"passphrase\"\n\n[crl]\naddress = {}\nport = {}\n",
+      TomlText(settings.listen), ports.tvs, TomlText(settings.listen), ports.crl);
   return WriteWithLocal(paths, "tvsd", owner, paths.tvsd(), std::move(text));
 }
 
@@ -72,6 +72,17 @@ absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<
       "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
       "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
   return WriteWithLocal(paths, "itld", owner, paths.itld(), std::move(text));
+}
+
+absl::Status WriteCadConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                   const std::string& connection, const std::string& itld, const SiteSettings& site,
+                                   const Settings& settings, const Ports& ports) {
+  std::string text = CommonSections(kLocalNode, connection, itld, settings, ports.cad_grpc, ports.cad_metrics);
+  text += fmt::format(
+      "[authority]\nkeys = \"keys\"\npassphrase_file = \"passphrase\"\npublic_url = {}\norganization = {}\n"
+      "organizational_unit = {}\n\n[services]\nitld = {}\n",
+      TomlText(site.public_url), TomlText(site.organization), TomlText(site.organizational_unit), TomlText(itld));
+  return WriteWithLocal(paths, "cad", owner, paths.cad(), std::move(text));
 }
 
 absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths) {
@@ -97,8 +108,9 @@ absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& s
   return WriteFileWhole(
       paths.admin() + "/context.toml",
       fmt::format("{}cluster = \"default\"\n\n[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\n"
-                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\n",
-                  kHeader, TomlText(HostPort(host, ports.itld_grpc)), TomlText(HostPort(host, ports.tvsd_grpc))));
+                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\ncad = {}\n",
+                  kHeader, TomlText(HostPort(host, ports.itld_grpc)), TomlText(HostPort(host, ports.tvsd_grpc)),
+                  TomlText(HostPort(host, ports.cad_grpc))));
 }
 
 }  // namespace trustline

@@ -16,7 +16,7 @@ namespace trustline {
 // A TOML basic string with its quotes (TOML 1.0).
 std::string TomlText(std::string_view text);
 
-// Both add to the end what the site wrote into DIR/NAME.local.toml, if it did.
+// They add to the end what the site wrote into DIR/NAME.local.toml, if it did.
 
 // `connection` and `renew_from`: where this node's database and itld are.
 absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
@@ -25,6 +25,11 @@ absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<
 
 absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
                                     const std::string& connection, const Settings& settings, const Ports& ports);
+
+// `connection` and `itld`: where the database and itld are.
+absl::Status WriteCadConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                   const std::string& connection, const std::string& itld, const SiteSettings& site,
+                                   const Settings& settings, const Ports& ports);
 
 // The phones' listeners that DIR/tvsd.local.toml adds and that can be tried before the start: not those bound to an
 // interface, nor those with any free port. InvalidArgument with the line for a file that cannot be read.

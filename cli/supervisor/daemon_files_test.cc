@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cli/supervisor/private_file.h"
+#include "common/service/config.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -23,7 +24,8 @@ constexpr auto kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
 class DaemonFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const std::string& folder : {paths_.tvsd(), paths_.itld()}) ASSERT_OK(EnsureDirectory(folder, 0700));
+    for (const std::string& folder : {paths_.tvsd(), paths_.itld(), paths_.cad(), paths_.admin()})
+      ASSERT_OK(EnsureDirectory(folder, 0700));
   }
   absl::Status WriteTvsd() const { return WriteTvsdConfiguration(paths_, {}, "node1", "host=/x", "", {}, ports_); }
   absl::StatusOr<std::string> Tvsd() const { return ReadSmallFile(paths_.tvsd() + "/tvsd.toml"); }
@@ -45,6 +47,43 @@ TEST_F(DaemonFilesTest, WhatTheSiteAddsComesLast) {
   directory_.WriteFile("itld.local.toml", "# of itld\n");
   ASSERT_OK(WriteItldConfiguration(paths_, {}, "host=/x", {}, ports_));
   EXPECT_THAT(ReadSmallFile(paths_.itld() + "/itld.toml"), IsOkAndHolds(HasSubstr("# of itld")));
+}
+
+TEST_F(DaemonFilesTest, CadGetsWhatStandsInCertificates) {
+  directory_.WriteFile("cad.local.toml", "[issuance]\ndays = 90\n");
+  const SiteSettings site = {
+      .public_url = "http://crl.example:9480", .organization = "Example \"AG\"", .organizational_unit = "Voice"};
+  ASSERT_OK(WriteCadConfiguration(paths_, {}, "host=/x", "127.0.0.1:9442", site, {}, ports_));
+  ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.cad() + "/cad.toml"));
+  const auto text = [&](std::string_view table, std::string_view key) { return file.root().Table(table)->Text(key); };
+  EXPECT_THAT(text("node", "name"), IsOkAndHolds("node1"));
+  EXPECT_THAT(text("identity", "renew_from"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(file.root().Table("grpc")->Integer("port", 1, 65'535), IsOkAndHolds(9443));
+  EXPECT_THAT(file.root().Table("metrics")->Integer("port", 1, 65'535), IsOkAndHolds(9543));
+  EXPECT_THAT(text("authority", "keys"), IsOkAndHolds("keys"));
+  EXPECT_THAT(text("authority", "passphrase_file"), IsOkAndHolds("passphrase"));
+  EXPECT_THAT(text("authority", "public_url"), IsOkAndHolds(site.public_url));
+  EXPECT_THAT(text("authority", "organization"), IsOkAndHolds(site.organization));
+  EXPECT_THAT(text("authority", "organizational_unit"), IsOkAndHolds(site.organizational_unit));
+  EXPECT_THAT(text("services", "itld"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(file.root().Table("issuance")->Integer("days", 1, 365), IsOkAndHolds(90));
+}
+
+TEST_F(DaemonFilesTest, CrlsAreServedBesideThePhonesListener) {
+  ASSERT_OK(WriteTvsd());
+  ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.tvsd() + "/tvsd.toml"));
+  ASSERT_OK_AND_ASSIGN(ConfigTable crl, file.root().Table("crl"));
+  EXPECT_THAT(crl.Text("address"), IsOkAndHolds("::"));
+  EXPECT_THAT(crl.Integer("port", 1, 65'535), IsOkAndHolds(9480));
+}
+
+TEST_F(DaemonFilesTest, TheAdministratorReachesEveryService) {
+  ASSERT_OK(WriteAdministratorContext(paths_, {}, ports_));
+  ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.admin() + "/context.toml"));
+  ASSERT_OK_AND_ASSIGN(ConfigTable services, file.root().Table("services"));
+  EXPECT_THAT(services.Text("itld"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(services.Text("tvsd"), IsOkAndHolds("127.0.0.1:9441"));
+  EXPECT_THAT(services.Text("cad"), IsOkAndHolds("127.0.0.1:9443"));
 }
 
 TEST_F(DaemonFilesTest, ListenersOfTheSiteAreKnownBeforeTheStart) {

@@ -30,6 +30,10 @@ struct DataPaths {
   std::string admin() const { return root + "/admin"; }
   std::string itld() const { return root + "/itld"; }
   std::string tvsd() const { return root + "/tvsd"; }
+  std::string cad() const { return root + "/cad"; }
+  std::string capfd() const { return root + "/capfd"; }
+  // What the site says of itself in certificates.
+  std::string site() const { return root + "/site.toml"; }
   // What the site adds to a daemon's configuration; not in the daemon's directory, which the daemon can write.
   std::string local_configuration(const std::string& name) const { return root + "/" + name + ".local.toml"; }
   // Only in a directory that `trustline join` made: what it was told.

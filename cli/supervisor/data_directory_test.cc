@@ -119,6 +119,14 @@ TEST_F(DataDirectoryTest, AFolderThatIsClosedToASystemUserIsNamed) {
                                                   HasSubstr("--data /var/lib/trustline"))));
   chmod(directory_.path().c_str(), 0711);
   EXPECT_OK(CheckReachable(Paths().root, users));
+  // Every user counts.
+  chmod(directory_.path().c_str(), 0700);
+  for (std::optional<SystemUser> SystemUsers::*user :
+       {&SystemUsers::postgres, &SystemUsers::itld, &SystemUsers::cad, &SystemUsers::capfd}) {
+    SystemUsers only;
+    only.*user = users.tvsd;
+    EXPECT_THAT(CheckReachable(Paths().root, only), StatusIs(kFailedPrecondition));
+  }
 }
 
 }  // namespace

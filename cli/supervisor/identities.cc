@@ -1,17 +1,12 @@
 #include "cli/supervisor/identities.h"
 
-#include <unistd.h>
-
-#include <climits>
-
 #include "cli/supervisor/private_file.h"
 #include "cli/supervisor/private_postgres.h"
-#include "common/bytes/secret_bytes.h"
+#include "common/bytes/bytes.h"
 #include "common/rpc/identity.h"
 #include "common/rpc/identity_authority.h"
 #include "common/rpc/identity_store.h"
 #include "common/status/status.h"
-#include "common/x509/certificate_builder.h"
 #include "common/x509/private_key.h"
 
 namespace trustline {
@@ -19,18 +14,12 @@ namespace {
 
 std::string AuthorityCertificate(const std::string& itld) { return itld + "/identity-authority.crt"; }
 std::string AuthorityKey(const std::string& itld) { return itld + "/identity-authority.key"; }
-std::string Passphrase(const std::string& directory) { return directory + "/passphrase"; }
-
-absl::Status WriteNewPassphrase(const std::string& path) {
-  const SecretBytes random = SecretBytes::Random(32);
-  return WriteFileWhole(path, ToHex(AsBytes(random.ExposeSecret())) + "\n");
-}
 
 absl::StatusOr<IdentityAuthority> LoadAuthority(const DataPaths& paths, const SystemUsers& users) {
   const ActAs scope(users.itld);
   RETURN_IF_ERROR(scope.status());
   return IdentityAuthority::Load(AuthorityCertificate(paths.itld()), AuthorityKey(paths.itld()),
-                                 Passphrase(paths.itld()));
+                                 PassphraseFileIn(paths.itld()));
 }
 
 // As whoever the files shall belong to; the authority is in memory already.
@@ -60,20 +49,9 @@ absl::Status RenewIfDue(const IdentityAuthority& authority, const std::string& d
 }
 
 absl::StatusOr<Identity> ItldIdentity() { return Identity::Create(kSystemCluster, "itld", kLocalNode); }
+absl::StatusOr<Identity> CadIdentity() { return Identity::Create(kSystemCluster, "cad", kLocalNode); }
 absl::StatusOr<Identity> AdministratorIdentity() {
   return Identity::Create(kSystemCluster, kPersonKind, kAdministrator);
-}
-
-std::string HostName() {
-  char name[HOST_NAME_MAX + 1] = "";
-  if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
-  std::string text(name);
-  for (char& c : text) {
-    const bool fits =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-    if (!fits) c = '-';
-  }
-  return text;
 }
 
 }  // namespace
@@ -84,6 +62,14 @@ IdentityFiles IdentityFilesIn(const std::string& directory) {
           .authority = directory + "/authority.crt"};
 }
 
+std::string PassphraseFileIn(const std::string& directory) { return directory + "/passphrase"; }
+
+absl::StatusOr<SecretBytes> WriteNewPassphrase(const std::string& directory) {
+  const SecretBytes random = SecretBytes::Random(32);
+  RETURN_IF_ERROR(WriteFileWhole(PassphraseFileIn(directory), ToHex(AsBytes(random.ExposeSecret())) + "\n"));
+  return ReadPassphraseFile(PassphraseFileIn(directory));
+}
+
 absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
   if (FileExists(paths.itld())) return absl::OkStatus();
   const std::string unfinished = paths.itld() + ".new";
@@ -92,14 +78,33 @@ absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& user
   {
     const ActAs scope(users.itld);
     RETURN_IF_ERROR(scope.status());
-    RETURN_IF_ERROR(WriteNewPassphrase(Passphrase(unfinished)));
+    RETURN_IF_ERROR(WriteNewPassphrase(unfinished).status());
     RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_itld").ExposeSecret()));
     ASSIGN_OR_RETURN(const IdentityAuthority authority, IdentityAuthority::Create(now));
-    RETURN_IF_ERROR(authority.Save(AuthorityCertificate(unfinished), AuthorityKey(unfinished), Passphrase(unfinished)));
+    RETURN_IF_ERROR(
+        authority.Save(AuthorityCertificate(unfinished), AuthorityKey(unfinished), PassphraseFileIn(unfinished)));
     ASSIGN_OR_RETURN(const Identity identity, ItldIdentity());
     RETURN_IF_ERROR(IssueInto(authority, unfinished, identity, now));
   }
   return RenameDurably(unfinished, paths.itld());
+}
+
+absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  if (FileExists(paths.cad())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  const std::string unfinished = paths.cad() + ".new";
+  RETURN_IF_ERROR(RemoveTree(unfinished));
+  RETURN_IF_ERROR(EnsureDirectory(unfinished, 0700, users.cad));
+  {
+    const ActAs scope(users.cad);
+    RETURN_IF_ERROR(scope.status());
+    RETURN_IF_ERROR(EnsureDirectory(unfinished + "/keys", 0700));
+    RETURN_IF_ERROR(WriteNewPassphrase(unfinished).status());
+    RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_cad").ExposeSecret()));
+    ASSIGN_OR_RETURN(const Identity identity, CadIdentity());
+    RETURN_IF_ERROR(IssueInto(authority, unfinished, identity, now));
+  }
+  return RenameDurably(unfinished, paths.cad());
 }
 
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
@@ -117,7 +122,9 @@ absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users
   ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
   ASSIGN_OR_RETURN(const Identity administrator, AdministratorIdentity());
   ASSIGN_OR_RETURN(const Identity itld, ItldIdentity());
+  ASSIGN_OR_RETURN(const Identity cad, CadIdentity());
   RETURN_IF_ERROR(RenewIfDue(authority, paths.admin(), administrator, {}, now));
+  RETURN_IF_ERROR(RenewIfDue(authority, paths.cad(), cad, users.cad, now));
   return RenewIfDue(authority, paths.itld(), itld, users.itld, now);
 }
 
@@ -139,19 +146,10 @@ absl::StatusOr<Certificate> ReadTvsCertificate(const std::string& directory, con
   return certificate;
 }
 
-absl::StatusOr<Certificate> MakeTvsCertificate(const std::string& directory, const std::string& node, absl::Time now) {
-  RETURN_IF_ERROR(WriteNewPassphrase(Passphrase(directory)));
-  ASSIGN_OR_RETURN(const SecretBytes passphrase, ReadPassphraseFile(Passphrase(directory)));
-  ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kRsa2048));
-  const std::string host = HostName();
-  // The common name is limited to 64 characters (RFC 5280, appendix A.1).
-  ASSIGN_OR_RETURN(
-      const CertificateTemplate form,
-      PhoneFacingTemplate(fmt::format("TVS-{}-{}", node, host).substr(0, 64), "Trustline", "TVS", host, now));
-  ASSIGN_OR_RETURN(Certificate certificate, BuildSelfSigned(form, key));
-  RETURN_IF_ERROR(key.WriteKeyFile(directory + "/tvs.key", &passphrase));
-  RETURN_IF_ERROR(WriteFileWhole(directory + "/tvs.crt", certificate.ToPem(), 0644));
-  return certificate;
+absl::StatusOr<Certificate> MakeTvsCertificate(const std::string& directory, const PhoneFacingSubject& subject,
+                                               absl::Time now) {
+  ASSIGN_OR_RETURN(const SecretBytes passphrase, WriteNewPassphrase(directory));
+  return WriteNewPhoneFacing(NewPhoneFacingProfile(PhoneFacingKind::kTvs, subject), directory, "tvs", passphrase, now);
 }
 
 }  // namespace trustline

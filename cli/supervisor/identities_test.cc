@@ -1,5 +1,7 @@
 #include "cli/supervisor/identities.h"
 
+#include <filesystem>
+
 #include "absl/time/clock.h"
 #include "cli/supervisor/private_file.h"
 #include "common/rpc/identity_authority.h"
@@ -20,6 +22,7 @@ class IdentitiesTest : public ::testing::Test {
  protected:
   absl::Status MakeAll(absl::Time now) {
     RETURN_IF_ERROR(EnsureItldDirectory(paths_, users_, now));
+    RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, now));
     return EnsureAdminDirectory(paths_, users_, now);
   }
   std::string Serial(const std::string& directory) {
@@ -47,21 +50,32 @@ TEST_F(IdentitiesTest, AreMadeOnce) {
   EXPECT_EQ(itld.identity.ToUri(), "trustline:default/itld/node1");
   EXPECT_EQ(admin.identity.ToUri(), "trustline:default/person/admin");
   EXPECT_EQ(itld.authority.sha256(), admin.authority.sha256());
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity cad, LoadIdentity(IdentityFilesIn(paths_.cad())));
+  EXPECT_EQ(cad.identity.ToUri(), "trustline:default/cad/node1");
+  EXPECT_EQ(cad.authority.sha256(), itld.authority.sha256());
+  EXPECT_OK(CheckPrivateFiles(paths_.cad(), {"identity.key", "passphrase", "database.pgpass"}, std::nullopt));
+  EXPECT_THAT(ReadSmallFile(paths_.cad() + "/database.pgpass"), IsOkAndHolds(HasSubstr(":trustline_cad:")));
+  EXPECT_EQ(std::filesystem::status(paths_.cad() + "/keys").permissions(), std::filesystem::perms::owner_all);
   EXPECT_OK(CheckPrivateFiles(
       paths_.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, std::nullopt));
 
-  const std::string serial = Serial(paths_.admin());
+  const std::string serials = Serial(paths_.admin()) + Serial(paths_.cad());
   ASSERT_OK(MakeAll(absl::Now()));
   ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
-  EXPECT_EQ(Serial(paths_.admin()), serial);
+  EXPECT_EQ(Serial(paths_.admin()) + Serial(paths_.cad()), serials);
 }
 
 TEST_F(IdentitiesTest, AnUnfinishedDirectoryIsMadeAnew) {
   ASSERT_OK(EnsureDirectory(paths_.itld() + ".new", 0700));
   ASSERT_OK(WriteFileWhole(paths_.itld() + ".new/passphrase", "half"));
+  ASSERT_OK(EnsureDirectory(paths_.cad() + ".new", 0700));
+  ASSERT_OK(WriteFileWhole(paths_.cad() + ".new/passphrase", "half"));
   ASSERT_OK(MakeAll(absl::Now()));
-  EXPECT_OK(LoadIdentity(IdentityFilesIn(paths_.itld())));
-  EXPECT_FALSE(FileExists(paths_.itld() + ".new"));
+  for (const std::string& directory : {paths_.itld(), paths_.cad()}) {
+    EXPECT_OK(LoadIdentity(IdentityFilesIn(directory)));
+    EXPECT_OK(ReadPassphraseFile(PassphraseFileIn(directory)));
+    EXPECT_FALSE(FileExists(directory + ".new"));
+  }
 }
 
 TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
@@ -74,8 +88,11 @@ TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
   EXPECT_NE(Serial(paths_.admin()), before);
   // Long after its end.
   before = Serial(paths_.itld());
+  const std::string cad_before = Serial(paths_.cad());
   ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
   EXPECT_NE(Serial(paths_.itld()), before);
+  EXPECT_NE(Serial(paths_.cad()), cad_before);
+  EXPECT_THAT(IdentityHasEnded(paths_.cad(), {}, absl::Now()), IsOkAndHolds(false));
   ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
   EXPECT_GT(itld.certificate.not_after(), absl::Now() + absl::Hours(24 * 80));
 }
@@ -123,7 +140,13 @@ TEST_F(IdentitiesTest, NothingIsIssuedIntoTheDirectoryOfTvsd) {
 }
 
 TEST_F(IdentitiesTest, TheTvsCertificateFitsItsKey) {
-  ASSERT_OK_AND_ASSIGN(const Certificate certificate, MakeTvsCertificate(directory_.path(), "node1", absl::Now()));
+  ASSERT_OK_AND_ASSIGN(
+      const Certificate certificate,
+      MakeTvsCertificate(
+          directory_.path(),
+          {.node = "node1", .host = "tvs.example", .organization = "Example", .organizational_unit = "Voice"},
+          absl::Now()));
+  EXPECT_EQ(certificate.subject().ToText(), "CN=TVS-node1-tvs.example,O=Example,OU=Voice");
   ASSERT_OK_AND_ASSIGN(const PrivateKey key,
                        PrivateKey::ReadKeyFile(directory_.path() / "tvs.key", directory_.path() / "passphrase"));
   EXPECT_TRUE(key.MatchesCertificate(certificate));

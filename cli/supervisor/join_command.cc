@@ -42,7 +42,12 @@ absl::Status FillNode(const std::string& directory, const JoinOptions& options, 
   const JoinedNode joined{.node = options.name, .server = options.server, .database = options.database};
   RETURN_IF_ERROR(joined.Write(paths.joined()));
   RETURN_IF_ERROR(WriteVersion(paths));
-  return JoinNode({.server = options.server, .node = options.name, .directory = paths.tvsd(), .owner = users.tvsd},
+  return JoinNode({.server = options.server,
+                   .node = options.name,
+                   .directory = paths.tvsd(),
+                   .owner = users.tvsd,
+                   .organization = options.organization,
+                   .organizational_unit = options.organizational_unit},
                   token, absl::Now());
 }
 
@@ -52,6 +57,8 @@ absl::Status RunJoin(const JoinOptions& options) {
   RETURN_IF_ERROR(RequireTls13());
   // 1. Everything that can be wrong without the token being used up.
   ASSIGN_OR_RETURN(const JoinToken token, JoinToken::Parse(options.token));
+  RETURN_IF_ERROR(CheckOrganization("--organization", options.organization));
+  RETURN_IF_ERROR(CheckOrganization("--organizational-unit", options.organizational_unit));
   ASSIGN_OR_RETURN(const SystemUsers users, SystemUsers::Find());
   ASSIGN_OR_RETURN(const Settings settings, CompleteSettings({.data = options.data}));
   const DataPaths paths(settings.data);

@@ -48,7 +48,14 @@ int Main(int argc, char** argv) {
   up->add_option("--grpc-listen", settings.grpc_listen,
                  "Address for administrators and joining machines (\"::\" opens it to the network)")
       ->capture_default_str();
-  up->add_option("--bin-dir", settings.bin_dir, "Folder of tvsd and itld (default: that of this program)");
+  up->add_option(
+      "--public-url", settings.site.public_url,
+      "Where phones fetch CRLs; goes into certificates (default at the first start: http://HOST:9480; kept)");
+  up->add_option("--organization", settings.site.organization,
+                 "O of certificates (default at the first start: Trustline; kept)");
+  up->add_option("--organizational-unit", settings.site.organizational_unit,
+                 "OU of certificates (default at the first start: Voice; kept)");
+  up->add_option("--bin-dir", settings.bin_dir, "Folder of tvsd, itld and cad (default: that of this program)");
   up->add_option("--postgres-bin-dir", settings.postgres_bin_dir, "Folder of initdb and postgres (default: searched)");
   up->add_option("--migrations", settings.migrations, "Folder of the migrations (default: installed with the program)");
   up->callback([&] { outcome = RunUp(settings); });
@@ -61,7 +68,7 @@ int Main(int argc, char** argv) {
       "  trustline migrate --database 'host=db.example.com dbname=trustline user=postgres' --plan\n"
       "  trustline migrate --database 'host=db.example.com dbname=trustline user=postgres passfile=/root/pgpass'\n"
       "It needs a superuser, or a role that may create roles and owns the database. Passwords of the roles\n"
-      "trustline_tvsd and trustline_itld are yours to set.");
+      "trustline_tvsd, trustline_itld and trustline_cad are yours to set.");
   migrate->add_option("--database", connection, "libpq connection string")->required();
   migrate->add_option("--migrations", migrations, "Folder of the migrations (default: installed with the program)");
   migrate->add_flag("--plan", plan, "Only say what would be done");
@@ -80,6 +87,10 @@ int Main(int argc, char** argv) {
   join->add_option("--data", join_options.data, "Data directory to make")->required();
   join->add_option("--database", join_options.database, "libpq connection string for the role trustline_tvsd")
       ->required();
+  join->add_option("--organization", join_options.organization, "O of this machine's TVS certificate")
+      ->capture_default_str();
+  join->add_option("--organizational-unit", join_options.organizational_unit, "OU of this machine's TVS certificate")
+      ->capture_default_str();
   join->callback([&] { outcome = RunJoin(join_options); });
 
   CLI::App* version = app.add_subcommand("version", "Prints the version.");

@@ -1,14 +1,10 @@
 #include "cli/supervisor/node_join.h"
 
-#include <grpcpp/client_context.h>
-
-#include <chrono>
-
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/private_file.h"
+#include "cli/supervisor/service_call.h"
 #include "common/bytes/bytes.h"
 #include "common/rpc/authority_fetch.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
 #include "common/rpc/identity_store.h"
 #include "common/status/status.h"
@@ -19,24 +15,7 @@
 namespace trustline {
 namespace {
 
-constexpr auto kCallTimeout = std::chrono::seconds(20);
-
-absl::StatusOr<std::unique_ptr<v1::Node::Stub>> OpenNodeService(const std::string& server, const IdentityFiles& files) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, OpenChannel(server, files, "itld"));
-  return v1::Node::NewStub(channel);
-}
-
-// One call with a deadline; Node's methods differ in their types only.
-template <typename Request, typename Response>
-absl::StatusOr<Response> Call(v1::Node::Stub& service, const std::string& server,
-                              grpc::Status (v1::Node::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                              const Request& request) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
-  Response response;
-  RETURN_IF_ERROR(ToAbsl((service.*method)(&context, request, &response), "itld", server));
-  return response;
-}
+using Client = ServiceClient<v1::Node>;
 
 }  // namespace
 
@@ -56,7 +35,12 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
     RETURN_IF_ERROR(WriteFileWhole(files.authority, authority.ToPem(), 0644));
     std::optional<Certificate> tvs = options.tvs_certificate;
     if (!tvs) {
-      ASSIGN_OR_RETURN(tvs, MakeTvsCertificate(options.directory, options.node, now));
+      ASSIGN_OR_RETURN(tvs, MakeTvsCertificate(options.directory,
+                                               {.node = options.node,
+                                                .host = HostName(),
+                                                .organization = options.organization,
+                                                .organizational_unit = options.organizational_unit},
+                                               now));
     }
     join.set_tvs_certificate(std::string(AsText(tvs->der())));
   }
@@ -67,9 +51,9 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
   const std::string anchor = options.directory + ".authority.new";
   RETURN_IF_ERROR(WriteFileWhole(anchor, authority.ToPem(), 0644));
   const auto joined = [&]() -> absl::StatusOr<v1::JoinResponse> {
-    ASSIGN_OR_RETURN(const auto service,
-                     OpenNodeService(options.server, {.certificate = "", .key = "", .authority = anchor}));
-    return Call(*service, options.server, &v1::Node::Stub::Join, join);
+    ASSIGN_OR_RETURN(const Client itld,
+                     Client::Open("itld", options.server, {.certificate = "", .key = "", .authority = anchor}));
+    return itld.Call(&v1::Node::Stub::Join, join);
   }();
   RETURN_IF_ERROR(RemoveTree(anchor));
   RETURN_IF_ERROR(joined.status());
@@ -86,9 +70,8 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
 
 absl::Status CheckIsMember(const std::string& server, const IdentityFiles& administrator, const std::string& node,
                            const Certificate& tvs_certificate) {
-  ASSIGN_OR_RETURN(const auto service, OpenNodeService(server, administrator));
-  ASSIGN_OR_RETURN(const v1::ListNodesResponse known,
-                   Call(*service, server, &v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
+  ASSIGN_OR_RETURN(const Client itld, Client::Open("itld", server, administrator));
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse known, itld.Call(&v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
   for (const v1::NodeInfo& info : known.nodes()) {
     if (info.name() != node || info.has_removed_at()) continue;
     if (info.tvs_certificate_sha256() == AsText(tvs_certificate.sha256())) return absl::OkStatus();
@@ -99,19 +82,18 @@ absl::Status CheckIsMember(const std::string& server, const IdentityFiles& admin
 
 absl::StatusOr<JoinToken> CreateLocalToken(const std::string& server, const IdentityFiles& administrator,
                                            const std::string& node) {
-  ASSIGN_OR_RETURN(const auto service, OpenNodeService(server, administrator));
-  ASSIGN_OR_RETURN(const v1::ListNodesResponse known,
-                   Call(*service, server, &v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
+  ASSIGN_OR_RETURN(const Client itld, Client::Open("itld", server, administrator));
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse known, itld.Call(&v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
   for (const v1::NodeInfo& info : known.nodes()) {
     if (info.name() != node || info.has_removed_at()) continue;
     v1::RemoveNodeRequest remove;
     remove.set_node(node);
-    RETURN_IF_ERROR(Call(*service, server, &v1::Node::Stub::RemoveNode, remove).status());
+    RETURN_IF_ERROR(itld.Call(&v1::Node::Stub::RemoveNode, remove).status());
   }
   v1::CreateTokenRequest create;
   create.set_node(node);
   create.mutable_lifetime()->set_seconds(300);
-  ASSIGN_OR_RETURN(v1::CreateTokenResponse created, Call(*service, server, &v1::Node::Stub::CreateToken, create));
+  ASSIGN_OR_RETURN(v1::CreateTokenResponse created, itld.Call(&v1::Node::Stub::CreateToken, create));
   const SecretBytes secret = SecretBytes::TakeFrom(*created.mutable_secret());
   return JoinToken::FromFields(created.authority_sha256(), secret.ExposeSecret());
 }

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cli/supervisor/site_settings.h"
 #include "cli/supervisor/system_user.h"
 #include "common/rpc/join_token.h"
 #include "common/service/identity_files.h"
@@ -22,6 +23,9 @@ struct JoinRequestOptions {
   std::optional<SystemUser> owner;
   // What phones know the node by already; its files stay. None: one is made.
   std::optional<Certificate> tvs_certificate = std::nullopt;
+  // Of the TVS certificate that is made.
+  std::string organization = kDefaultOrganization;
+  std::string organizational_unit = kDefaultOrganizationalUnit;
 };
 
 // Checks that the server's identity authority is the token's, makes the identity key and the TVS certificate in the

@@ -154,7 +154,10 @@ absl::Status CheckProgram(const std::string& path, bool other_users) {
 
 absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners, const SystemUsers& users) {
   for (const ListenerAddress& listener : listeners) {
-    RETURN_IF_ERROR(CheckPortFree(listener, listener.daemon == "itld" ? users.itld : users.tvsd));
+    const std::optional<SystemUser>& user = listener.daemon == "itld"  ? users.itld
+                                            : listener.daemon == "cad" ? users.cad
+                                                                       : users.tvsd;
+    RETURN_IF_ERROR(CheckPortFree(listener, user));
   }
   return absl::OkStatus();
 }

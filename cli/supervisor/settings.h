@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/supervisor/site_settings.h"
 
 namespace trustline {
 
@@ -14,7 +15,8 @@ struct Settings {
   std::string listen = "::";              // for phones; "::" is IPv4 too
   std::string grpc_listen = "127.0.0.1";  // for administrators and other machines
   int port_offset = 0;
-  std::string bin_dir;           // where tvsd and itld are; beside this program when empty
+  GivenSiteSettings site;
+  std::string bin_dir;           // where the daemons are; beside this program when empty
   std::string postgres_bin_dir;  // searched for when empty
   std::string migrations;        // ../share/trustline/migrations from the programs when empty
 };
@@ -29,8 +31,11 @@ struct Ports {
   uint16_t tvs = 2445;
   uint16_t tvsd_grpc = 9441;
   uint16_t itld_grpc = 9442;
+  uint16_t cad_grpc = 9443;
+  uint16_t crl = 9480;  // of tvsd
   uint16_t tvsd_metrics = 9541;
   uint16_t itld_metrics = 9542;
+  uint16_t cad_metrics = 9543;
 
   // InvalidArgument when a port would leave 1 to 65535.
   static absl::StatusOr<Ports> WithOffset(int offset);
@@ -44,8 +49,8 @@ struct ListenerAddress {
   std::string daemon = "tvsd";  // who will listen
 };
 
-// All listeners of a node; `with_itld` when it is the one with the database.
-std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_itld);
+// All listeners of a node; `with_database` when it is the one with the database, itld and cad.
+std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_database);
 
 // "127.0.0.1:9441", "[::1]:9441".
 std::string HostPort(const std::string& address, uint16_t port);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "cli/supervisor/back_off.h"
@@ -34,9 +35,32 @@ TEST(PortsTest, MoveTogether) {
   ASSERT_OK_AND_ASSIGN(const Ports ports, Ports::WithOffset(10'000));
   EXPECT_EQ(ports.tvs, 12'445);
   EXPECT_EQ(ports.itld_metrics, 19'542);
+  EXPECT_EQ(ports.cad_grpc, 19'443);
+  EXPECT_EQ(ports.cad_metrics, 19'543);
+  EXPECT_EQ(ports.crl, 19'480);
   EXPECT_THAT(Ports::WithOffset(60'000).status(),
               StatusIs(kInvalidArgument, HasSubstr("port 9441 would become 69441")));
   EXPECT_THAT(Ports::WithOffset(-2445).status(), StatusIs(kInvalidArgument, HasSubstr("port 2445 would become 0")));
+}
+
+TEST(PortsTest, EachListenerIsOfTheDaemonThatWillListen) {
+  const Ports ports = *Ports::WithOffset(0);
+  const Settings settings{.listen = "192.0.2.1", .grpc_listen = "192.0.2.2"};
+  const auto described = [&](bool with_database) {
+    std::set<std::string> all;
+    for (const ListenerAddress& listener : Listeners(settings, ports, with_database)) {
+      all.insert(fmt::format("{} {} {}", listener.daemon, HostPort(listener.address, listener.port), listener.what));
+    }
+    return all;
+  };
+  const std::set<std::string> joined = {"tvsd 192.0.2.1:2445 phones, TVS", "tvsd 192.0.2.1:9480 CRLs over HTTP",
+                                        "tvsd 192.0.2.2:9441 gRPC of tvsd",
+                                        "tvsd 127.0.0.1:9541 metrics and health of tvsd"};
+  EXPECT_EQ(described(false), joined);
+  std::set<std::string> whole = joined;
+  whole.insert({"itld 192.0.2.2:9442 gRPC of itld", "itld 127.0.0.1:9542 metrics and health of itld",
+                "cad 192.0.2.2:9443 gRPC of cad", "cad 127.0.0.1:9543 metrics and health of cad"});
+  EXPECT_EQ(described(true), whole);
 }
 
 TEST(PortsTest, ATakenPortIsNamedWithWhoToAsk) {
@@ -65,6 +89,10 @@ TEST(PortsTest, ALowPortIsTriedAsTheUserWhoWillListen) {
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("--port-offset 10000")));
   if (geteuid() == 0) {
     EXPECT_OK(CheckPortsFree({{"gRPC of itld", "127.0.0.1", 1, "itld"}}, users));
+    EXPECT_OK(CheckPortsFree({{"gRPC of cad", "127.0.0.1", 1, "cad"}}, users));
+    users.cad = users.tvsd;
+    EXPECT_THAT(CheckPortsFree({{"gRPC of cad", "127.0.0.1", 1, "cad"}}, users),
+                StatusIs(absl::StatusCode::kPermissionDenied));
   }
 }
 

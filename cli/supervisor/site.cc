@@ -9,8 +9,10 @@
 #include <filesystem>
 
 #include "absl/time/clock.h"
+#include "cli/supervisor/capf_certificate.h"
 #include "cli/supervisor/daemon_files.h"
 #include "cli/supervisor/identities.h"
+#include "cli/supervisor/lsc_authority.h"
 #include "cli/supervisor/node_join.h"
 #include "cli/supervisor/preconditions.h"
 #include "cli/supervisor/private_file.h"
@@ -29,7 +31,7 @@ constexpr auto kHealthTimeout = std::chrono::seconds(2);
 
 // Daemons of an earlier start whose supervisor was killed. PostgreSQL last, and by the signal that ends it cleanly.
 absl::Status EndOrphans(const DataPaths& paths) {
-  for (const char* name : {"tvsd", "itld", "postgres"}) {
+  for (const char* name : {"tvsd", "cad", "itld", "postgres"}) {
     const bool is_postgres = std::string_view(name) == "postgres";
     ASSIGN_OR_RETURN(const bool ended, EndRecordedProcess(paths.pid(name), is_postgres ? SIGINT : SIGTERM,
                                                           absl::Seconds(is_postgres ? 30 : 10)));
@@ -57,9 +59,12 @@ absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool jo
   RETURN_IF_ERROR(check(paths.tvsd(), tvsd, users.tvsd));
   RETURN_IF_ERROR(
       check(paths.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, users.itld));
+  RETURN_IF_ERROR(check(paths.cad(), {"identity.key", "passphrase", "database.pgpass"}, users.cad));
+  RETURN_IF_ERROR(check(paths.capfd(), {"capf.key", "passphrase"}, users.capfd));
   RETURN_IF_ERROR(check(paths.admin(), {"identity.key"}, {}));
   RETURN_IF_ERROR(CheckKeyOpens(paths.tvsd(), "tvs.key", users.tvsd));
   RETURN_IF_ERROR(CheckKeyOpens(paths.itld(), "identity-authority.key", users.itld));
+  RETURN_IF_ERROR(CheckKeyOpens(paths.capfd(), "capf.key", users.capfd));
   if (!FileExists(paths.postgres())) return absl::OkStatus();
   return CheckPrivateFiles(paths.root, {"postgres-superuser.pgpass"}, {});
 }
@@ -81,7 +86,9 @@ absl::Status CheckPostgresData(const DataPaths& paths, const std::string& bin_di
 
 absl::Status CheckPrograms(const Settings& settings, bool other_users, bool joined) {
   RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/tvsd", other_users));
-  return joined ? absl::OkStatus() : CheckProgram(settings.bin_dir + "/itld", other_users);
+  if (joined) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/itld", other_users));
+  return CheckProgram(settings.bin_dir + "/cad", other_users);
 }
 
 std::string UserName() {
@@ -126,6 +133,16 @@ absl::StatusOr<Site> Site::Open(const Settings& asked) {
   if (state == DataState::kOurs && FileExists(paths.joined())) {
     ASSIGN_OR_RETURN(joined, JoinedNode::Read(paths.joined()));
   }
+  if (joined && settings.site.any()) {
+    return InvalidArgument(
+        "--public-url, --organization and --organizational-unit belong to the machine with itld and cad ({}), which {} "
+        "has joined",
+        joined->server, joined->node);
+  }
+  DecidedSiteSettings site_settings;
+  if (!joined) {
+    ASSIGN_OR_RETURN(site_settings, DecideSiteSettings(paths.site(), settings.site, ports.crl));
+  }
   RETURN_IF_ERROR(CheckPrograms(settings, geteuid() == 0, joined.has_value()));
   std::string postgres_bin_dir;
   if (!joined) {
@@ -149,8 +166,10 @@ absl::StatusOr<Site> Site::Open(const Settings& asked) {
 
   // 4. From here on the directory is ours.
   RETURN_IF_ERROR(WriteVersion(paths));
-  return Site(settings, ports, paths, users, std::move(lock), std::move(joined), std::move(listeners),
-              std::move(postgres_bin_dir));
+  if (site_settings.must_be_written) RETURN_IF_ERROR(site_settings.settings.Write(paths.site()));
+  for (const std::string& change : site_settings.changes) Say(change);
+  return Site(settings, std::move(site_settings.settings), ports, paths, users, std::move(lock), std::move(joined),
+              std::move(listeners), std::move(postgres_bin_dir));
 }
 
 absl::Status Site::Start(Supervisor& supervisor) {
@@ -167,6 +186,8 @@ absl::Status Site::Start(Supervisor& supervisor) {
       // Phones are served without it.
       Say(fmt::format("tvsd has no valid identity: {}", joined.message()));
     }
+    RETURN_IF_ERROR(StartCad(supervisor));
+    RETURN_IF_ERROR(MakeAuthorities());
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
   PrintAddresses();
@@ -196,6 +217,7 @@ absl::Status Site::PrepareDatabase() const {
   if (!FileExists(paths_.itld())) Say("making the identity authority");
   RETURN_IF_ERROR(EnsureItldDirectory(paths_, users_, absl::Now()));
   RETURN_IF_ERROR(EnsureAdminDirectory(paths_, users_, absl::Now()));
+  RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, absl::Now()));
   RETURN_IF_ERROR(Renew());
   RETURN_IF_ERROR(postgres_.GrantFirstAdministrator());
   return WriteAdministratorContext(paths_, settings_, ports_);
@@ -225,8 +247,13 @@ absl::Status Site::JoinLocalNode() const {
     RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_tvsd").ExposeSecret()));
   }
   ASSIGN_OR_RETURN(const JoinToken token, CreateLocalToken(server, IdentityFilesIn(paths_.admin()), kLocalNode));
-  RETURN_IF_ERROR(JoinNode({.server = server, .node = kLocalNode, .directory = unfinished, .owner = users_.tvsd}, token,
-                           absl::Now()));
+  RETURN_IF_ERROR(JoinNode({.server = server,
+                            .node = kLocalNode,
+                            .directory = unfinished,
+                            .owner = users_.tvsd,
+                            .organization = site_settings_.organization,
+                            .organizational_unit = site_settings_.organizational_unit},
+                           token, absl::Now()));
   return RenameDurably(unfinished, paths_.tvsd());
 }
 
@@ -255,6 +282,32 @@ absl::Status Site::JoinLocalNodeAgain() const {
 }
 
 std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
+
+absl::Status Site::StartCad(Supervisor& supervisor) const {
+  const std::string password_file = paths_.cad() + "/database.pgpass";
+  RETURN_IF_ERROR(postgres_.SetPassword("trustline_cad", password_file, users_.cad));
+  RETURN_IF_ERROR(WriteCadConfiguration(paths_, users_.cad, postgres_.RoleConnection("trustline_cad", password_file),
+                                        LocalItld(), site_settings_, settings_, ports_));
+  return StartDaemon(supervisor, "cad", paths_.cad(), users_.cad, ports_.cad_metrics);
+}
+
+absl::Status Site::MakeAuthorities() const {
+  const IdentityFiles administrator = IdentityFilesIn(paths_.admin());
+  const std::string cad = HostPort(LocalAddress(settings_.grpc_listen), ports_.cad_grpc);
+  absl::Status made = EnsureLscAuthority(cad, administrator, Say);
+  if (made.ok()) {
+    made = EnsureCapfDirectory(paths_, users_,
+                               {.node = kLocalNode,
+                                .host = HostName(),
+                                .organization = site_settings_.organization,
+                                .organizational_unit = site_settings_.organizational_unit},
+                               LocalItld(), administrator, absl::Now(), Say);
+  }
+  if (!absl::IsPermissionDenied(made)) return made;
+  // Others administer this site, and phones are served without it.
+  Say(fmt::format("the LSC authority and the CAPF certificate are left to its administrators: {}", made.message()));
+  return absl::OkStatus();
+}
 
 absl::Status Site::StartTvsd(Supervisor& supervisor) const {
   const std::string password_file = paths_.tvsd() + "/database.pgpass";

@@ -11,12 +11,13 @@
 #include "cli/supervisor/data_directory.h"
 #include "cli/supervisor/private_postgres.h"
 #include "cli/supervisor/settings.h"
+#include "cli/supervisor/site_settings.h"
 #include "cli/supervisor/supervisor.h"
 #include "cli/supervisor/system_user.h"
 
 namespace trustline {
 
-// What `trustline join` was told, kept in DIR/joined.toml; such a node has neither PostgreSQL nor itld of its own.
+// What `trustline join` was told, kept in DIR/joined.toml; such a node has no PostgreSQL, itld or cad of its own.
 struct JoinedNode {
   std::string node;
   std::string server;    // itld
@@ -43,9 +44,10 @@ class Site {
   void CleanUp() const { postgres_.RemoveSocketDirectory(); }
 
  private:
-  Site(Settings settings, Ports ports, DataPaths paths, SystemUsers users, DataLock lock,
+  Site(Settings settings, SiteSettings site_settings, Ports ports, DataPaths paths, SystemUsers users, DataLock lock,
        std::optional<JoinedNode> joined, std::vector<ListenerAddress> listeners, std::string postgres_bin_dir)
       : settings_(std::move(settings)),
+        site_settings_(std::move(site_settings)),
         ports_(ports),
         paths_(std::move(paths)),
         users_(std::move(users)),
@@ -61,12 +63,16 @@ class Site {
   // When tvsd's identity ended during a long rest, so that it cannot renew it at itld any more.
   absl::Status JoinLocalNodeAgain() const;
   std::string LocalItld() const;
+  absl::Status StartCad(Supervisor& supervisor) const;
+  // What phones will know this site by: the authority that certifies them, and the certificate of its CAPF.
+  absl::Status MakeAuthorities() const;
   absl::Status StartTvsd(Supervisor& supervisor) const;
   absl::Status StartDaemon(Supervisor& supervisor, const std::string& name, const std::string& directory,
                            const std::optional<SystemUser>& user, uint16_t metrics_port) const;
   void PrintAddresses() const;
 
   Settings settings_;
+  SiteSettings site_settings_;
   Ports ports_;
   DataPaths paths_;
   SystemUsers users_;

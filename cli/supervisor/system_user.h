@@ -30,6 +30,8 @@ struct SystemUsers {
   std::optional<SystemUser> postgres;
   std::optional<SystemUser> tvsd;
   std::optional<SystemUser> itld;
+  std::optional<SystemUser> cad;
+  std::optional<SystemUser> capfd;
 
   // For this process. NotFound names deploy/quickstart and the commands that make what is missing.
   static absl::StatusOr<SystemUsers> Find();

@@ -36,7 +36,7 @@ TEST_P(UpTest, OrphansOfAKilledSupervisorAreEnded) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   // Frozen, they cannot hear the death signal: only the next start can end them.
   const std::vector<UniqueFd> children = WatchChildren();
-  for (const char* name : {"itld", "tvsd"}) kill(Record(name).pid, SIGSTOP);
+  for (const char* name : {"itld", "cad", "tvsd"}) kill(Record(name).pid, SIGSTOP);
   up_->Signal(SIGKILL);
   EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
@@ -55,7 +55,7 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
     while (!back && absl::Now() < deadline) {
       ReadOutput(absl::Milliseconds(100));
       const ProcessRecord after = Record(name);
-      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542);
+      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542) && IsReady(9543);
     }
     EXPECT_TRUE(back) << name << "\n" << output_;
     EXPECT_THAT(output_, HasSubstr(fmt::format("{} was ended by signal 9", name)));
@@ -66,13 +66,20 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
 
 TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
   for (const char* moment : {"creating the database", "starting PostgreSQL", "applying migration",
-                             "making the identity", "starting itld", "joining this machine", "starting tvsd"}) {
+                             "making the identity", "starting itld", "joining this machine", "starting cad",
+                             "making the LSC authority", "making the CAPF certificate", "starting tvsd"}) {
     ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
     up_->Signal(SIGKILL);
     EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
   }
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_THAT(Ask({"node", "list"}), HasSubstr("trustline:default/tvsd/node1"));
+  EXPECT_THAT(Ask({"ca", "list"}), HasSubstr("active"));
+  // One and no more, whatever was left half-made.
+  const std::string trusted = Ask({"trust", "list", "--role", "CAPF"});
+  const size_t capf = trusted.find("CN=CAPF-");
+  EXPECT_NE(capf, std::string::npos) << trusted;
+  EXPECT_EQ(trusted.find("CN=CAPF-", capf + 1), std::string::npos) << trusted;
   EXPECT_EQ(Stop(), "ended with status 0");
   for (const auto& entry : fs::directory_iterator(data_)) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(".new"))) << "left over";

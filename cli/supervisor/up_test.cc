@@ -30,6 +30,7 @@ TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   const std::string nodes = Ask({"node", "list"});
   EXPECT_THAT(nodes, HasSubstr("trustline:default/tvsd/node1"));
+  EXPECT_THAT(output_, AllOf(HasSubstr("making the LSC authority"), HasSubstr("making the CAPF certificate")));
   const std::vector<UniqueFd> children = WatchChildren();
   EXPECT_EQ(Stop(), "ended with status 0") << output_;
   ExpectEnded(children);
@@ -40,12 +41,16 @@ TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_EQ(Ask({"node", "list"}), nodes);
   ASSERT_OK_AND_ASSIGN(const std::string log, ReadSmallFile(DataPaths(data_).log("postgres")));
-  for (const char* name : {"tvsd", "itld"}) {
+  for (const char* name : {"tvsd", "itld", "cad"}) {
     ASSERT_OK_AND_ASSIGN(std::string content, ReadSmallFile(fmt::format("{}/{}/database.pgpass", data_, name)));
     ASSERT_OK_AND_ASSIGN(const SecretBytes password, PasswordOf(SecretBytes::TakeFrom(content)));
     EXPECT_THAT(log, AllOf(HasSubstr(fmt::format("ALTER ROLE \"trustline_{}\" PASSWORD 'SCRAM-SHA-256", name)),
                            Not(HasSubstr(std::string(password.ExposeSecret())))));
   }
+
+  // Made once, at the first start.
+  EXPECT_THAT(output_,
+              AllOf(Not(HasSubstr("making the LSC authority")), Not(HasSubstr("making the CAPF certificate"))));
 
   // A second supervisor keeps off.
   const auto second = RunToEnd(Command("trustline", UpArguments()), kStartTime);
@@ -152,6 +157,11 @@ TEST_P(UpTest, RefusalsMakeNothing) {
   EXPECT_THAT(Refusal(without_daemons), HasSubstr("/nonexistent/tvsd is missing"));
   EXPECT_FALSE(fs::exists(data_));
 
+  std::vector<std::string> with_tls = UpArguments();
+  with_tls.insert(with_tls.end(), {"--public-url", "https://crl.example"});
+  EXPECT_THAT(Refusal(with_tls), HasSubstr("--public-url https://crl.example"));
+  EXPECT_FALSE(fs::exists(data_));
+
   // A port for root alone, where the system has such: the daemons are not root's.
   std::ifstream setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
   int first_free_for_all = 0;
@@ -174,6 +184,11 @@ TEST_P(UpTest, RefusalsChangeNothing) {
   chmod(key.c_str(), 0000);
   EXPECT_THAT(Refusal(), AllOf(HasSubstr(key), HasSubstr("not readable")));
   chmod(key.c_str(), 0600);
+
+  const std::string capf_key = paths.capfd() + "/capf.key";
+  chmod(capf_key.c_str(), 0644);
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr(capf_key), HasSubstr("chmod 600")));
+  chmod(capf_key.c_str(), 0600);
 
   // A key that its passphrase does not open.
   const std::string passphrase = paths.tvsd() + "/passphrase";
@@ -209,6 +224,45 @@ TEST_P(UpTest, RefusalsChangeNothing) {
   write_version(version);
 
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_EQ(Stop(), "ended with status 0");
+}
+
+TEST_P(UpTest, WhatStandsInCertificatesIsKeptFromTheFirstStart) {
+  std::vector<std::string> first = UpArguments();
+  first.insert(first.end(), {"--public-url", "http://crl.example:80/", "--organization", "Example AG"});
+  ASSERT_TRUE(StartUntil("ready\n", first)) << output_;
+  const DataPaths paths(data_);
+  EXPECT_THAT(ReadSmallFile(paths.cad() + "/cad.toml"),
+              IsOkAndHolds(AllOf(HasSubstr("public_url = \"http://crl.example:80\""),
+                                 HasSubstr("organization = \"Example AG\""))));
+  ASSERT_OK_AND_ASSIGN(const Certificate tvs, ReadTvsCertificate(paths.tvsd(), OwnerOf(paths.tvsd())));
+  EXPECT_THAT(tvs.subject().ToText(), HasSubstr(",O=Example AG,OU=Voice"));
+  EXPECT_EQ(Stop(), "ended with status 0");
+
+  std::vector<std::string> second = UpArguments();
+  second.insert(second.end(), {"--organizational-unit", "Telephony"});
+  ASSERT_TRUE(StartUntil("ready\n", second)) << output_;
+  EXPECT_THAT(output_, HasSubstr("organizational_unit is \"Telephony\" from now on, no longer \"Voice\""));
+  EXPECT_THAT(ReadSmallFile(paths.cad() + "/cad.toml"),
+              IsOkAndHolds(AllOf(HasSubstr("public_url = \"http://crl.example:80\""),
+                                 HasSubstr("organizational_unit = \"Telephony\""))));
+  EXPECT_THAT(ReadTvsCertificate(paths.tvsd(), OwnerOf(paths.tvsd())), IsOkAndHolds(tvs));
+  EXPECT_EQ(Stop(), "ended with status 0");
+}
+
+// An administrator's word against phones' CAPF outlasts a start.
+TEST_P(UpTest, ARemovedCapfCertificateStaysRemoved) {
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  const std::string path = DataPaths(data_).capfd() + "/capf.crt";
+  ASSERT_OK_AND_ASSIGN(const std::string pem, ReadSmallFile(path));
+  ASSERT_OK_AND_ASSIGN(const Certificate capf, Certificate::FromPem(pem));
+  const std::string fingerprint = ToHex(capf.sha256());
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "CAPF"}), HasSubstr(fingerprint));
+  Ask({"trust", "remove", fingerprint});
+  EXPECT_EQ(Stop(), "ended with status 0");
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "CAPF"}), Not(HasSubstr(fingerprint)));
+  EXPECT_THAT(ReadSmallFile(path), IsOkAndHolds(pem));
   EXPECT_EQ(Stop(), "ended with status 0");
 }
 
@@ -251,7 +305,7 @@ TEST_P(UpTest, AnotherNodeJoins) {
   ASSERT_TRUE(StartUntil(
       "ready\n", {"up", "--data", other, "--port-offset", std::to_string(other_offset), "--listen", "127.0.0.1"}))
       << output_;
-  EXPECT_THAT(output_, Not(HasSubstr("PostgreSQL")));
+  EXPECT_THAT(output_, AllOf(Not(HasSubstr("PostgreSQL")), Not(HasSubstr("starting cad"))));
   EXPECT_EQ(Stop(), "ended with status 0");
   up_ = std::move(first);
   EXPECT_EQ(Stop(), "ended with status 0");

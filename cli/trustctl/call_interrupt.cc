@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace trustline {
 
@@ -36,10 +37,11 @@ CallInterrupt::~CallInterrupt() {
   if (stop_descriptor_ >= 0) close(stop_descriptor_);
 }
 
-void CallInterrupt::SetCall(grpc::ClientContext* call) {
+grpc::ClientContext* CallInterrupt::SetCall(grpc::ClientContext* call) {
   const std::lock_guard lock(mutex_);
-  call_ = call;
+  grpc::ClientContext* const before = std::exchange(call_, call);
   if (call_ != nullptr && requested_) call_->TryCancel();
+  return before;
 }
 
 void CallInterrupt::Watch() {

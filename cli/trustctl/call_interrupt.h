@@ -20,8 +20,8 @@ class CallInterrupt {
 
   bool requested() const { return requested_; }
 
-  // The call that a signal is to cancel; null for none.
-  void SetCall(grpc::ClientContext* call);
+  // The call that a signal is to cancel, at once when there was one; null for none. Returns the one before.
+  grpc::ClientContext* SetCall(grpc::ClientContext* call);
 
  private:
   void Watch();

@@ -146,6 +146,23 @@ CLI::Option* AddCount(CLI::App& command, const std::string& name, int64_t& count
       ->capture_default_str();
 }
 
+CLI::Option* AddNumber(CLI::App& command, const std::string& name, const std::string& type, int64_t least, int64_t most,
+                       std::optional<int64_t>& number, const std::string& description) {
+  return command
+      .add_option_function<std::string>(
+          name,
+          [&command, &number, name, least, most](const std::string& text) {
+            int64_t given = 0;
+            if (!absl::SimpleAtoi(text, &given) || given < least || given > most) {
+              throw CLI::ValidationError(command.get_name() + " " + name,
+                                         fmt::format("'{}' is not a whole number from {} to {}", text, least, most));
+            }
+            number = given;
+          },
+          description)
+      ->type_name(type);
+}
+
 CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description) {
   return command
@@ -193,7 +210,9 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   app.name("trustctl");
   app.formatter(std::make_shared<HelpFormatter>());
   app.description(
-      "Administers Trustline: the trust store that phones ask, its audit log, people and machines.\n"
+      "Administers Trustline: the trust store that phones ask, devices and their certificates, the audit log, people "
+      "and "
+      "machines.\n"
       "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
   app.footer(
       Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"
@@ -212,6 +231,9 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddAccessCommands(*line);
   AddClusterCommands(*line);
   AddNodeCommands(*line);
+  AddDeviceCommands(*line);
+  AddLscCommands(*line);
+  AddAuthorityCommands(*line);
 
   auto shell = std::make_shared<Shell>();
   CLI::App& completion =

@@ -56,6 +56,11 @@ inline constexpr std::string_view kRoleType = "ROLE";
 inline constexpr std::string_view kAccessRoleType = "ACCESS-ROLE";
 inline constexpr std::string_view kFormatType = "FORMAT";
 inline constexpr std::string_view kShellType = "SHELL";
+inline constexpr std::string_view kDeviceStateType = "DEVICE-STATE";
+inline constexpr std::string_view kCertificateStateType = "CERTIFICATE-STATE";
+inline constexpr std::string_view kRevocationReasonType = "REVOCATION-REASON";
+inline constexpr std::string_view kPurposeType = "PURPOSE";
+inline constexpr std::string_view kAuthorityKeyType = "KEY-KIND";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -68,6 +73,9 @@ CLI::Option* AddDurationUpTo(absl::Duration longest, CLI::App& command, const st
                              std::optional<absl::Duration>& duration, const std::string& description);
 // 0 or more.
 CLI::Option* AddCount(CLI::App& command, const std::string& name, int64_t& count, const std::string& description);
+// A whole number from `least` to `most`, shown as `type` in the help.
+CLI::Option* AddNumber(CLI::App& command, const std::string& name, const std::string& type, int64_t least, int64_t most,
+                       std::optional<int64_t>& number, const std::string& description);
 // RFC 3339, or a duration before now ("24h"). Kept as text: see Environment::ResolveTime.
 CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description);
@@ -88,5 +96,11 @@ void AddAuditCommands(CommandLine& line);
 void AddAccessCommands(CommandLine& line);
 void AddClusterCommands(CommandLine& line);
 void AddNodeCommands(CommandLine& line);
+void AddDeviceCommands(CommandLine& line);
+void AddLscCommands(CommandLine& line);
+void AddLscEnrollCommand(CommandLine& line, CLI::App& lsc);
+void AddAuthorityCommands(CommandLine& line);
+void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);
+void AddKeyAdmissionCommands(CommandLine& line, CLI::App& ca);
 
 }  // namespace trustline

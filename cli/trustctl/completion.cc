@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "absl/strings/str_join.h"
 #include "cli/trustctl/command.h"
+#include "cli/trustctl/enumeration_words.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -56,6 +58,12 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
   }
 }
 
+// Kinds of value that WordsOf lists.
+constexpr std::array<std::string_view, 9> kWordKinds = {
+    kRoleType,        kAccessRoleType,       kFormatType,           kShellType,
+    kDeviceStateType, kCertificateStateType, kRevocationReasonType, kPurposeType,
+    kAuthorityKeyType};
+
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
   std::vector<std::string> words;
@@ -65,6 +73,11 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kAccessRoleType) words = {"viewer", "operator", "administrator", "auditor"};
   if (kind == kFormatType) words = {"table", "json", "csv"};
   if (kind == kShellType) words = {"bash", "zsh", "fish"};
+  if (kind == kDeviceStateType) words = WordTexts(kDeviceStates);
+  if (kind == kCertificateStateType) words = WordTexts(kCertificateStates);
+  if (kind == kRevocationReasonType) words = WordTexts(kRevocationReasons);
+  if (kind == kPurposeType) words = WordTexts(kClientAuthorityPurposes);
+  if (kind == kAuthorityKeyType) words = WordTexts(kAuthorityKeys);
   return words;
 }
 
@@ -160,7 +173,7 @@ std::string BashScript(const std::string& program, const std::vector<CompletedCo
       "    {}) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n"
       "    {}) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n",
       kFileType, kDirectoryType);
-  for (const std::string_view kind : {kRoleType, kAccessRoleType, kFormatType, kShellType}) {
+  for (const std::string_view kind : kWordKinds) {
     script += fmt::format("    {}) candidates='{}' ;;\n", kind, absl::StrJoin(WordsOf(kind), " "));
   }
   script +=
@@ -200,7 +213,7 @@ std::string ZshScript(const std::string& program, const std::vector<CompletedCom
       "    {}) _files; return ;;\n"
       "    {}) _files -/; return ;;\n",
       kFileType, kDirectoryType);
-  for (const std::string_view kind : {kRoleType, kAccessRoleType, kFormatType, kShellType}) {
+  for (const std::string_view kind : kWordKinds) {
     script += fmt::format("    {}) compadd -- {}; return ;;\n", kind, absl::StrJoin(WordsOf(kind), " "));
   }
   constexpr std::string_view kQuoteInZsh = "'\\''";

@@ -70,10 +70,10 @@ Call::Call(Environment& environment, Length length) : environment_(environment) 
   std::optional<absl::Duration> limit = environment.options().timeout;
   if (!limit && length == Length::kShort) limit = kShortCall;
   if (limit) context_.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(*limit));
-  environment_.interrupt().SetCall(&context_);
+  outer_ = environment_.interrupt().SetCall(&context_);
 }
 
-Call::~Call() { environment_.interrupt().SetCall(nullptr); }
+Call::~Call() { environment_.interrupt().SetCall(outer_); }
 
 absl::Status Call::EndOf(const grpc::Status& status, std::string_view service, std::string_view address) const {
   if (!status.ok() && environment_.interrupt().requested()) return Aborted("interrupted");
@@ -83,5 +83,10 @@ absl::Status Call::EndOf(const grpc::Status& status, std::string_view service, s
   }
   return ToAbsl(status, service, address);
 }
+
+CallSeries::CallSeries(Environment& environment)
+    : interrupt_(environment.interrupt()), outer_(interrupt_.SetCall(&between_calls_)) {}
+
+CallSeries::~CallSeries() { interrupt_.SetCall(outer_); }
 
 }  // namespace trustline

@@ -20,6 +20,7 @@ namespace trustline {
 
 inline constexpr std::string_view kItld = "itld";
 inline constexpr std::string_view kTvsd = "tvsd";
+inline constexpr std::string_view kCad = "cad";
 
 // A service's stub, with what its errors need to name it.
 template <typename Service>
@@ -52,7 +53,7 @@ class Environment {
   // which itld is asked for then.
   absl::StatusOr<absl::Time> ResolveTime(std::string_view text);
 
-  // `service` is kItld or kTvsd.
+  // `service` is one of the names above.
   template <typename Service>
   absl::StatusOr<Client<Service>> Connect(std::string_view service) {
     ASSIGN_OR_RETURN(const Context* named, context());
@@ -101,6 +102,22 @@ class Call {
 
   Environment& environment_;
   grpc::ClientContext context_;
+  grpc::ClientContext* outer_;
+};
+
+// Work of many calls: while it exists, Ctrl-C does not end the process between two calls but cancels the next one, so
+// that the work can say how far it came and removes what it has begun to write.
+class CallSeries {
+ public:
+  explicit CallSeries(Environment& environment);
+  ~CallSeries();
+  CallSeries(const CallSeries&) = delete;
+  CallSeries& operator=(const CallSeries&) = delete;
+
+ private:
+  CallInterrupt& interrupt_;
+  grpc::ClientContext between_calls_;
+  grpc::ClientContext* outer_;
 };
 
 template <typename Service, typename Stub, typename Request, typename Response>

@@ -1,19 +1,11 @@
 // The built program against services whose answers the test decides, over real mutual TLS.
 #include <boost/json/parse.hpp>
-#include <fstream>
 #include <sstream>
 
 #include "absl/strings/escaping.h"
-#include "cli/trustctl/context.h"
 #include "cli/trustctl/fake_services.h"
-#include "common/rpc/credentials.h"
-#include "common/rpc/identity_authority.h"
-#include "common/rpc/identity_store.h"
-#include "common/rpc/server.h"
+#include "cli/trustctl/trustctl_testing.h"
 #include "common/x509/certificate.h"
-#include "tests/support/run_program.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temporary_directory.h"
 
 namespace trustline {
 namespace {
@@ -25,63 +17,16 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const std::string kProgram = TRUSTLINE_BIN_DIR "/trustctl";
-
-std::string Vector(const std::string& name) { return TRUSTLINE_SOURCE_DIR "/tests/vectors/" + name; }
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-ProgramResult Trustctl(std::vector<std::string> arguments, std::vector<std::string> environment = {}) {
-  arguments.insert(arguments.begin(), kProgram);
-  return RunProgram(arguments, std::move(environment));
-}
-
-class TrustctlTest : public testing::Test {
+class TrustctlTest : public TrustctlFixture {
  protected:
-  static void SetUpTestSuite() { ASSERT_OK(RequireTls13()); }
-
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(IdentityAuthority authority, IdentityAuthority::Create(absl::Now()));
-    authority_.emplace(std::move(authority));
+    TrustctlFixture::SetUp();
     access_.authority = &*authority_;
     ASSERT_OK_AND_ASSIGN(itld_, StartServer("itld", {&trust_store_, &audit_, &access_, &node_}));
     ASSERT_OK_AND_ASSIGN(tvsd_, StartServer("tvsd", {&verification_}));
-    ASSERT_OK(WriteIdentityOf({"default", "person", "admin"}, "admin").status());
-    context_ = directory_.WriteFile(
-        "admin/context.toml", ContextFileText("default", {{"itld", "127.0.0.1:" + std::to_string(itld_->port())},
-                                                          {"tvsd", "127.0.0.1:" + std::to_string(tvsd_->port())}}));
+    WriteContext({{"itld", itld_.get()}, {"tvsd", tvsd_.get()}});
   }
 
-  absl::StatusOr<IdentityFiles> WriteIdentityOf(const Identity& identity, const std::string& folder) {
-    ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
-    ASSIGN_OR_RETURN(const Certificate certificate, authority_->IssueIdentity(key, identity, absl::Now()));
-    directory_.WriteFile(folder + "/placeholder", "");
-    const std::string path = directory_.path().string() + "/" + folder + "/";
-    IdentityFiles files{path + "identity.crt", path + "identity.key", path + "authority.crt"};
-    RETURN_IF_ERROR(WriteIdentity(files, key, certificate, authority_->certificate()));
-    return files;
-  }
-
-  absl::StatusOr<std::unique_ptr<RpcServer>> StartServer(const std::string& kind,
-                                                         const std::vector<grpc::Service*>& services) {
-    ASSIGN_OR_RETURN(const IdentityFiles files, WriteIdentityOf({"default", kind, "node1"}, kind));
-    return RpcServer::Start({.identity = files}, services, health_);
-  }
-
-  ProgramResult Run(std::vector<std::string> arguments) {
-    return Trustctl(std::move(arguments), {"TRUSTLINE_CONTEXT=" + context_});
-  }
-
-  std::string PathOf(const std::string& name) const { return directory_.path().string() + "/" + name; }
-
-  const TemporaryDirectory directory_;
-  Health health_;
-  std::optional<IdentityAuthority> authority_;
   FakeTrustStore trust_store_;
   FakeVerification verification_;
   FakeAudit audit_;
@@ -89,7 +34,6 @@ class TrustctlTest : public testing::Test {
   FakeNode node_;
   std::unique_ptr<RpcServer> itld_;
   std::unique_ptr<RpcServer> tvsd_;
-  std::string context_;
 };
 
 TEST_F(TrustctlTest, AddSendsEverythingAndSaysWhatChanged) {

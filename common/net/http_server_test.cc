@@ -90,6 +90,113 @@ TEST_F(HttpServerTest, BoundsItsConnections) {
   EXPECT_EQ(Ask(""), "");
 }
 
+TEST_F(HttpServerTest, BoundsTheConnectionsOfAnAddress) {
+  StartServer({.max_connections_per_address = 1});
+  const RawClient first = RawClient::Connect(server_->port());
+  EXPECT_EQ(Ask(""), "");
+  RawClient other = RawClient::Connect(server_->port(), "127.0.0.1", "127.0.0.2");
+  other.Send("GET /health/live HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(other.ReadUntilClosed(), testing::Optional(EndsWith("alive\n")));
+}
+
+class DeferredHttpServerTest : public HttpServerTest {
+ protected:
+  // Answers "/download" with a shared body at once, and keeps the answers to all else.
+  void StartDeferred(const HttpServerOptions& options = {}) {
+    auto server = HttpServer::StartDeferred(options, [this](std::string_view path, const HttpServer::Answer& answer) {
+      if (path == "/download") {
+        answer({.shared_body = download_, .etag = "v1"});
+        return;
+      }
+      const std::lock_guard lock(mutex_);
+      owed_.push_back(answer);
+      changed_.notify_all();
+    });
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  HttpServer::Answer TakeOwed() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !owed_.empty(); });
+    HttpServer::Answer answer = std::move(owed_.back());
+    owed_.pop_back();
+    return answer;
+  }
+
+  const std::shared_ptr<const std::string> download_ = std::make_shared<const std::string>(4'000'000, 'd');
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<HttpServer::Answer> owed_;
+};
+
+TEST_F(DeferredHttpServerTest, AnswersLaterFromAnotherThread) {
+  StartDeferred();
+  RawClient waiting = RawClient::Connect(server_->port());
+  waiting.Send("GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  const HttpServer::Answer answer = TakeOwed();
+  // Who waits keeps nobody else waiting.
+  EXPECT_EQ(Get("/download")->body, *download_);
+  answer({.status = 503, .body = "later\n", .retry_after = std::chrono::seconds(7)});
+  answer({.status = 200, .body = "an answer that nobody is owed\n"});
+  const std::string text = waiting.ReadUntilClosed().value_or("still open");
+  EXPECT_THAT(text, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(text, HasSubstr("Retry-After: 7\r\n"));
+  EXPECT_THAT(text, EndsWith("\r\n\r\nlater\n"));
+}
+
+TEST_F(DeferredHttpServerTest, AnAnswerAfterTheEndDoesNothing) {
+  StartDeferred();
+  RawClient waiting = RawClient::Connect(server_->port());
+  waiting.Send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  const HttpServer::Answer answer = TakeOwed();
+  server_->Stop();
+  EXPECT_EQ(waiting.ReadUntilClosed(), "");
+  answer({.body = "late\n"});
+  server_.reset();
+  answer({.body = "later\n"});
+}
+
+TEST_F(DeferredHttpServerTest, WhoHasTheEntityGetsNoBody) {
+  StartDeferred();
+  const auto ask = [&](std::string_view fields) {
+    return Ask(fmt::format("GET /download HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", fields));
+  };
+  const std::string unchanged = ask("If-None-Match: \"v0\", W/\"v1\"\r\n");
+  EXPECT_THAT(unchanged, StartsWith("HTTP/1.1 304"));
+  EXPECT_THAT(unchanged, HasSubstr("ETag: \"v1\"\r\n"));
+  EXPECT_THAT(unchanged, EndsWith("\r\n\r\n"));
+  for (const char* fields : {"", "If-None-Match: \"v0\"\r\n"}) {
+    const std::string whole = ask(fields);
+    EXPECT_THAT(whole, StartsWith("HTTP/1.1 200"));
+    EXPECT_THAT(whole, HasSubstr("ETag: \"v1\"\r\n"));
+    EXPECT_THAT(whole, EndsWith(*download_));
+  }
+}
+
+TEST_F(DeferredHttpServerTest, ClientsThatDoNotReadStopNobody) {
+  StartDeferred({.max_connections = 600, .max_connections_per_address = 600});
+  std::vector<RawClient> stalled;
+  for (int i = 0; i < 500; ++i) {
+    RawClient client = RawClient::Connect(server_->port());
+    client.Send("GET /download HTTP/1.1\r\nHost: x\r\n\r\n");
+    stalled.push_back(std::move(client));
+  }
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Get("/download")->body.size(), download_->size());
+  // One body for all of them, and the server's own reference and ours.
+  EXPECT_LE(download_.use_count(), 510);
+}
+
+TEST_F(DeferredHttpServerTest, ClientsThatDoNotReadAreClosed) {
+  StartDeferred({.timeout = milliseconds(300), .slowest_bytes_per_second = 1 << 30});
+  RawClient stalled = RawClient::Connect(server_->port());
+  const int small = 4'096;
+  ASSERT_EQ(setsockopt(stalled.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+  stalled.Send("GET /download HTTP/1.1\r\nHost: x\r\n\r\n");
+  while (download_.use_count() < 2) std::this_thread::yield();
+  while (download_.use_count() > 1) std::this_thread::yield();  // the server has given it up
+  EXPECT_LT(stalled.ReadUntilClosed().value_or("").size(), download_->size());
+}
+
 TEST_F(HttpServerTest, StopsWithOpenConnections) {
   StartServer();
   RawClient idle = RawClient::Connect(server_->port());

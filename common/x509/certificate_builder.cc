@@ -18,13 +18,6 @@ constexpr size_t kMaxCommonName = 64;
 constexpr std::string_view kIdentityScheme = "trustline:";
 constexpr long kX509Version3 = 2;
 
-absl::Time YearsAfter(absl::Time time, int years) {
-  const absl::CivilSecond civil = absl::ToCivilSecond(time, absl::UTCTimeZone());
-  return absl::FromCivil(
-      absl::CivilSecond(civil.year() + years, civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second()),
-      absl::UTCTimeZone());
-}
-
 const EVP_MD* DigestFor(const EVP_PKEY* key) {
   const std::string kind = PublicKeyKindText(key);
   if (kind == "EC secp384r1") return EVP_sha384();
@@ -104,21 +97,11 @@ absl::StatusOr<Certificate> Build(const CertificateTemplate& form, EVP_PKEY* sub
 
 }  // namespace
 
-absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(std::string_view common_name, std::string_view organization,
-                                                        std::string_view organizational_unit, std::string_view dns_name,
-                                                        absl::Time now) {
-  CertificateTemplate form;
-  ASSIGN_OR_RETURN(form.subject, DistinguishedName::FromAttributes(
-                                     {{"CN", common_name}, {"O", organization}, {"OU", organizational_unit}}));
-  form.not_before = now - kClockSkewAllowance;
-  form.not_after = YearsAfter(now, 5);
-  form.is_ca = true;
-  form.path_length = 0;
-  form.key_usage = {"digitalSignature", "keyEncipherment", "dataEncipherment", "keyCertSign", "cRLSign"};
-  form.key_usage_critical = false;
-  form.extended_key_usage = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.5"};
-  form.dns_names = {std::string(dns_name)};
-  return form;
+absl::Time YearsAfter(absl::Time time, int years) {
+  const absl::CivilSecond civil = absl::ToCivilSecond(time, absl::UTCTimeZone());
+  return absl::FromCivil(
+      absl::CivilSecond(civil.year() + years, civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second()),
+      absl::UTCTimeZone());
 }
 
 absl::StatusOr<CertificateTemplate> IdentityAuthorityTemplate(std::string_view common_name, absl::Time now) {

@@ -1,4 +1,4 @@
-// Certificates that the system makes for itself: phone-facing ones, its identity authority, and gRPC identities.
+// Makes certificates; the forms of the system's identity authority and its gRPC identities.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,8 @@ namespace trustline {
 
 // How far before now a certificate becomes valid, for machines whose clocks are behind.
 inline constexpr absl::Duration kClockSkewAllowance = absl::Hours(1);
+// The same day and time of day in UTC.
+absl::Time YearsAfter(absl::Time time, int years);
 inline constexpr absl::Duration kIdentityLifetime = absl::Hours(24 * 90);
 
 // What goes into a certificate besides its keys and serial number (128 random bits).
@@ -33,13 +35,6 @@ struct CertificateTemplate {
   std::vector<std::string> dns_names;
   std::vector<std::string> uri_names;
 };
-
-// A self-signed certificate in the form that phones are known to accept for TVS, CAPF, CCM, TFTP and SAST
-// (docs/PROTOCOLS.md, trust lists): five years, CA:TRUE pathlen:0, subject CN, O, OU in this order. To be used with an
-// RSA 2048 key unless all phones take EC.
-absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(std::string_view common_name, std::string_view organization,
-                                                        std::string_view organizational_unit, std::string_view dns_name,
-                                                        absl::Time now);
 
 // The system's own identity authority: ten years, to be used with an EC P-256 key.
 absl::StatusOr<CertificateTemplate> IdentityAuthorityTemplate(std::string_view common_name, absl::Time now);

@@ -11,33 +11,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::string Text(const Certificate& certificate, std::string_view options) {
-  const ScratchFolder folder;
-  return RunCommand(fmt::format("openssl x509 -noout {} -in {}", options, folder.Write("c.pem", certificate.ToPem())))
-      .output;
-}
-
-constexpr std::string_view kExtensions =
-    "-ext basicConstraints,keyUsage,extendedKeyUsage,subjectAltName -nameopt RFC2253 -subject";
-
-TEST(CertificateBuilderTest, PhoneFacingLooksLikeTheVectors) {
-  const PrivateKey key = *PrivateKey::Generate(KeyKind::kRsa2048);
-  const auto form = PhoneFacingTemplate("cucm-pub.example-tvs", "Example", "Voice", "cucm-pub.example-tvs", kTestNow);
-  ASSERT_TRUE(form.ok()) << form.status();
-  const auto certificate = BuildSelfSigned(*form, key);
-  ASSERT_TRUE(certificate.ok()) << certificate.status();
-  const Certificate vector = *Certificate::FromPem(ReadVector("tvs.pem"));
-  EXPECT_EQ(Text(*certificate, kExtensions), Text(vector, kExtensions));
-  EXPECT_EQ(certificate->subject(), vector.subject());
-  EXPECT_EQ(certificate->public_key_kind(), "RSA 2048");
-  EXPECT_EQ(certificate->not_before(), kTestNow - absl::Hours(1));
-  EXPECT_EQ(certificate->not_after(), absl::FromCivil(absl::CivilDay(2031, 12, 1), absl::UTCTimeZone()));
-  EXPECT_EQ(certificate->subject_key_id().size(), 20u);
-  EXPECT_TRUE(key.MatchesCertificate(*certificate));
-  EXPECT_TRUE(certificate->CheckImportable().ok());
-  EXPECT_EQ(X509_get_signature_nid(certificate->x509()), NID_sha256WithRSAEncryption);
-}
-
 TEST(CertificateBuilderTest, OtherProgramsVerifyAnIdentity) {
   const ScratchFolder folder;
   const PrivateKey authority_key = *PrivateKey::Generate(KeyKind::kEcP256);
@@ -95,7 +68,7 @@ TEST(CertificateBuilderTest, RefusesWhatWouldBeAWrongCertificate) {
     form.dns_names = {name};
     EXPECT_FALSE(BuildSelfSigned(form, other).ok()) << name;
   }
-  EXPECT_FALSE(BuildSelfSigned(*PhoneFacingTemplate(std::string(65, 'a'), "O", "OU", "a", kTestNow), other).ok());
+  EXPECT_FALSE(BuildSelfSigned(LeafForm(std::string(65, 'a')), other).ok());
   for (const char* uri : {"", "trustline:", "trustline:a/b", "trustline:a/b/", "trustline:/b/c", "trustline:a//c",
                           "trustline:a/b/c/d", "https:a/b/c"}) {
     EXPECT_FALSE(IdentityTemplate(uri, {}, kTestNow).ok()) << uri;

@@ -29,6 +29,26 @@ absl::Status AddAlternativeNames(X509_REQ* request, const GENERAL_NAMES* names) 
   return absl::OkStatus();
 }
 
+absl::StatusOr<X509ReqPtr> NewRequest(const PrivateKey& key) {
+  X509ReqPtr request(X509_REQ_new());
+  if (request == nullptr || X509_REQ_set_version(request.get(), kVersion1) != 1 ||
+      X509_REQ_set_pubkey(request.get(), key.get()) != 1) {
+    return OpenSslInternal("a certificate request cannot be made");
+  }
+  return request;
+}
+
+absl::StatusOr<CertificateRequest> Sign(X509_REQ* request, const PrivateKey& key) {
+  if (X509_REQ_sign(request, key.get(), EVP_sha256()) == 0) {
+    return OpenSslInternal("a certificate request cannot be signed");
+  }
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_REQ(request, &der);
+  const OpenSslBytesPtr owner(der);
+  if (size < 0) return OpenSslInternal("a certificate request cannot be encoded");
+  return CertificateRequest::FromDer(ByteView(der, static_cast<size_t>(size)));
+}
+
 }  // namespace
 
 struct CertificateRequest::Data {
@@ -43,20 +63,20 @@ absl::StatusOr<CertificateRequest> CertificateRequest::Build(const PrivateKey& k
                                                              const std::vector<std::string>& dns_names) {
   const OpenSslErrorScope errors;
   ASSIGN_OR_RETURN(const GeneralNamesPtr names, MakeAlternativeNames(dns_names, {std::string(uri)}));
-  const X509ReqPtr request(X509_REQ_new());
-  if (request == nullptr || X509_REQ_set_version(request.get(), kVersion1) != 1 ||
-      X509_REQ_set_pubkey(request.get(), key.get()) != 1) {
+  ASSIGN_OR_RETURN(const X509ReqPtr request, NewRequest(key));
+  RETURN_IF_ERROR(AddAlternativeNames(request.get(), names.get()));
+  return Sign(request.get(), key);
+}
+
+absl::StatusOr<CertificateRequest> CertificateRequest::BuildForSubject(const PrivateKey& key,
+                                                                       const DistinguishedName& subject) {
+  const OpenSslErrorScope errors;
+  ASSIGN_OR_RETURN(const X509NamePtr name, subject.ToX509Name());
+  ASSIGN_OR_RETURN(const X509ReqPtr request, NewRequest(key));
+  if (X509_REQ_set_subject_name(request.get(), name.get()) != 1) {
     return OpenSslInternal("a certificate request cannot be made");
   }
-  RETURN_IF_ERROR(AddAlternativeNames(request.get(), names.get()));
-  if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) == 0) {
-    return OpenSslInternal("a certificate request cannot be signed");
-  }
-  unsigned char* der = nullptr;
-  const int size = i2d_X509_REQ(request.get(), &der);
-  const OpenSslBytesPtr owner(der);
-  if (size < 0) return OpenSslInternal("a certificate request cannot be encoded");
-  return FromDer(ByteView(der, static_cast<size_t>(size)));
+  return Sign(request.get(), key);
 }
 
 absl::StatusOr<CertificateRequest> CertificateRequest::FromDer(ByteView der) {
@@ -76,7 +96,6 @@ absl::StatusOr<CertificateRequest> CertificateRequest::FromDer(ByteView der) {
 
   EVP_PKEY* const key = X509_REQ_get0_pubkey(request);
   if (key == nullptr) return OpenSslInvalidArgument("the certificate request's key cannot be read");
-  RETURN_IF_ERROR(CheckKeyStrength(key));
   if (X509_REQ_verify(request, key) != 1) {
     return OpenSslInvalidArgument("the certificate request was not signed by its own key");
   }
@@ -97,6 +116,10 @@ ByteView CertificateRequest::der() const { return AsBytes(data_->der); }
 const DistinguishedName& CertificateRequest::subject() const { return data_->subject; }
 const std::vector<std::string>& CertificateRequest::uri_names() const { return data_->uri_names; }
 const std::vector<std::string>& CertificateRequest::dns_names() const { return data_->dns_names; }
+bool CertificateRequest::asks_for_extensions() const {
+  const X509ExtensionStackPtr extensions(X509_REQ_get_extensions(data_->request.get()));
+  return extensions != nullptr && sk_X509_EXTENSION_num(extensions.get()) > 0;
+}
 EVP_PKEY* CertificateRequest::public_key() const { return X509_REQ_get0_pubkey(data_->request.get()); }
 
 }  // namespace trustline

@@ -1,4 +1,4 @@
-// Certificate signing requests (PKCS#10, RFC 2986), with which a node asks for its identity.
+// Certificate signing requests (PKCS#10, RFC 2986).
 #pragma once
 
 #include <memory>
@@ -24,8 +24,11 @@ class CertificateRequest {
   static absl::StatusOr<CertificateRequest> Build(const PrivateKey& key, std::string_view uri,
                                                   const std::vector<std::string>& dns_names = {});
 
-  // InvalidArgument unless `der` is one request with nothing after it, its signature is good, and its key is strong
-  // enough (CheckKeyStrength).
+  // Signed by `key`, asking for this subject.
+  static absl::StatusOr<CertificateRequest> BuildForSubject(const PrivateKey& key, const DistinguishedName& subject);
+
+  // InvalidArgument unless `der` is one request with nothing after it and its signature is good. Whether the key is
+  // strong enough is for whoever issues to say.
   static absl::StatusOr<CertificateRequest> FromDer(ByteView der);
 
   ByteView der() const;
@@ -34,6 +37,8 @@ class CertificateRequest {
   const std::vector<std::string>& dns_names() const;
   // Borrowed from the request; must not be modified.
   EVP_PKEY* public_key() const;
+  // The request asks for extensions (RFC 2985, section 5.4.2).
+  bool asks_for_extensions() const;
 
  private:
   struct Data;

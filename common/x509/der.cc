@@ -85,4 +85,42 @@ absl::Status CheckDer(ByteView bytes) {
   return reader.AssertDone();
 }
 
+absl::StatusOr<ByteView> DerReader::Read(std::string_view field, uint8_t identifier) {
+  if (!NextIs(identifier)) {
+    return InvalidArgument("{}: {} is {}", structure_, field,
+                           rest_.empty() ? "missing" : fmt::format("{:02x} instead of {:02x}", rest_[0], identifier));
+  }
+  ByteReader reader(structure_, rest_.subspan(1));
+  absl::StatusOr<size_t> length = ReadLength(reader);
+  if (!length.ok()) return Annotate(length.status(), fmt::format("{}: {}", structure_, field));
+  ASSIGN_OR_RETURN(const ByteView content, reader.ReadBytes(field, *length));
+  rest_ = rest_.last(reader.remaining());
+  return content;
+}
+
+absl::StatusOr<ByteView> DerReader::ReadWhole(std::string_view field, uint8_t identifier) {
+  const ByteView before = rest_;
+  RETURN_IF_ERROR(Read(field, identifier).status());
+  return before.first(before.size() - rest_.size());
+}
+
+absl::Status DerReader::AssertDone() const {
+  if (rest_.empty()) return absl::OkStatus();
+  return InvalidArgument("{}: {} bytes are left over", structure_, rest_.size());
+}
+
+std::string EncodeDer(uint8_t identifier, ByteView content) {
+  std::string value(1, static_cast<char>(identifier));
+  const size_t size = content.size();
+  if (size < 0x80) {
+    value.push_back(static_cast<char>(size));
+  } else {
+    int bytes = 1;
+    while (size >> (8 * bytes) != 0) ++bytes;
+    value.push_back(static_cast<char>(0x80 | bytes));
+    for (int i = bytes - 1; i >= 0; --i) value.push_back(static_cast<char>(size >> (8 * i)));
+  }
+  return value.append(AsText(content));
+}
+
 }  // namespace trustline

@@ -165,12 +165,19 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem, const Secre
 }
 
 absl::StatusOr<PrivateKey> PrivateKey::ReadKeyFile(const std::string& path, const std::string& passphrase_path) {
-  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
-  std::optional<SecretBytes> passphrase;
   if (!passphrase_path.empty()) {
-    ASSIGN_OR_RETURN(passphrase, ReadPassphraseFile(passphrase_path));
+    ASSIGN_OR_RETURN(const SecretBytes passphrase, ReadPassphraseFile(passphrase_path));
+    return ReadKeyFile(path, passphrase);
   }
-  absl::StatusOr<PrivateKey> key = FromPem(pem.ExposeSecret(), passphrase ? &*passphrase : nullptr);
+  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
+  absl::StatusOr<PrivateKey> key = FromPem(pem.ExposeSecret(), nullptr);
+  if (!key.ok()) return Annotate(key.status(), path);
+  return key;
+}
+
+absl::StatusOr<PrivateKey> PrivateKey::ReadKeyFile(const std::string& path, const SecretBytes& passphrase) {
+  ASSIGN_OR_RETURN(const SecretBytes pem, ReadSecretFile(path));
+  absl::StatusOr<PrivateKey> key = FromPem(pem.ExposeSecret(), &passphrase);
   if (!key.ok()) return Annotate(key.status(), path);
   return key;
 }

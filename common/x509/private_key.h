@@ -31,6 +31,7 @@ class PrivateKey {
   // user or root (PermissionDenied with the command that mends it). A line end after the passphrase does not belong to
   // it. An empty `passphrase_path` means none.
   static absl::StatusOr<PrivateKey> ReadKeyFile(const std::string& path, const std::string& passphrase_path = "");
+  static absl::StatusOr<PrivateKey> ReadKeyFile(const std::string& path, const SecretBytes& passphrase);
 
   // Writes PKCS#8 in PEM with mode 0600, whole or not at all, in place of any file of that name; with a passphrase
   // encrypted by AES-256-CBC and PBKDF2 (RFC 8018).

@@ -4,6 +4,7 @@
 #include <openssl/objects.h>
 
 #include "common/status/status.h"
+#include "common/x509/der.h"
 #include "common/x509/openssl_error.h"
 
 namespace trustline {
@@ -52,6 +53,30 @@ absl::Status CheckKeyStrength(const EVP_PKEY* key) {
   if (rsa || ec) return absl::OkStatus();
   return InvalidArgument("the key ({}) is neither RSA of {} to {} bits nor EC on secp256r1, secp384r1 or secp521r1",
                          kind, kMinRsaBits, kMaxRsaBits);
+}
+
+absl::StatusOr<EvpPkeyPtr> ReadPublicKeyInfo(ByteView der) {
+  if (der.size() > kMaxPublicKeyInfoSize) {
+    return InvalidArgument("a public key of {} bytes is larger than the maximum of {}", der.size(),
+                           kMaxPublicKeyInfoSize);
+  }
+  if (absl::Status status = CheckDer(der); !status.ok()) return Annotate(status, "not a public key in DER");
+  const OpenSslErrorScope errors;
+  const unsigned char* at = der.data();
+  EvpPkeyPtr key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
+  if (key == nullptr) return OpenSslInvalidArgument("the public key cannot be read");
+  if (at != der.data() + der.size()) return InvalidArgument("bytes are left over after the public key");
+  ASSIGN_OR_RETURN(const std::string again, EncodePublicKeyInfo(key.get()));
+  if (again != AsText(der)) return InvalidArgument("the public key is not in its one canonical form");
+  return key;
+}
+
+absl::StatusOr<std::string> EncodePublicKeyInfo(const EVP_PKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key, &der);
+  const OpenSslBytesPtr owner(der);
+  if (size <= 0) return OpenSslInternal("the public key cannot be encoded");
+  return std::string(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
 }
 
 }  // namespace trustline

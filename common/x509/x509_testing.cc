@@ -10,6 +10,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/bytes/sha256.h"
+#include "common/x509/openssl_ptr.h"
+
 namespace trustline {
 
 ScratchFolder::ScratchFolder() {
@@ -71,6 +74,33 @@ Party MakeIssued(const CertificateTemplate& form, const Party& issuer) {
   PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP256);
   Certificate certificate = *BuildIssued(form, key.get(), issuer.certificate, issuer.key);
   return {std::move(key), std::move(certificate)};
+}
+
+std::string MakeLargeCrl(const Party& issuer, size_t revoked) {
+  const X509CrlPtr crl(X509_CRL_new());
+  X509_CRL_set_version(crl.get(), 1);
+  X509_CRL_set_issuer_name(crl.get(), X509_get_subject_name(issuer.certificate.x509()));
+  const Asn1TimePtr this_update(ASN1_TIME_set(nullptr, absl::ToTimeT(kTestNow - absl::Hours(1))));
+  const Asn1TimePtr next_update(ASN1_TIME_set(nullptr, absl::ToTimeT(kTestNow + absl::Hours(24 * 7))));
+  X509_CRL_set1_lastUpdate(crl.get(), this_update.get());
+  X509_CRL_set1_nextUpdate(crl.get(), next_update.get());
+  const Asn1EnumeratedPtr reason(ASN1_ENUMERATED_new());
+  ASN1_ENUMERATED_set(reason.get(), CRL_REASON_SUPERSEDED);
+  for (size_t i = 0; i < revoked; ++i) {
+    const Sha256Digest digest = Sha256(AsBytes(fmt::format("serial {}", i)));
+    const BignumPtr number(BN_bin2bn(digest.data(), 16, nullptr));
+    const Asn1IntegerPtr serial(BN_to_ASN1_INTEGER(number.get(), nullptr));
+    X509RevokedPtr entry(X509_REVOKED_new());
+    X509_REVOKED_set_serialNumber(entry.get(), serial.get());
+    X509_REVOKED_set_revocationDate(entry.get(), this_update.get());
+    X509_REVOKED_add1_ext_i2d(entry.get(), NID_crl_reason, reason.get(), 0, 0);
+    X509_CRL_add0_revoked(crl.get(), entry.release());
+  }
+  X509_CRL_sign(crl.get(), issuer.key.get(), EVP_sha256());
+  unsigned char* der = nullptr;
+  const int size = i2d_X509_CRL(crl.get(), &der);
+  const OpenSslBytesPtr owner(der);
+  return std::string(reinterpret_cast<char*>(der), static_cast<size_t>(size));
 }
 
 std::string WithReplaced(ByteView der, std::string_view from, std::string_view to) {

@@ -49,6 +49,10 @@ CertificateTemplate LeafForm(std::string_view common_name);
 Party MakeSelfSigned(const CertificateTemplate& form);
 Party MakeIssued(const CertificateTemplate& form, const Party& issuer);
 
+// A CRL in DER with so many entries, each with a serial number of 16 bytes and a reason, as that of a large fleet has
+// them; current for a week from an hour before kTestNow.
+std::string MakeLargeCrl(const Party& issuer, size_t revoked);
+
 // `der` with the first occurrence of `from` replaced by `to`, which has the same length.
 std::string WithReplaced(ByteView der, std::string_view from, std::string_view to);
 

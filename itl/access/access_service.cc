@@ -7,11 +7,11 @@
 #include "common/bytes/bytes.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/proto_time.h"
 #include "common/service/audit.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_request.h"
 #include "itl/access/access_editor.h"
-#include "itl/proto_time.h"
 
 namespace trustline {
 namespace {

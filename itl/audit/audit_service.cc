@@ -7,11 +7,11 @@
 #include "common/bytes/bytes.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
+#include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "itl/audit/event_reader.h"
 #include "itl/audit/retention.h"
 #include "itl/audit/verifier.h"
-#include "itl/proto_time.h"
 
 namespace trustline {
 namespace {

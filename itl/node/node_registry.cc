@@ -15,6 +15,7 @@
 namespace trustline {
 namespace {
 
+constexpr std::string_view kAuthorityService = "cad";
 constexpr size_t kMaxNodeNameSize = 63;
 constexpr std::string_view kNodeOrigin = "node";
 
@@ -181,6 +182,9 @@ absl::Status NodeRegistry::CheckMayRenew(const Identity& caller) {
   if (!node.empty()) {
     ASSIGN_OR_RETURN(const bool live, node.Value<bool>());
     if (live) return absl::OkStatus();
+  } else if (caller.kind == kAuthorityService) {
+    // It joins no machine: whoever holds the identity authority's key named it.
+    return absl::OkStatus();
   }
   return PermissionDenied(
       "{} belongs to no node of the system, or to one that was removed: it joins with a token (`trustctl node token`)",
@@ -227,7 +231,8 @@ absl::Status NodeRegistry::Remove(std::string_view node, std::string_view actor)
   if (tvs) {
     ASSIGN_OR_RETURN(const int32_t cluster_id, SystemClusterId());
     TrustEditor editor(connection_, {cluster_id, std::string(kSystemCluster), std::string(actor)});
-    RETURN_IF_ERROR(editor.RemoveOfOrigin(*tvs, kNodeOrigin).status());
+    RETURN_IF_ERROR(
+        editor.RemoveEntries(*tvs, [](const TrustEntry& entry) { return entry.origin == kNodeOrigin; }).status());
   }
   return Audit(actor, "node.remove", node, {{"tvs_certificate", tvs ? ToHex(*tvs) : ""}});
 }

@@ -7,6 +7,7 @@
 #include "common/x509/certificate_request.h"
 #include "itl/itl_testing.h"
 #include "itl/node/tvs_certificate.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 namespace {
@@ -33,7 +34,7 @@ TEST(TvsCertificateTest, PhonesMustAcceptIt) {
   ASSERT_GT(X509_sign(forged.get(), authority.key.get(), EVP_sha256()), 0);
   refused(*Certificate::FromX509(forged.get()), kTestNow, "not self-signed");
 
-  CertificateTemplate form = *PhoneFacingTemplate("tvs.example", "Example", "Phones", "tvs.example", kTestNow);
+  CertificateTemplate form = TvsForm("tvs.example", kTestNow);
   form.key_usage = {"keyCertSign"};
   refused(MakeCertificate(form), kTestNow, "digitalSignature");
 }
@@ -211,6 +212,13 @@ TEST_F(NodeRegistryTest, IdentitiesAreRenewedForTheirOwners) {
   EXPECT_THAT(renew(node, "trustline:default/tvsd/node2"), StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_THAT(renew("trustline:default/tvsd/node2", "trustline:default/tvsd/node2"),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no node")));
+
+  // cad joins no machine; another service that none joined with has no business here.
+  const std::string cad = "trustline:default/cad/node1";
+  EXPECT_OK(renew(cad, cad));
+  EXPECT_THAT(renew(cad, "trustline:default/itld/node1"), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(renew("trustline:default/capfd/node1", "trustline:default/capfd/node1"),
+              StatusIs(absl::StatusCode::kPermissionDenied));
 
   const std::string person = "trustline:default/person/alice";
   EXPECT_THAT(renew(person, person), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no role")));

@@ -9,9 +9,9 @@
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
+#include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "itl/node/node_registry.h"
-#include "itl/proto_time.h"
 
 namespace trustline {
 namespace {

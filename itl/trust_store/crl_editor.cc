@@ -65,13 +65,24 @@ absl::Status CheckTimes(const CertificateRevocationList& crl, absl::Time now) {
 
 }  // namespace
 
-absl::StatusOr<Certificate> CrlEditor::FindSigner(const CertificateRevocationList& crl) {
-  static constexpr Statement kIssuers = {
-      "crl_issuers",
+absl::StatusOr<std::vector<Certificate>> CrlEditor::TrustedNamesakes(const DistinguishedName& name) {
+  static constexpr Statement kNamesakes = {
+      "crl_namesakes",
       "SELECT der FROM certificate c WHERE subject_key = $2 AND EXISTS (SELECT FROM trust_entry e "
       "WHERE e.cluster_id = $1 AND e.sha256 = c.sha256 AND e.removed_at IS NULL)"};
-  ASSIGN_OR_RETURN(const Result issuers,
-                   connection_.Execute(kIssuers, Parameters().Int64(caller_.cluster_id).Bytes(crl.issuer().key())));
+  ASSIGN_OR_RETURN(const Result rows,
+                   connection_.Execute(kNamesakes, Parameters().Int64(caller_.cluster_id).Bytes(name.key())));
+  std::vector<Certificate> namesakes;
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
+    ASSIGN_OR_RETURN(Certificate namesake, Certificate::FromDer(AsBytes(der)));
+    namesakes.push_back(std::move(namesake));
+  }
+  return namesakes;
+}
+
+absl::StatusOr<Certificate> CrlEditor::FindSigner(const CertificateRevocationList& crl) {
+  ASSIGN_OR_RETURN(const std::vector<Certificate> issuers, TrustedNamesakes(crl.issuer()));
   if (issuers.empty()) {
     return FailedPrecondition(
         "the CRL's issuer {} is not in the trust store of {}: add its certificate first with `trustctl trust add "
@@ -79,9 +90,7 @@ absl::StatusOr<Certificate> CrlEditor::FindSigner(const CertificateRevocationLis
         crl.issuer().ToText(), caller_.cluster);
   }
   absl::Status last;
-  for (const Row row : issuers) {
-    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
-    ASSIGN_OR_RETURN(const Certificate issuer, Certificate::FromDer(AsBytes(der)));
+  for (const Certificate& issuer : issuers) {
     last = crl.VerifySignedBy(issuer);
     if (last.ok()) return issuer;
   }
@@ -188,19 +197,51 @@ absl::StatusOr<CrlEdit> CrlEditor::Add(ByteView bytes, absl::Time now) {
   return edit;
 }
 
-absl::StatusOr<CrlEdit> CrlEditor::Remove(const FingerprintPrefix& prefix) {
+// The row stays, emptied, so that readers learn of the removal.
+absl::Status CrlEditor::Clear(const TrustedCrl& crl, int64_t commit) {
   static constexpr Statement kRemove = {"crl_remove",
                                         "UPDATE trust_crl SET der = ''::bytea, revoked_count = 0, removed_at = now(), "
                                         "commit_number = $3 WHERE cluster_id = $1 AND sha256 = $2"};
+  RETURN_IF_ERROR(
+      connection_.Execute(kRemove, Parameters().Int64(caller_.cluster_id).Bytes(crl.sha256).Int64(commit)).status());
+  return Audit("trust.crl.remove", crl, commit);
+}
+
+absl::StatusOr<CrlEdit> CrlEditor::Remove(const FingerprintPrefix& prefix) {
   RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
   CrlEdit edit;
   ASSIGN_OR_RETURN(edit.crl, TrustStoreReader(connection_, caller_.cluster_id).FindCrl(prefix));
   ASSIGN_OR_RETURN(edit.commit, NextTrustCommit(connection_, caller_.cluster_id));
-  RETURN_IF_ERROR(
-      connection_.Execute(kRemove, Parameters().Int64(caller_.cluster_id).Bytes(edit.crl.sha256).Int64(edit.commit))
-          .status());
-  RETURN_IF_ERROR(Audit("trust.crl.remove", edit.crl, edit.commit));
+  RETURN_IF_ERROR(Clear(edit.crl, edit.commit));
   return edit;
+}
+
+absl::StatusOr<int64_t> CrlEditor::RemoveOfUntrusted(const Certificate& signer, int64_t commit) {
+  static constexpr Statement kOfIssuer = {
+      "crl_of_issuer", "SELECT der FROM trust_crl WHERE cluster_id = $1 AND issuer_key = $2 AND removed_at IS NULL"};
+  // 1. Nobody who is trusted speaks through these CRLs.
+  RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
+  ASSIGN_OR_RETURN(const std::vector<Certificate> namesakes, TrustedNamesakes(signer.subject()));
+  for (const Certificate& namesake : namesakes) {
+    if (namesake.public_key_sha256() == signer.public_key_sha256()) return commit;
+  }
+
+  // 2. Of the CRLs of this name, those of this key: the stored key identifier may be a namesake's choice.
+  ASSIGN_OR_RETURN(
+      const Result rows,
+      connection_.Execute(kOfIssuer, Parameters().Int64(caller_.cluster_id).Bytes(signer.subject().key())));
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
+    ASSIGN_OR_RETURN(const CertificateRevocationList crl, CertificateRevocationList::FromBytes(AsBytes(der)));
+    if (!crl.VerifySignedBy(signer).ok()) continue;
+    ASSIGN_OR_RETURN(const FingerprintPrefix prefix, FingerprintPrefix::Parse(ToHex(crl.sha256())));
+    ASSIGN_OR_RETURN(const TrustedCrl stored, TrustStoreReader(connection_, caller_.cluster_id).FindCrl(prefix));
+    if (commit == 0) {
+      ASSIGN_OR_RETURN(commit, NextTrustCommit(connection_, caller_.cluster_id));
+    }
+    RETURN_IF_ERROR(Clear(stored, commit));
+  }
+  return commit;
 }
 
 }  // namespace trustline

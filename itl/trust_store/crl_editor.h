@@ -37,13 +37,20 @@ class CrlEditor {
   // Nothing is revoked by this issuer any more, as far as we know. Errors as TrustStoreReader::FindCrl.
   absl::StatusOr<CrlEdit> Remove(const FingerprintPrefix& prefix);
 
+  // Removes the CRLs that `signer` made, unless a certificate of its name and key is trusted. They carry the number
+  // `commit`, or the next one when it is 0. Returns that number; `commit` when nothing was removed.
+  absl::StatusOr<int64_t> RemoveOfUntrusted(const Certificate& signer, int64_t commit);
+
  private:
+  // The trusted certificates with this name.
+  absl::StatusOr<std::vector<Certificate>> TrustedNamesakes(const DistinguishedName& name);
   // The trusted certificate whose key made the signature.
   absl::StatusOr<Certificate> FindSigner(const CertificateRevocationList& crl);
   absl::StatusOr<bool> IsCurrent(const CertificateRevocationList& crl, const Certificate& signer,
                                  const std::string& number);
   absl::Status Write(const CertificateRevocationList& crl, const Certificate& signer, const std::string& number,
                      int64_t commit);
+  absl::Status Clear(const TrustedCrl& crl, int64_t commit);
   absl::Status Audit(const char* action, const TrustedCrl& crl, int64_t commit);
 
   Connection& connection_;

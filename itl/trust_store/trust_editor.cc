@@ -172,12 +172,13 @@ absl::StatusOr<TrustEdit> TrustEditor::Remove(const FingerprintPrefix& prefix) {
   return RemoveLive(std::move(certificate));
 }
 
-absl::StatusOr<TrustEdit> TrustEditor::RemoveOfOrigin(const Sha256Digest& sha256, std::string_view origin) {
+absl::StatusOr<TrustEdit> TrustEditor::RemoveEntries(const Sha256Digest& sha256,
+                                                     const std::function<bool(const TrustEntry&)>& chosen) {
   RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
   TrustStoreReader reader(connection_, caller_.cluster_id);
   ASSIGN_OR_RETURN(std::vector<TrustedCertificate> live, reader.Load(std::span(&sha256, 1), false));
   if (live.empty()) return TrustEdit{};
-  std::erase_if(live.front().entries, [&](const TrustEntry& entry) { return entry.origin != origin; });
+  std::erase_if(live.front().entries, [&](const TrustEntry& entry) { return !chosen(entry); });
   if (live.front().entries.empty()) return TrustEdit{};
   return RemoveLive(std::move(live.front()));
 }

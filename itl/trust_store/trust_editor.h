@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -41,8 +42,9 @@ class TrustEditor {
 
   // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set.
   absl::StatusOr<TrustEdit> Remove(const FingerprintPrefix& prefix);
-  // The same for the entries of one origin only ("node"); commit 0 when there are none.
-  absl::StatusOr<TrustEdit> RemoveOfOrigin(const Sha256Digest& sha256, std::string_view origin);
+  // The same for those of its entries that `chosen` picks; commit 0 when there are none.
+  absl::StatusOr<TrustEdit> RemoveEntries(const Sha256Digest& sha256,
+                                          const std::function<bool(const TrustEntry&)>& chosen);
 
  private:
   absl::Status WriteEntry(const Sha256Digest& sha256, const TrustEntry& entry, int64_t commit);

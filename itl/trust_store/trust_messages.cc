@@ -4,8 +4,8 @@
 
 #include "common/bytes/bytes.h"
 #include "common/rpc/certificate_summary.h"
+#include "common/rpc/proto_time.h"
 #include "common/status/status.h"
-#include "itl/proto_time.h"
 
 namespace trustline {
 namespace {

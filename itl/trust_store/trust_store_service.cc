@@ -9,8 +9,9 @@
 #include "common/bytes/bytes.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/proto_time.h"
 #include "common/status/status.h"
-#include "itl/proto_time.h"
+#include "itl/trust_store/authority_editor.h"
 #include "itl/trust_store/crl_editor.h"
 #include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_messages.h"
@@ -63,10 +64,13 @@ absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Aut
   ASSIGN_OR_RETURN(MethodPolicy add_crl, MethodPolicy::Find(service, "AddCrl"));
   ASSIGN_OR_RETURN(MethodPolicy remove_crl, MethodPolicy::Find(service, "RemoveCrl"));
   ASSIGN_OR_RETURN(MethodPolicy list_crls, MethodPolicy::Find(service, "ListCrls"));
+  ASSIGN_OR_RETURN(MethodPolicy add_authority, MethodPolicy::Find(service, "AddAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy remove_authority, MethodPolicy::Find(service, "RemoveAuthority"));
   return std::unique_ptr<TrustStoreService>(new TrustStoreService(
       authorizer, pool, import_pool, clock, import_patience,
       Policies{std::move(add), std::move(set), std::move(remove), std::move(list), std::move(show),
-               std::move(export_policy), std::move(add_crl), std::move(remove_crl), std::move(list_crls)}));
+               std::move(export_policy), std::move(add_crl), std::move(remove_crl), std::move(list_crls),
+               std::move(add_authority), std::move(remove_authority)}));
 }
 
 absl::StatusOr<ImportStream::Job> TrustStoreService::AdmitImport(const grpc::CallbackServerContext& context,
@@ -248,6 +252,34 @@ absl::Status TrustStoreService::ListAllCrls(grpc::ServerContext& context, const 
   return absl::OkStatus();
 }
 
+absl::Status TrustStoreService::AddOneAuthority(grpc::ServerContext& context, const v1::AddAuthorityRequest& request,
+                                                v1::AddAuthorityResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.add_authority, request));
+  ASSIGN_OR_RETURN(
+      const int64_t commit, RunInTransaction(pool_, {}, [&](Connection& connection) {
+        return AuthorityEditor(connection, StoreCaller(caller)).Add(AsBytes(request.certificate()), clock_.Now());
+      }));
+  response.set_commit(commit);
+  return absl::OkStatus();
+}
+
+absl::Status TrustStoreService::RemoveOneAuthority(grpc::ServerContext& context,
+                                                   const v1::RemoveAuthorityRequest& request,
+                                                   v1::RemoveAuthorityResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.remove_authority, request));
+  Sha256Digest sha256;
+  if (request.sha256().size() != sha256.size()) {
+    return InvalidArgument("sha256 has {} bytes: give the whole SHA-256 of the authority's certificate",
+                           request.sha256().size());
+  }
+  std::ranges::copy(request.sha256(), sha256.begin());
+  ASSIGN_OR_RETURN(const int64_t commit, RunInTransaction(pool_, {}, [&](Connection& connection) {
+                     return AuthorityEditor(connection, StoreCaller(caller)).Remove(sha256);
+                   }));
+  response.set_commit(commit);
+  return absl::OkStatus();
+}
+
 grpc::ServerBidiReactor<v1::AddRequest, v1::AddResponse>* TrustStoreService::Add(grpc::CallbackServerContext* context) {
   // gRPC owns it: it deletes itself.
   return new ImportStream(*context, import_patience_,
@@ -284,6 +316,14 @@ grpc::Status TrustStoreService::RemoveCrl(grpc::ServerContext* context, const v1
 grpc::Status TrustStoreService::ListCrls(grpc::ServerContext* context, const v1::ListCrlsRequest* request,
                                          v1::ListCrlsResponse* response) {
   return ToGrpc(ListAllCrls(*context, *request, *response));
+}
+grpc::Status TrustStoreService::AddAuthority(grpc::ServerContext* context, const v1::AddAuthorityRequest* request,
+                                             v1::AddAuthorityResponse* response) {
+  return ToGrpc(AddOneAuthority(*context, *request, *response));
+}
+grpc::Status TrustStoreService::RemoveAuthority(grpc::ServerContext* context, const v1::RemoveAuthorityRequest* request,
+                                                v1::RemoveAuthorityResponse* response) {
+  return ToGrpc(RemoveOneAuthority(*context, *request, *response));
 }
 
 }  // namespace trustline

@@ -41,10 +41,14 @@ class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1
                          v1::RemoveCrlResponse* response) override;
   grpc::Status ListCrls(grpc::ServerContext* context, const v1::ListCrlsRequest* request,
                         v1::ListCrlsResponse* response) override;
+  grpc::Status AddAuthority(grpc::ServerContext* context, const v1::AddAuthorityRequest* request,
+                            v1::AddAuthorityResponse* response) override;
+  grpc::Status RemoveAuthority(grpc::ServerContext* context, const v1::RemoveAuthorityRequest* request,
+                               v1::RemoveAuthorityResponse* response) override;
 
  private:
   struct Policies {
-    MethodPolicy add, set, remove, list, show, export_, add_crl, remove_crl, list_crls;
+    MethodPolicy add, set, remove, list, show, export_, add_crl, remove_crl, list_crls, add_authority, remove_authority;
   };
   TrustStoreService(Authorizer& authorizer, Pool& pool, Pool& import_pool, const Clock& clock,
                     absl::Duration import_patience, Policies policies)
@@ -70,6 +74,10 @@ class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1
                             v1::RemoveCrlResponse& response);
   absl::Status ListAllCrls(grpc::ServerContext& context, const v1::ListCrlsRequest& request,
                            v1::ListCrlsResponse& response);
+  absl::Status AddOneAuthority(grpc::ServerContext& context, const v1::AddAuthorityRequest& request,
+                               v1::AddAuthorityResponse& response);
+  absl::Status RemoveOneAuthority(grpc::ServerContext& context, const v1::RemoveAuthorityRequest& request,
+                                  v1::RemoveAuthorityResponse& response);
 
   Authorizer& authorizer_;
   Pool& pool_;

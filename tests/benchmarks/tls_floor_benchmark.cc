@@ -20,6 +20,7 @@
 #include "common/x509/private_key.h"
 #include "tests/benchmarks/floor_server.h"
 #include "tests/benchmarks/load_clients.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 namespace {
@@ -54,9 +55,7 @@ class ConstantSession final : public PhoneSession {
 
 absl::StatusOr<std::shared_ptr<TlsContext>> MakeContext() {
   ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kRsa2048));
-  ASSIGN_OR_RETURN(const CertificateTemplate form,
-                   PhoneFacingTemplate("floor", "Example", "Benchmark", "floor.example", absl::Now()));
-  ASSIGN_OR_RETURN(const Certificate certificate, BuildSelfSigned(form, key));
+  ASSIGN_OR_RETURN(const Certificate certificate, BuildSelfSigned(TvsForm("floor.example", absl::Now()), key));
   TlsContextOptions options;
   options.certificate_chain_pem = certificate.ToPem();
   options.private_key = key.get();

@@ -1,4 +1,4 @@
-// Certificate signing requests, which a joining machine sends before it has an identity.
+// Certificate signing requests: of joining machines before they have an identity, and for the certificates of devices.
 #include <cstdlib>
 
 #include "common/x509/certificate_request.h"

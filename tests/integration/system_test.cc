@@ -1,6 +1,7 @@
 // A site as an administrator has it: trustline up, trustctl, and phones that ask.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -18,6 +19,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 
 const std::string kVectors = TRUSTLINE_SOURCE_DIR "/tests/vectors/";
@@ -39,16 +41,23 @@ class SystemTest : public ::testing::Test {
     directory_ = new TemporaryDirectory;
     // The system users must be able to reach it when root runs the tests.
     chmod(directory_->path().c_str(), 0755);
-    auto system = RunningSystem::Start(directory_->path() / "site", FreePortOffset());
+    StartSystem(FreePortOffset());
+  }
+  static void TearDownTestSuite() {
+    StopSystem();
+    delete directory_;
+  }
+  static void StartSystem(int port_offset) {
+    auto system = RunningSystem::Start(directory_->path() / "site", port_offset);
     ASSERT_OK(system);
     system_ = system->release();
   }
-  static void TearDownTestSuite() {
+  static void StopSystem() {
     if (system_ != nullptr) {
       EXPECT_EQ(system_->Stop(), "ended with status 0");
     }
     delete system_;
-    delete directory_;
+    system_ = nullptr;
   }
   void SetUp() override { ASSERT_NE(system_, nullptr); }
 
@@ -258,7 +267,7 @@ TEST_F(SystemTest, TheAuditLogIsWholeAndComesOutAsJsonLines) {
 }
 
 TEST_F(SystemTest, MetricsAndHealthAreThereForEachDaemon) {
-  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}}) {
+  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}}) {
     for (const char* path : {"/health/live", "/health/startup", "/health/ready", "/metrics"}) {
       ASSERT_OK_AND_ASSIGN(const auto response,
                            HttpGet("127.0.0.1", system_->Port(base), path, std::chrono::seconds(5)));
@@ -270,7 +279,7 @@ TEST_F(SystemTest, MetricsAndHealthAreThereForEachDaemon) {
 // A panel over a metric that nobody exports would stay empty without a word.
 TEST_F(SystemTest, TheGrafanaDashboardShowsMetricsThatExist) {
   std::string exported;
-  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}}) {
+  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}}) {
     ASSERT_OK_AND_ASSIGN(const auto metrics,
                          HttpGet("127.0.0.1", system_->Port(base), "/metrics", std::chrono::seconds(5)));
     exported += metrics.body;
@@ -284,6 +293,35 @@ TEST_F(SystemTest, TheGrafanaDashboardShowsMetricsThatExist) {
   }
   EXPECT_GT(shown.size(), 20u);
   for (const std::string& metric : shown) EXPECT_THAT(exported, HasSubstr("# TYPE " + metric + " ")) << metric;
+}
+
+// What phones will know the site by. The last test: it starts the site anew.
+TEST_F(SystemTest, TheAuthorityIssuesAndTheCapfCertificateIsTrustedAlsoAfterAStartAnew) {
+  std::ifstream file(system_->data() + "/capfd/capf.crt");
+  const std::string pem(std::istreambuf_iterator<char>(file), {});
+  ASSERT_OK_AND_ASSIGN(const Certificate capf, Certificate::FromPem(pem));
+  EXPECT_THAT(capf.subject().ToText(), MatchesRegex("CN=CAPF-[0-9a-f]{8},O=Trustline,OU=Voice"));
+  const auto expect_both = [&] {
+    EXPECT_THAT(Do({"ca", "show", "--output", "json"}), HasSubstr("\"active\""));
+    const std::string trusted = Do({"trust", "list", "--role", "CAPF", "--output", "csv"});
+    EXPECT_THAT(trusted, AllOf(HasSubstr(Fingerprint(capf)), HasSubstr("CAPF")));
+    // capf.pem of the vectors is not trusted here, so this site's is the only one.
+    EXPECT_EQ(std::count(trusted.begin(), trusted.end(), '\n'), 2) << trusted;
+    EXPECT_THAT(Do({"verify", "--role", "CAPF", WriteFile("capf.pem", pem)}), HasSubstr("valid"));
+  };
+  expect_both();
+  const std::string authority = Do({"ca", "show", "--pem"});
+  const std::string authorities = Do({"ca", "list", "--output", "csv"});
+  EXPECT_EQ(std::count(authorities.begin(), authorities.end(), '\n'), 2) << authorities;
+
+  const int port_offset = system_->Port(0);
+  StopSystem();
+  StartSystem(port_offset);
+  ASSERT_NE(system_, nullptr);
+  EXPECT_THAT(system_->output(),
+              AllOf(Not(HasSubstr("making the LSC authority")), Not(HasSubstr("making the CAPF certificate"))));
+  expect_both();
+  EXPECT_EQ(Do({"ca", "show", "--pem"}), authority);
 }
 
 }  // namespace

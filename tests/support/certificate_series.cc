@@ -6,6 +6,7 @@
 #include "common/status/status.h"
 #include "common/x509/certificate_builder.h"
 #include "common/x509/private_key.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 namespace {
@@ -20,9 +21,7 @@ constexpr char kAddEntries[] =
 
 absl::StatusOr<CertificateSeries> CertificateSeries::Create() {
   ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kRsa2048));
-  ASSIGN_OR_RETURN(const CertificateTemplate form,
-                   PhoneFacingTemplate("app-server.example", "Example", "Test", "app-server.example", absl::Now()));
-  ASSIGN_OR_RETURN(Certificate first, BuildSelfSigned(form, key));
+  ASSIGN_OR_RETURN(Certificate first, BuildSelfSigned(TvsForm("app-server.example", absl::Now()), key));
   // The serial's last bytes: a change there alters neither its length nor its sign.
   const size_t serial = AsText(first.der()).find(AsText(first.serial()));
   const size_t offset = serial + first.serial().size() - kNumberSize;

@@ -1,0 +1,274 @@
+#include "ca/authority/authority_admin.h"
+
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
+#include "common/postgres/transaction.h"
+#include "common/service/audit.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "common/x509/certificate_builder.h"
+#include "common/x509/openssl_error.h"
+#include "common/x509/signature_algorithm.h"
+
+namespace trustline {
+namespace {
+
+constexpr int64_t kNamedDependents = 10;
+constexpr size_t kMaxChain = 8;
+
+absl::Status CheckAuthorityCertificate(const Certificate& certificate, absl::Time now) {
+  constexpr uint32_t kAbsent = UINT32_MAX;
+  const uint32_t usage = X509_get_key_usage(certificate.x509());
+  if (!certificate.is_ca() || usage == kAbsent || (usage & KU_KEY_CERT_SIGN) == 0 || (usage & KU_CRL_SIGN) == 0) {
+    return FailedPrecondition(
+        "{} may not issue certificates and CRLs: it needs basicConstraints CA:TRUE and keyUsage keyCertSign and "
+        "cRLSign; "
+        "have the outside authority issue it so",
+        certificate.subject().ToText());
+  }
+  if (certificate.not_before() > now || certificate.not_after() <= now) {
+    return FailedPrecondition("{} is valid from {} to {}, not now", certificate.subject().ToText(),
+                              TimeTextSeconds(certificate.not_before()), TimeTextSeconds(certificate.not_after()));
+  }
+  if (certificate.subject_key_id().empty()) {
+    return FailedPrecondition("{} has no subjectKeyIdentifier, which what it issues must name",
+                              certificate.subject().ToText());
+  }
+  return SignatureAlgorithmOf(X509_get0_pubkey(certificate.x509())).status();
+}
+
+bool Issued(const Certificate& issuer, const Certificate& certificate) {
+  const OpenSslErrorScope errors;
+  EVP_PKEY* const key = X509_get0_pubkey(issuer.x509());
+  return certificate.issuer().key() == issuer.subject().key() && key != nullptr &&
+         X509_verify(certificate.x509(), key) == 1;
+}
+
+// The issuers of `leaf` from `others`, all of which it must use.
+absl::StatusOr<std::vector<Certificate>> OrderChain(const Certificate& leaf, std::vector<Certificate> others,
+                                                    absl::Time now) {
+  std::vector<Certificate> chain;
+  Certificate at = leaf;
+  while (!Issued(at, at)) {
+    const auto issuer =
+        std::ranges::find_if(others, [&](const Certificate& candidate) { return Issued(candidate, at); });
+    if (issuer == others.end()) {
+      return FailedPrecondition("the chain has a gap: the certificate of {}, which issued {}, is not in it",
+                                at.issuer().ToText(), at.subject().ToText());
+    }
+    if (!issuer->is_ca() || issuer->not_after() <= now) {
+      return FailedPrecondition("{} in the chain is no authority or is past its end", issuer->subject().ToText());
+    }
+    at = *issuer;
+    chain.push_back(at);
+    others.erase(issuer);
+  }
+  if (!others.empty()) {
+    return FailedPrecondition("{} does not belong to the chain: leave it out", others[0].subject().ToText());
+  }
+  return chain;
+}
+
+}  // namespace
+
+absl::StatusOr<DistinguishedName> AuthorityAdmin::SubjectOf(std::string_view text, const std::string& key_name) const {
+  if (text.empty()) {
+    return DistinguishedName::FromAttributes({{"CN", fmt::format("LSC-CA-{}", key_name.substr(0, 8))},
+                                              {"O", options_.organization},
+                                              {"OU", options_.organizational_unit}});
+  }
+  ASSIGN_OR_RETURN(DistinguishedName subject, DistinguishedName::FromText(text));
+  RETURN_IF_ERROR(subject.ToX509Name().status());
+  if (subject.common_name().empty()) return InvalidArgument("the subject \"{}\" has no CN", text);
+  return subject;
+}
+
+absl::Status AuthorityAdmin::Audit(Connection& connection, const AuthorityCaller& caller, std::string_view action,
+                                   const Authority& authority) {
+  AuditEvent event = {.cluster_id = caller.cluster_id,
+                      .actor = caller.actor,
+                      .action = std::string(action),
+                      .subject = authority.subject,
+                      .detail = {{"authority", std::to_string(authority.id)}, {"key", authority.key_name}}};
+  if (authority.certificate) event.detail.emplace_back("sha256", ToHex(authority.certificate->sha256()));
+  return AppendAudit(connection, event);
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller, KeyKind kind, std::string_view subject,
+                                                  absl::Duration lifetime) {
+  if (lifetime < kLeastAuthorityLifetime || lifetime > kLongestAuthorityLifetime) {
+    return InvalidArgument("an authority is valid for 1 to 30 years");
+  }
+  // What cannot stand in a certificate is refused before a key is made.
+  RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
+  ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
+  const std::string key_name = AuthorityKeyName(key->public_key_sha256());
+  CertificateTemplate form;
+  ASSIGN_OR_RETURN(form.subject, SubjectOf(subject, key_name));
+  const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
+  form.not_before = now - kClockSkewAllowance;
+  form.not_after = now + lifetime;
+  form.is_ca = true;
+  form.path_length = 0;
+  form.key_usage = {"digitalSignature", "keyCertSign", "cRLSign"};
+  ASSIGN_OR_RETURN(const Certificate certificate, key->SelfSign(form));
+
+  ASSIGN_OR_RETURN(const Authority requested, RunInTransaction(pool_, {}, [&](Connection& connection) {
+                     return AuthorityStore(connection, caller.cluster_id)
+                         .InsertRequested(key_name, key->public_key_sha256(), key->kind_text(), form.subject.ToText(),
+                                          caller.actor);
+                   }));
+  return Vouch(caller, requested, certificate, {}, "ca.prepare");
+}
+
+absl::StatusOr<AuthorityAdmin::Requested> AuthorityAdmin::Request(const AuthorityCaller& caller, KeyKind kind,
+                                                                  std::string_view subject) {
+  RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
+  ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
+  const std::string key_name = AuthorityKeyName(key->public_key_sha256());
+  ASSIGN_OR_RETURN(const DistinguishedName name, SubjectOf(subject, key_name));
+  ASSIGN_OR_RETURN(CertificateRequest request, key->Request(name));
+  ASSIGN_OR_RETURN(
+      Authority authority, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+        ASSIGN_OR_RETURN(Authority inserted, AuthorityStore(connection, caller.cluster_id)
+                                                 .InsertRequested(key_name, key->public_key_sha256(), key->kind_text(),
+                                                                  name.ToText(), caller.actor));
+        RETURN_IF_ERROR(Audit(connection, caller, "ca.request", inserted));
+        return inserted;
+      }));
+  return Requested{std::move(authority), std::move(request)};
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& caller,
+                                                      const std::vector<Certificate>& certificates) {
+  if (certificates.empty() || certificates.size() > kMaxChain) {
+    return InvalidArgument("a chain has 1 to {} certificates", kMaxChain);
+  }
+  std::vector<Authority> known;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    ASSIGN_OR_RETURN(known, AuthorityStore(*lease, caller.cluster_id).List());
+  }
+  for (const Authority& authority : known) {
+    for (const Certificate& certificate : certificates) {
+      if (AuthorityKeyName(certificate.public_key_sha256()) != authority.key_name) continue;
+      if (authority.state != AuthorityState::kRequested) {
+        return FailedPrecondition("authority {} has its certificate already: `trustctl ca show {}`", authority.id,
+                                  authority.id);
+      }
+      RETURN_IF_ERROR(CheckAuthorityCertificate(certificate, clock_.Now()));
+      std::vector<Certificate> others;
+      for (const Certificate& other : certificates) {
+        if (other != certificate && std::ranges::find(others, other) == others.end()) others.push_back(other);
+      }
+      ASSIGN_OR_RETURN(const std::vector<Certificate> chain, OrderChain(certificate, std::move(others), clock_.Now()));
+      return Vouch(caller, authority, certificate, chain, "ca.import");
+    }
+  }
+  return FailedPrecondition(
+      "none of the certificates has the key of an authority that was requested here: `trustctl ca csr` makes the "
+      "request "
+      "that the outside authority must answer");
+}
+
+// The trust store first: an authority that is prepared is known to every phone's TVS.
+absl::StatusOr<Authority> AuthorityAdmin::Vouch(const AuthorityCaller& caller, const Authority& requested,
+                                                const Certificate& certificate, const std::vector<Certificate>& chain,
+                                                std::string_view action) {
+  RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+    AuthorityStore store(connection, caller.cluster_id);
+    RETURN_IF_ERROR(store.SetCertificate(requested.id, certificate, chain));
+    ASSIGN_OR_RETURN(Authority prepared, store.Load(requested.id));
+    RETURN_IF_ERROR(Audit(connection, caller, action, prepared));
+    return prepared;
+  });
+}
+
+absl::StatusOr<AuthorityAdmin::Activated> AuthorityAdmin::Activate(const AuthorityCaller& caller, int32_t id) {
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Activated> {
+    AuthorityStore store(connection, caller.cluster_id);
+    RETURN_IF_ERROR(store.LockAll());
+    ASSIGN_OR_RETURN(const Authority authority, store.Load(id));
+    if (authority.state != AuthorityState::kPrepared) {
+      return FailedPrecondition("authority {} is {}: only a prepared one can be activated (`trustctl ca list`)", id,
+                                AuthorityStateName(authority.state));
+    }
+    RETURN_IF_ERROR(CheckAuthorityCertificate(*authority.certificate, clock_.Now()));
+    // An authority that cannot sign would stop every issuance.
+    RETURN_IF_ERROR(keys_.Find(authority.key_name).status());
+    Activated result;
+    ASSIGN_OR_RETURN(const std::vector<Authority> all, store.List());
+    for (const Authority& other : all) {
+      if (other.state != AuthorityState::kActive) continue;
+      RETURN_IF_ERROR(store.SetState(other.id, AuthorityState::kTainted));
+      RETURN_IF_ERROR(Audit(connection, caller, "ca.taint", other));
+      result.tainted_id = other.id;
+    }
+    RETURN_IF_ERROR(store.SetState(id, AuthorityState::kActive));
+    RETURN_IF_ERROR(Audit(connection, caller, "ca.activate", authority));
+    ASSIGN_OR_RETURN(result.authority, store.Load(id));
+    return result;
+  });
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::Taint(const AuthorityCaller& caller, int32_t id) {
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+    AuthorityStore store(connection, caller.cluster_id);
+    RETURN_IF_ERROR(store.LockAll());
+    ASSIGN_OR_RETURN(const Authority authority, store.Load(id));
+    if (authority.state == AuthorityState::kTainted) return authority;
+    if (authority.state != AuthorityState::kActive && authority.state != AuthorityState::kPrepared) {
+      return FailedPrecondition("authority {} is {}: an active or prepared one can be tainted", id,
+                                AuthorityStateName(authority.state));
+    }
+    RETURN_IF_ERROR(store.SetState(id, AuthorityState::kTainted));
+    RETURN_IF_ERROR(Audit(connection, caller, "ca.taint", authority));
+    return store.Load(id);
+  });
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::Retire(const AuthorityCaller& caller, int32_t id) {
+  ASSIGN_OR_RETURN(
+      Authority retired, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+        AuthorityStore store(connection, caller.cluster_id);
+        RETURN_IF_ERROR(store.LockAll());
+        // Waits for every issuance that has begun under it, and keeps new ones out.
+        ASSIGN_OR_RETURN(const Authority authority, store.Lock(id));
+        if (authority.state == AuthorityState::kRetired) return authority;
+        if (authority.state == AuthorityState::kActive) {
+          return FailedPrecondition(
+              "authority {} is the one that issues: activate its successor first (`trustctl ca rollover prepare`, "
+              "`activate ID`), or taint it",
+              id);
+        }
+        if (authority.state == AuthorityState::kRequested) {
+          return FailedPrecondition("authority {} has no certificate yet: there is nothing to retire", id);
+        }
+        ASSIGN_OR_RETURN(const int64_t open, store.OpenIntents(id));
+        if (open > 0) {
+          return FailedPrecondition("{} requests to authority {} are not finished: try again in some seconds", open,
+                                    id);
+        }
+        ASSIGN_OR_RETURN(const AuthorityUse use, store.Use(id));
+        if (use.dependents > 0) {
+          ASSIGN_OR_RETURN(const std::vector<std::string> named, store.Dependents(id, kNamedDependents));
+          return FailedPrecondition(
+              "{} good certificates of devices in service chain to authority {} ({}{}): renew or revoke them first; "
+              "all "
+              "of them: `trustctl lsc list --authority {}`",
+              use.dependents, id, absl::StrJoin(named, ", "),
+              use.dependents > static_cast<int64_t>(named.size()) ? ", ..." : "", id);
+        }
+        RETURN_IF_ERROR(store.SetState(id, AuthorityState::kRetired));
+        RETURN_IF_ERROR(Audit(connection, caller, "ca.retire", authority));
+        return store.Load(id);
+      }));
+  RETURN_IF_ERROR(trust_store_.RemoveAuthority(caller.cluster, *retired.certificate));
+  return retired;
+}
+
+}  // namespace trustline

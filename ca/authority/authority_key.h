@@ -1,0 +1,72 @@
+// The private keys of authorities: the only place that signs with them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ca/profile/lsc_check.h"
+#include "common/x509/certificate_builder.h"
+#include "common/x509/certificate_request.h"
+#include "common/x509/private_key.h"
+
+namespace trustline {
+
+// One authority's key. Thread-safe. Nothing gives the key away.
+class AuthorityKey {
+ public:
+  explicit AuthorityKey(PrivateKey key);
+
+  // SHA-256 of the SubjectPublicKeyInfo.
+  const Sha256Digest& public_key_sha256() const { return public_key_sha256_; }
+  std::string kind_text() const { return key_.kind_text(); }
+
+  // The signature over what was checked, which is used up. Internal when it was checked for another authority.
+  absl::StatusOr<std::string> Sign(CheckedToBeSigned checked) const;
+
+  // The complete CRL: `crl` is signed in place.
+  absl::Status SignCrl(X509_CRL* crl) const;
+
+  absl::StatusOr<Certificate> SelfSign(const CertificateTemplate& form) const;
+  absl::StatusOr<CertificateRequest> Request(const DistinguishedName& subject) const;
+
+ private:
+  const PrivateKey key_;
+  const Sha256Digest public_key_sha256_;
+};
+
+// The name of a key's file and of its CRL: the first 16 hexadecimal digits of the SHA-256.
+std::string AuthorityKeyName(const Sha256Digest& public_key_sha256);
+
+// A folder of key files NAME.key, PKCS#8 under one passphrase. Thread-safe. Keys stay in memory once read, because
+// opening one takes a few tenths of a second.
+class AuthorityKeys {
+ public:
+  // PermissionDenied unless folder and passphrase belong to this process's user and are closed to others;
+  // Unauthenticated when a key that is there does not open with the passphrase.
+  static absl::StatusOr<std::unique_ptr<AuthorityKeys>> Open(const std::string& folder,
+                                                             const std::string& passphrase_file);
+
+  // Makes a key and its file. The file stands, and the folder is synced, before this returns.
+  absl::StatusOr<std::shared_ptr<const AuthorityKey>> Generate(KeyKind kind);
+
+  // FailedPrecondition when this process has no such key.
+  absl::StatusOr<std::shared_ptr<const AuthorityKey>> Find(std::string_view key_name);
+  bool Has(std::string_view key_name);
+
+ private:
+  AuthorityKeys(std::string folder, SecretBytes passphrase);
+  absl::Status CheckAll();
+  absl::StatusOr<std::shared_ptr<const AuthorityKey>> Load(const std::string& key_name);
+
+  const std::string folder_;
+  const SecretBytes passphrase_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const AuthorityKey>, std::less<>> keys_;
+};
+
+}  // namespace trustline

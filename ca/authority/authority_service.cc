@@ -1,0 +1,298 @@
+#include "ca/authority/authority_service.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "ca/authority/client_authorities.h"
+#include "ca/issuance/issuer.h"
+#include "common/postgres/transaction.h"
+#include "common/rpc/certificate_summary.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/proto_time.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+constexpr Statement kNewestCrl = {"show_crl",
+                                  "SELECT der, crl_number, this_update, next_update, revoked_count FROM ca_crl "
+                                  "WHERE cluster_id = $1 AND authority_id = $2"};
+
+AuthorityCaller CallerOf(const Caller& caller) { return {caller.cluster_id, caller.cluster, caller.actor()}; }
+
+absl::StatusOr<KeyKind> ReadKeyKind(v1::AuthorityKey key) {
+  switch (key) {
+    case v1::AUTHORITY_KEY_UNSPECIFIED:
+    case v1::AUTHORITY_KEY_RSA_2048:
+      return KeyKind::kRsa2048;
+    case v1::AUTHORITY_KEY_RSA_3072:
+      return KeyKind::kRsa3072;
+    case v1::AUTHORITY_KEY_RSA_4096:
+      return KeyKind::kRsa4096;
+    case v1::AUTHORITY_KEY_EC_P256:
+      return KeyKind::kEcP256;
+    case v1::AUTHORITY_KEY_EC_P384:
+      return KeyKind::kEcP384;
+    default:
+      return InvalidArgument("there is no such kind of key for an authority");
+  }
+}
+
+absl::StatusOr<ClientAuthorityPurpose> ReadPurpose(v1::ClientAuthorityPurpose purpose) {
+  switch (purpose) {
+    case v1::CLIENT_AUTHORITY_PURPOSE_MANUFACTURING:
+      return ClientAuthorityPurpose::kManufacturing;
+    case v1::CLIENT_AUTHORITY_PURPOSE_SMALL_BUSINESS:
+      return ClientAuthorityPurpose::kSmallBusiness;
+    default:
+      return InvalidArgument("the purpose must be given: manufacturing or small-business");
+  }
+}
+
+v1::ClientAuthority ToProto(const ClientAuthority& authority) {
+  v1::ClientAuthority message;
+  message.set_purpose(authority.purpose == ClientAuthorityPurpose::kManufacturing
+                          ? v1::CLIENT_AUTHORITY_PURPOSE_MANUFACTURING
+                          : v1::CLIENT_AUTHORITY_PURPOSE_SMALL_BUSINESS);
+  *message.mutable_certificate() = SummaryOf(authority.certificate);
+  message.set_added_by(authority.added_by);
+  *message.mutable_added_at() = ToProtoTime(authority.added_at);
+  return message;
+}
+
+absl::StatusOr<Authority> FindAuthority(Pool& pool, int32_t cluster_id, int32_t id) {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool.Acquire());
+  AuthorityStore store(*lease, cluster_id);
+  return id == 0 ? store.Active() : store.Load(id);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AuthorityService>> AuthorityService::Create(const AuthorityServiceParts& parts) {
+  const google::protobuf::ServiceDescriptor* const service =
+      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(v1::Authorities::service_full_name());
+  if (service == nullptr) return Internal("the service Authorities is not compiled in");
+  std::vector<MethodPolicy> policies;
+  for (int i = 0; i < service->method_count(); ++i) {
+    ASSIGN_OR_RETURN(MethodPolicy policy, MethodPolicy::Of(*service->method(i)));
+    policies.push_back(std::move(policy));
+  }
+  return std::unique_ptr<AuthorityService>(new AuthorityService(parts, std::move(policies)));
+}
+
+template <typename Request, typename Body>
+grpc::Status AuthorityService::Serve(const grpc::ServerContext& context, std::string_view method,
+                                     const Request& request, Body body) {
+  const auto policy = std::ranges::find_if(policies_, [&](const MethodPolicy& candidate) {
+    return candidate.name() == fmt::format("Authorities.{}", method);
+  });
+  if (policy == policies_.end()) return ToGrpc(Internal("{} has no policy", method));
+  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(context, *policy, request);
+  return ToGrpc(caller.ok() ? body(*caller) : caller.status());
+}
+
+absl::StatusOr<v1::AuthorityInfo> AuthorityService::Describe(const Caller& caller, const Authority& authority) {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+  ASSIGN_OR_RETURN(const AuthorityUse use, AuthorityStore(*lease, caller.cluster_id).Use(authority.id));
+  v1::AuthorityInfo info;
+  info.set_authority_id(authority.id);
+  info.set_state(static_cast<v1::AuthorityState>(static_cast<int>(authority.state) + 1));
+  info.set_subject(authority.subject);
+  info.set_public_key(authority.public_key);
+  if (authority.certificate) *info.mutable_certificate() = SummaryOf(*authority.certificate);
+  info.set_issued(use.issued);
+  info.set_dependents(use.dependents);
+  info.set_crl_number(use.crl_number);
+  if (use.crl_next_update) *info.mutable_crl_next_update() = ToProtoTime(*use.crl_next_update);
+  info.set_crl_revoked(use.crl_revoked);
+  info.set_crl_url(CrlUrl(parts_.public_url, authority.key_name));
+  info.set_created_by(authority.created_by);
+  *info.mutable_created_at() = ToProtoTime(authority.created_at);
+  if (authority.prepared_at) *info.mutable_prepared_at() = ToProtoTime(*authority.prepared_at);
+  if (authority.activated_at) *info.mutable_activated_at() = ToProtoTime(*authority.activated_at);
+  if (authority.tainted_at) *info.mutable_tainted_at() = ToProtoTime(*authority.tainted_at);
+  if (authority.retired_at) *info.mutable_retired_at() = ToProtoTime(*authority.retired_at);
+  info.set_key_is_here(parts_.keys.Has(authority.key_name));
+  return info;
+}
+
+grpc::Status AuthorityService::PrepareAuthority(grpc::ServerContext* context,
+                                                const v1::PrepareAuthorityRequest* request,
+                                                v1::PrepareAuthorityResponse* response) {
+  return Serve(*context, "PrepareAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const KeyKind kind, ReadKeyKind(request->key()));
+    const absl::Duration lifetime =
+        request->has_lifetime() ? FromProtoDuration(request->lifetime()) : kDefaultAuthorityLifetime;
+    ASSIGN_OR_RETURN(const Authority authority,
+                     parts_.admin.Prepare(CallerOf(caller), kind, request->subject(), lifetime));
+    parts_.publisher.Wake();
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::RequestAuthority(grpc::ServerContext* context,
+                                                const v1::RequestAuthorityRequest* request,
+                                                v1::RequestAuthorityResponse* response) {
+  return Serve(*context, "RequestAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const KeyKind kind, ReadKeyKind(request->key()));
+    ASSIGN_OR_RETURN(const AuthorityAdmin::Requested requested,
+                     parts_.admin.Request(CallerOf(caller), kind, request->subject()));
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, requested.authority));
+    response->set_certificate_request(std::string(AsText(requested.request.der())));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::ImportAuthorityChain(grpc::ServerContext* context,
+                                                    const v1::ImportAuthorityChainRequest* request,
+                                                    v1::ImportAuthorityChainResponse* response) {
+  return Serve(*context, "ImportAuthorityChain", *request, [&](const Caller& caller) -> absl::Status {
+    std::vector<Certificate> certificates;
+    for (const std::string& der : request->certificates()) {
+      ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(der)));
+      certificates.push_back(std::move(certificate));
+    }
+    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.ImportChain(CallerOf(caller), certificates));
+    parts_.publisher.Wake();
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::ActivateAuthority(grpc::ServerContext* context,
+                                                 const v1::ActivateAuthorityRequest* request,
+                                                 v1::ActivateAuthorityResponse* response) {
+  return Serve(*context, "ActivateAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const AuthorityAdmin::Activated activated,
+                     parts_.admin.Activate(CallerOf(caller), request->authority_id()));
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, activated.authority));
+    response->set_tainted_authority_id(activated.tainted_id);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::TaintAuthority(grpc::ServerContext* context, const v1::TaintAuthorityRequest* request,
+                                              v1::TaintAuthorityResponse* response) {
+  return Serve(*context, "TaintAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.Taint(CallerOf(caller), request->authority_id()));
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::RetireAuthority(grpc::ServerContext* context, const v1::RetireAuthorityRequest* request,
+                                               v1::RetireAuthorityResponse* response) {
+  return Serve(*context, "RetireAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.Retire(CallerOf(caller), request->authority_id()));
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::ListAuthorities(grpc::ServerContext* context, const v1::ListAuthoritiesRequest* request,
+                                               v1::ListAuthoritiesResponse* response) {
+  return Serve(*context, "ListAuthorities", *request, [&](const Caller& caller) -> absl::Status {
+    std::vector<Authority> authorities;
+    {
+      ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+      ASSIGN_OR_RETURN(authorities, AuthorityStore(*lease, caller.cluster_id).List());
+    }
+    for (const Authority& authority : authorities) {
+      ASSIGN_OR_RETURN(*response->add_authorities(), Describe(caller, authority));
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::ShowAuthority(grpc::ServerContext* context, const v1::ShowAuthorityRequest* request,
+                                             v1::ShowAuthorityResponse* response) {
+  return Serve(*context, "ShowAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(parts_.pool, caller.cluster_id, request->authority_id()));
+    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    if (authority.certificate) response->set_certificate(std::string(AsText(authority.certificate->der())));
+    for (const Certificate& issuer : authority.chain) response->add_chain(std::string(AsText(issuer.der())));
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::GetCrl(grpc::ServerContext* context, const v1::GetCrlRequest* request,
+                                      v1::GetCrlResponse* response) {
+  return Serve(*context, "GetCrl", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(parts_.pool, caller.cluster_id, request->authority_id()));
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ASSIGN_OR_RETURN(const Result result,
+                     lease->Execute(kNewestCrl, Parameters().Int64(caller.cluster_id).Int64(authority.id)));
+    if (result.empty()) {
+      return NotFound("authority {} has no CRL yet: one is made within a second once it is prepared", authority.id);
+    }
+    std::string der;
+    int64_t number = 0, revoked = 0;
+    absl::Time this_update, next_update;
+    RETURN_IF_ERROR(result[0].Scan(der, number, this_update, next_update, revoked));
+    response->set_crl(std::move(der));
+    response->set_crl_number(number);
+    *response->mutable_this_update() = ToProtoTime(this_update);
+    *response->mutable_next_update() = ToProtoTime(next_update);
+    response->set_revoked(revoked);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::AddClientAuthority(grpc::ServerContext* context,
+                                                  const v1::AddClientAuthorityRequest* request,
+                                                  v1::AddClientAuthorityResponse* response) {
+  return Serve(*context, "AddClientAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
+    ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(request->certificate())));
+    ASSIGN_OR_RETURN(
+        const bool changed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+          return ClientAuthorities(connection, CallerOf(caller)).Add(purpose, certificate, parts_.clock.Now());
+        }));
+    response->set_changed(changed);
+    *response->mutable_authority() = ToProto({purpose, certificate, caller.actor(), parts_.clock.Now()});
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::RemoveClientAuthority(grpc::ServerContext* context,
+                                                     const v1::RemoveClientAuthorityRequest* request,
+                                                     v1::RemoveClientAuthorityResponse* response) {
+  return Serve(*context, "RemoveClientAuthority", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
+    ASSIGN_OR_RETURN(
+        const ClientAuthority removed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+          return ClientAuthorities(connection, CallerOf(caller)).Remove(purpose, request->fingerprint_prefix());
+        }));
+    *response->mutable_authority() = ToProto(removed);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::ListClientAuthorities(grpc::ServerContext* context,
+                                                     const v1::ListClientAuthoritiesRequest* request,
+                                                     v1::ListClientAuthoritiesResponse* response) {
+  return Serve(*context, "ListClientAuthorities", *request, [&](const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ASSIGN_OR_RETURN(const std::vector<ClientAuthority> all, ClientAuthorities(*lease, CallerOf(caller)).List());
+    for (const ClientAuthority& authority : all) *response->add_authorities() = ToProto(authority);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status AuthorityService::BlockKeys(grpc::ServerContext* context, const v1::BlockKeysRequest* request,
+                                         v1::BlockKeysResponse* response) {
+  return Serve(*context, "BlockKeys", *request, [&](const Caller& caller) -> absl::Status {
+    const std::vector<std::string> keys(request->public_key_sha256().begin(), request->public_key_sha256().end());
+    ASSIGN_OR_RETURN(const ClientAuthorities::Blocked blocked,
+                     RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                       return ClientAuthorities(connection, CallerOf(caller)).BlockKeys(keys, request->source());
+                     }));
+    response->set_added(blocked.added);
+    response->set_total(blocked.total);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace trustline

@@ -1,0 +1,76 @@
+// The gRPC service Authorities (proto/authority.proto).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ca/authority/authority_admin.h"
+#include "ca/revocation/crl_publisher.h"
+#include "common/postgres/pool.h"
+#include "common/rpc/authorization.h"
+#include "common/rpc/method_policy.h"
+#include "common/service/clock.h"
+#include "proto/authority.grpc.pb.h"
+
+namespace trustline {
+
+struct AuthorityServiceParts {
+  Authorizer& authorizer;
+  Pool& pool;
+  AuthorityAdmin& admin;
+  AuthorityKeys& keys;
+  CrlPublisher& publisher;  // told of new authorities
+  const Clock& clock;
+  std::string public_url;
+};
+
+// Thread-safe. What the parts refer to must outlive it.
+class AuthorityService final : public v1::Authorities::Service {
+ public:
+  static absl::StatusOr<std::unique_ptr<AuthorityService>> Create(const AuthorityServiceParts& parts);
+
+  grpc::Status PrepareAuthority(grpc::ServerContext* context, const v1::PrepareAuthorityRequest* request,
+                                v1::PrepareAuthorityResponse* response) override;
+  grpc::Status RequestAuthority(grpc::ServerContext* context, const v1::RequestAuthorityRequest* request,
+                                v1::RequestAuthorityResponse* response) override;
+  grpc::Status ImportAuthorityChain(grpc::ServerContext* context, const v1::ImportAuthorityChainRequest* request,
+                                    v1::ImportAuthorityChainResponse* response) override;
+  grpc::Status ActivateAuthority(grpc::ServerContext* context, const v1::ActivateAuthorityRequest* request,
+                                 v1::ActivateAuthorityResponse* response) override;
+  grpc::Status TaintAuthority(grpc::ServerContext* context, const v1::TaintAuthorityRequest* request,
+                              v1::TaintAuthorityResponse* response) override;
+  grpc::Status RetireAuthority(grpc::ServerContext* context, const v1::RetireAuthorityRequest* request,
+                               v1::RetireAuthorityResponse* response) override;
+  grpc::Status ListAuthorities(grpc::ServerContext* context, const v1::ListAuthoritiesRequest* request,
+                               v1::ListAuthoritiesResponse* response) override;
+  grpc::Status ShowAuthority(grpc::ServerContext* context, const v1::ShowAuthorityRequest* request,
+                             v1::ShowAuthorityResponse* response) override;
+  grpc::Status GetCrl(grpc::ServerContext* context, const v1::GetCrlRequest* request,
+                      v1::GetCrlResponse* response) override;
+  grpc::Status AddClientAuthority(grpc::ServerContext* context, const v1::AddClientAuthorityRequest* request,
+                                  v1::AddClientAuthorityResponse* response) override;
+  grpc::Status RemoveClientAuthority(grpc::ServerContext* context, const v1::RemoveClientAuthorityRequest* request,
+                                     v1::RemoveClientAuthorityResponse* response) override;
+  grpc::Status ListClientAuthorities(grpc::ServerContext* context, const v1::ListClientAuthoritiesRequest* request,
+                                     v1::ListClientAuthoritiesResponse* response) override;
+  grpc::Status BlockKeys(grpc::ServerContext* context, const v1::BlockKeysRequest* request,
+                         v1::BlockKeysResponse* response) override;
+
+ private:
+  AuthorityService(const AuthorityServiceParts& parts, std::vector<MethodPolicy> policies)
+      : parts_(parts), policies_(std::move(policies)) {}
+
+  // Asks the authorizer about `method`, then runs `body(caller)`.
+  template <typename Request, typename Body>
+  grpc::Status Serve(const grpc::ServerContext& context, std::string_view method, const Request& request, Body body);
+
+  // Reads what depends on it and on its CRL.
+  absl::StatusOr<v1::AuthorityInfo> Describe(const Caller& caller, const Authority& authority);
+
+  const AuthorityServiceParts parts_;
+  const std::vector<MethodPolicy> policies_;
+};
+
+}  // namespace trustline

@@ -1,0 +1,283 @@
+#include "ca/issuance/issuer.h"
+
+#include <algorithm>
+
+#include "ca/issuance/fail_point.h"
+#include "common/postgres/transaction.h"
+#include "common/service/audit.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "common/x509/openssl_error.h"
+#include "common/x509/public_key.h"
+
+namespace trustline {
+namespace {
+
+// Refusals of the intent itself, which no repetition mends.
+bool IsFinal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) || absl::IsInternal(status);
+}
+
+constexpr Statement kActiveId = {"active_authority_id",
+                                 "SELECT authority_id FROM ca_authority WHERE cluster_id = $1 AND state = 'active'"};
+
+}  // namespace
+
+std::string CrlUrl(std::string_view public_url, std::string_view key_name) {
+  while (public_url.ends_with('/')) public_url.remove_suffix(1);
+  return fmt::format("{}/crl/{}.crl", public_url, key_name);
+}
+
+Issuer::Issuer(IssuerOptions options, Pool& pool, AuthorityKeys& keys, const Clock& clock)
+    : options_(std::move(options)), pool_(pool), keys_(keys), clock_(clock) {}
+
+absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
+  // 1. The key by itself.
+  ASSIGN_OR_RETURN(const EvpPkeyPtr key, ReadPublicKeyInfo(AsBytes(order.public_key_info)));
+  RETURN_IF_ERROR(CheckDeviceKey(key.get(), options_.key_policy));
+  FailPoint("key-checked");
+
+  // 2. The authority that issues now, and whether its key is here.
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, ActiveAuthority(order.caller.cluster_id));
+  RETURN_IF_ERROR(keys_.Find(authority->key_name).status());
+
+  // 3. What is to be signed, byte for byte.
+  ASSIGN_OR_RETURN(const NewIntent intent, Compose(order, *authority, PublicKeyKindText(key.get())));
+  FailPoint("composed");
+
+  // 4. Device and key against everything on record; then the intent, committed before any key is touched.
+  ASSIGN_OR_RETURN(const Begun begun, Begin(order, *authority, intent));
+  FailPoint("intent-committed");
+
+  // 5. to 9. Finish(): independent checks, signature, comparison, verification, store.
+  absl::StatusOr<IssuedLsc> issued = begun.has_certificate
+                                         ? LoadIssued(order.caller.cluster_id, begun.issuance_id)
+                                         : Finish(order.caller.cluster_id, begun.issuance_id, order.caller.actor);
+  if (issued.ok()) issued->existed = begun.existed;
+  FailPoint("before-answer");
+  return issued;
+}
+
+absl::StatusOr<IssuedLsc> Issuer::Finish(int32_t cluster_id, int64_t issuance_id, std::string_view actor) {
+  absl::StatusOr<Intent> intent = [&]() -> absl::StatusOr<Intent> {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
+  }();
+  if (absl::IsNotFound(intent.status())) return LoadIssued(cluster_id, issuance_id);
+  RETURN_IF_ERROR(intent.status());
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, LoadAuthority(cluster_id, intent->authority_id));
+  if (const absl::Status here = keys_.Find(authority->key_name).status(); !here.ok()) {
+    return absl::UnavailableError(here.message());
+  }
+
+  const absl::StatusOr<Certificate> certificate = SignAndVerify(*intent, *authority);
+  if (!certificate.ok()) {
+    if (IsFinal(certificate.status())) RETURN_IF_ERROR(AbandonRefused(*intent, certificate.status(), actor));
+    return certificate.status();
+  }
+  RETURN_IF_ERROR(Store(*intent, *certificate, actor));
+  FailPoint("stored");
+  return LoadIssued(cluster_id, issuance_id);
+}
+
+absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Authority& authority,
+                                          std::string public_key) {
+  ASSIGN_OR_RETURN(std::string serial, NewSerial());
+  ASSIGN_OR_RETURN(const Validity validity, LscValidity(order.lifetime, *authority.certificate, clock_.Now()));
+  NewIntent intent = {.request_id = order.request_id,
+                      .content = {.device = order.device,
+                                  .serial = std::move(serial),
+                                  .not_before = validity.not_before,
+                                  .not_after = validity.not_after,
+                                  .public_key_info = order.public_key_info,
+                                  .crl_url = CrlUrl(options_.public_url, authority.key_name)},
+                      .public_key = std::move(public_key),
+                      .public_key_sha256 = Sha256(AsBytes(order.public_key_info)),
+                      .requested_by = order.caller.actor};
+  ASSIGN_OR_RETURN(intent.to_be_signed, EncodeLscToBeSigned(intent.content, *authority.certificate));
+  intent.subject = LscSubjectText(order.device, *authority.certificate);
+  return intent;
+}
+
+absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Authority& authority,
+                                            const NewIntent& intent) {
+  const std::string& device = order.device.text();
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Begun> {
+    IssuanceStore store(connection, order.caller.cluster_id);
+    RETURN_IF_ERROR(store.LockDeviceAndKey(order.device, intent.public_key_sha256));
+
+    // The key against all others.
+    ASSIGN_OR_RETURN(const KeyUse use, store.FindKeyUse(order.device, intent.public_key_sha256));
+    if (use.blocked) {
+      return InvalidArgument("the key is blocked, because others may have its private key (source: {}): make a new one",
+                             use.blocked_source);
+    }
+    if (use.is_authority_key) return InvalidArgument("the key is that of an authority: no device may have it");
+    if (use.other_device) {
+      return InvalidArgument("the key is that of {} already: two devices never share one, make a new key for {}",
+                             *use.other_device, device);
+    }
+
+    // What the device was issued before.
+    ASSIGN_OR_RETURN(const std::vector<EarlierIssuance> earlier, store.FindEarlier(order.device, order.request_id));
+    for (const EarlierIssuance& other : earlier) {
+      const bool same_key = other.public_key_sha256 == intent.public_key_sha256;
+      const bool open = other.state == IssuanceState::kIntent;
+      if (!order.request_id.empty() && other.request_id == order.request_id) {
+        if (other.state == IssuanceState::kRevoked) {
+          return FailedPrecondition("the certificate of request {} was revoked: ask under another request id",
+                                    order.request_id);
+        }
+        if (same_key) return Begun{other.id, !open, true};
+        return AlreadyExists("request id {} of {} stands for another key already: use a new one", order.request_id,
+                             device);
+      }
+      const bool repeats = same_key && other.request_id.empty() && order.request_id.empty();
+      if (open && repeats) return Begun{other.id, false, true};
+      if (open) {
+        RETURN_IF_ERROR(store.Abandon(other.id, "a newer request for the same device took its place"));
+        continue;
+      }
+      if (other.state == IssuanceState::kRevoked) continue;
+      if (same_key && order.second != SecondCertificate::kAlways) return Begun{other.id, true, true};
+      if (order.second == SecondCertificate::kRefuse && other.state != IssuanceState::kSigned) {
+        return FailedPrecondition("{} has a certificate for another key, good until {}: --renew issues one more",
+                                  device, TimeTextSeconds(other.not_after));
+      }
+    }
+
+    FailPoint("intent-inserting");
+    ASSIGN_OR_RETURN(const std::optional<int64_t> id, store.Insert(authority.id, intent));
+    if (!id) {
+      return Aborted("authority {} stopped issuing during the request: ask again", authority.id);
+    }
+    FailPoint("intent-inserted");
+    return Begun{*id, false, false};
+  });
+}
+
+absl::StatusOr<Certificate> Issuer::SignAndVerify(const Intent& intent, const Authority& authority) {
+  const Certificate& issuer = *authority.certificate;
+  // 5. The independent checks; only their result can be signed.
+  ASSIGN_OR_RETURN(CheckedToBeSigned checked,
+                   CheckLsc(AsBytes(intent.to_be_signed), intent.content, issuer, clock_.Now()));
+  FailPoint("checked");
+
+  // 6. The signature.
+  ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Find(authority.key_name));
+  ASSIGN_OR_RETURN(const std::string signature, key->Sign(std::move(checked)));
+  FailPoint("signed");
+
+  // 7. The certificate says what was intended, and nothing else.
+  ASSIGN_OR_RETURN(Certificate certificate, AssembleCertificate(AsBytes(intent.to_be_signed), AsBytes(signature)));
+  ASSIGN_OR_RETURN(const std::string signed_part, ToBeSignedOf(certificate));
+  if (signed_part != intent.to_be_signed) {
+    return Internal("the certificate with serial number {} is not the one that was intended",
+                    ToHex(AsBytes(intent.content.serial)));
+  }
+  FailPoint("compared");
+
+  // 8. It verifies with the authority's public key.
+  const OpenSslErrorScope errors;
+  if (X509_verify(certificate.x509(), X509_get0_pubkey(issuer.x509())) != 1) {
+    return OpenSslInternal("the new certificate does not verify with the authority's public key");
+  }
+  FailPoint("verified");
+  return certificate;
+}
+
+absl::Status Issuer::Store(const Intent& intent, const Certificate& certificate, std::string_view actor) {
+  // 9. Certificate and audit row together; until they are committed nobody gets the certificate.
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::Status {
+    IssuanceStore store(connection, intent.cluster_id);
+    ASSIGN_OR_RETURN(const bool stored, store.StoreCertificate(intent.id, certificate));
+    // Somebody else finished or abandoned it meanwhile: that is what LoadIssued() finds.
+    if (!stored) return absl::OkStatus();
+    FailPoint("storing");
+    RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = intent.cluster_id,
+                                             .actor = std::string(actor),
+                                             .action = "lsc.issue",
+                                             .subject = intent.content.device.text(),
+                                             .detail = {{"serial", ToHex(AsBytes(intent.content.serial))},
+                                                        {"sha256", ToHex(certificate.sha256())},
+                                                        {"public_key_sha256", ToHex(certificate.public_key_sha256())},
+                                                        {"authority", std::to_string(intent.authority_id)},
+                                                        {"not_after", TimeTextSeconds(intent.content.not_after)}}}));
+    FailPoint("audited");
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Issuer::AbandonRefused(const Intent& intent, const absl::Status& refusal, std::string_view actor) {
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(IssuanceStore(connection, intent.cluster_id).Abandon(intent.id, StatusMessage(refusal)));
+    return AppendAudit(connection, {.cluster_id = intent.cluster_id,
+                                    .actor = std::string(actor),
+                                    .action = "lsc.issue",
+                                    .subject = intent.content.device.text(),
+                                    .outcome = AuditOutcome::kFailed,
+                                    .detail = {{"serial", ToHex(AsBytes(intent.content.serial))},
+                                               {"reason", std::string(StatusMessage(refusal))}}});
+  });
+}
+
+absl::Status Issuer::GiveUp(int32_t cluster_id, int64_t issuance_id, const absl::Status& reason,
+                            std::string_view actor) {
+  absl::StatusOr<Intent> intent = [&]() -> absl::StatusOr<Intent> {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
+  }();
+  if (absl::IsNotFound(intent.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(intent.status());
+  return AbandonRefused(*intent, reason, actor);
+}
+
+absl::StatusOr<IssuedLsc> Issuer::LoadIssued(int32_t cluster_id, int64_t issuance_id) {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  IssuanceStore store(*lease, cluster_id);
+  const absl::StatusOr<std::string> der = store.LoadCertificate(issuance_id);
+  if (absl::IsNotFound(der.status())) {
+    ASSIGN_OR_RETURN(const IssuanceRecord record, store.Load(issuance_id));
+    return Aborted("the request for {} was given up before it was signed ({}): ask again", record.device,
+                   record.abandoned_because);
+  }
+  RETURN_IF_ERROR(der.status());
+  ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(*der)));
+  ASSIGN_OR_RETURN(const IssuanceRecord record, store.Load(issuance_id));
+  if (record.state == IssuanceState::kRevoked) {
+    return FailedPrecondition("the certificate of {} was revoked meanwhile: ask again", record.device);
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, LoadAuthority(cluster_id, record.authority_id));
+  IssuedLsc issued = {
+      .issuance_id = issuance_id, .certificate = std::move(certificate), .chain = {*authority->certificate}};
+  issued.chain.insert(issued.chain.end(), authority->chain.begin(), authority->chain.end());
+  return issued;
+}
+
+absl::StatusOr<std::shared_ptr<const Authority>> Issuer::LoadAuthority(int32_t cluster_id, int32_t authority_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = authorities_.find({cluster_id, authority_id});
+    if (found != authorities_.end()) return found->second;
+  }
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  ASSIGN_OR_RETURN(Authority authority, AuthorityStore(*lease, cluster_id).Load(authority_id));
+  if (!authority.certificate) return FailedPrecondition("authority {} has no certificate yet", authority_id);
+  auto shared = std::make_shared<const Authority>(std::move(authority));
+  const std::lock_guard lock(mutex_);
+  return authorities_[{cluster_id, authority_id}] = std::move(shared);
+}
+
+absl::StatusOr<std::shared_ptr<const Authority>> Issuer::ActiveAuthority(int32_t cluster_id) {
+  int32_t id = 0;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    ASSIGN_OR_RETURN(const Result result, lease->Execute(kActiveId, Parameters().Int64(cluster_id)));
+    // For its words.
+    if (result.empty()) RETURN_IF_ERROR(AuthorityStore(*lease, cluster_id).Active().status());
+    ASSIGN_OR_RETURN(id, result.Value<int32_t>());
+  }
+  return LoadAuthority(cluster_id, id);
+}
+
+}  // namespace trustline

@@ -1,0 +1,323 @@
+#include "ca/issuance/issuer.h"
+
+#include <set>
+#include <thread>
+
+#include "ca/ca_testing.h"
+#include "ca/issuance/certificate_audit.h"
+#include "ca/issuance/issuance_list.h"
+#include "ca/issuance/sweeper.h"
+
+namespace trustline {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kPhone[] = "SEP001122334455";
+constexpr char kOtherPhone[] = "SEP001122334466";
+
+class IssuerTest : public CaDatabaseTest {
+ protected:
+  void SetUp() override {
+    CaDatabaseTest::SetUp();
+    issuer_ = std::make_unique<Issuer>(IssuerOptions{.public_url = "http://ca.example:9480/"}, *pool_, *keys_, clock_);
+    sweeper_ = std::make_unique<Sweeper>(SweeperOptions{.actor = "trustline:default/cad/node1"}, *issuer_, *pool_, log_,
+                                         metrics_);
+  }
+
+  // Everything on record is whole, whatever a test did.
+  void TearDown() override {
+    if (!audit_at_end_) return;
+    const auto lease = pool_->Acquire();
+    ASSERT_OK(lease);
+    ASSERT_OK_AND_ASSIGN(const CertificateAuditResult audit,
+                         AuditCertificates(**lease, 1, absl::UnixEpoch(), [](int64_t) { return absl::OkStatus(); }));
+    EXPECT_THAT(audit.findings, IsEmpty());
+  }
+
+  int64_t RowsInState(std::string_view state) {
+    return Count(fmt::format("SELECT count(*) FROM issuance WHERE state = '{}'", state));
+  }
+  // What a crash between the commit of the intent and the signature leaves: the store step fails by a trigger.
+  void FailStoreStep() {
+    RunByHand(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; "
+        "CREATE TRIGGER refuse BEFORE UPDATE ON issuance FOR EACH ROW WHEN (NEW.state = 'signed') "
+        "EXECUTE FUNCTION refuse()");
+  }
+  void LetStoreStep() { RunByHand("DROP TRIGGER refuse ON issuance"); }
+
+  bool audit_at_end_ = true;
+  Log log_{LogOptions{.sink = [](std::string_view) {}}};
+  Metrics metrics_{"cad"};
+  std::unique_ptr<Issuer> issuer_;
+  std::unique_ptr<Sweeper> sweeper_;
+};
+
+TEST_F(IssuerTest, IssuesOnceForADeviceAndKey) {
+  const std::string key = NewPublicKeyInfo();
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc first, issuer_->Issue(Order(kPhone, key)));
+  EXPECT_FALSE(first.existed);
+  EXPECT_EQ(first.certificate.subject().ToText(), "CN=SEP001122334455,O=Example,OU=Voice,C=DE");
+  ASSERT_EQ(first.chain.size(), 1u);
+  EXPECT_EQ(first.chain[0], *LoadAuthority(authority_id_).certificate);
+  EXPECT_EQ(RowsInState("signed"), 1);
+  EXPECT_EQ(Text("SELECT detail::json ->> 'serial' FROM audit_event WHERE action = 'lsc.issue'"),
+            ToHex(first.certificate.serial()));
+
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc again, issuer_->Issue(Order(kPhone, key)));
+  EXPECT_TRUE(again.existed);
+  EXPECT_EQ(again.certificate, first.certificate);
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+}
+
+TEST_F(IssuerTest, ARequestIdHasOneCertificate) {
+  IssuanceOrder order = Order(kPhone, NewPublicKeyInfo());
+  order.request_id = "request-1";
+  order.second = SecondCertificate::kAlways;
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc first, issuer_->Issue(order));
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc again, issuer_->Issue(order));
+  EXPECT_EQ(again.certificate, first.certificate);
+  order.request_id = "request-2";
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc renewed, issuer_->Issue(order));
+  EXPECT_NE(renewed.certificate, first.certificate);
+  order.public_key_info = NewPublicKeyInfo();
+  EXPECT_THAT(issuer_->Issue(order), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("another key")));
+}
+
+TEST_F(IssuerTest, ASecondKeyNeedsARenewal) {
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc first, issuer_->Issue(Order(kPhone, NewPublicKeyInfo())));
+  RunByHand("UPDATE issuance SET state = 'confirmed'");
+  IssuanceOrder order = Order(kPhone, NewPublicKeyInfo());
+  EXPECT_THAT(issuer_->Issue(order), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--renew")));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+  order.second = SecondCertificate::kIssue;
+  EXPECT_OK(issuer_->Issue(order));
+}
+
+TEST_F(IssuerTest, RefusalsWriteNothing) {
+  const std::string used = NewPublicKeyInfo();
+  ASSERT_OK(issuer_->Issue(Order(kOtherPhone, used)));
+  const std::string blocked = NewPublicKeyInfo();
+  RunByHand(
+      fmt::format("INSERT INTO blocked_key (public_key_sha256, source, added_by) VALUES ('\\x{}', 'a list', 'test')",
+                  ToHex(Sha256(AsBytes(blocked)))));
+  RunByHand(
+      "INSERT INTO device (cluster_id, name, state, state_reason, added_by) VALUES "
+      "(1, 'SEP0000000000AA', 'retired', 'stolen', 'test')");
+  const std::string authority_key =
+      *EncodePublicKeyInfo(X509_get0_pubkey(LoadAuthority(authority_id_).certificate->x509()));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, used)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kOtherPhone)));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, blocked)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a list")));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, authority_key)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("authority")));
+  EXPECT_THAT(issuer_->Issue(Order("SEP00000000FFFF", NewPublicKeyInfo())),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("trustctl device add")));
+  EXPECT_THAT(issuer_->Issue(Order("SEP0000000000AA", NewPublicKeyInfo())),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("stolen")));
+  const EvpPkeyPtr weak(EVP_RSA_gen(1024));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, *EncodePublicKeyInfo(weak.get()))),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1024")));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, NewPublicKeyInfo() + "x")), StatusIs(absl::StatusCode::kInvalidArgument));
+  IssuanceOrder long_lived = Order(kPhone, NewPublicKeyInfo());
+  long_lived.lifetime = absl::Hours(24 * 2000);
+  EXPECT_THAT(issuer_->Issue(long_lived), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1825")));
+  SetState(authority_id_, AuthorityState::kTainted);
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("rollover")));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+}
+
+TEST_F(IssuerTest, WhatCouldNotBeStoredIsNotHandedOut) {
+  FailStoreStep();
+  const std::string key = NewPublicKeyInfo();
+  EXPECT_FALSE(issuer_->Issue(Order(kPhone, key)).ok());
+  EXPECT_EQ(RowsInState("intent"), 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.issue'"), 0);
+  LetStoreStep();
+  // The next request for the same key finishes what was begun, with the same serial number.
+  const std::string serial = Text("SELECT encode(serial, 'hex') FROM issuance");
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc issued, issuer_->Issue(Order(kPhone, key)));
+  EXPECT_EQ(ToHex(issued.certificate.serial()), serial);
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+}
+
+TEST_F(IssuerTest, TheSweeperFinishesWhatIsOpen) {
+  FailStoreStep();
+  EXPECT_FALSE(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())).ok());
+  EXPECT_FALSE(issuer_->Issue(Order(kOtherPhone, NewPublicKeyInfo())).ok());
+  LetStoreStep();
+  EXPECT_THAT(sweeper_->Sweep(absl::Minutes(1)), IsOkAndHolds(0));  // not old enough
+  EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(2));
+  EXPECT_EQ(RowsInState("signed"), 2);
+  EXPECT_EQ(Text("SELECT actor FROM audit_event WHERE action = 'lsc.issue' LIMIT 1"), "trustline:default/cad/node1");
+}
+
+// Bytes that somebody changed in the database are never signed.
+TEST_F(IssuerTest, TheSweeperAbandonsWhatItsChecksRefuse) {
+  FailStoreStep();
+  EXPECT_FALSE(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())).ok());
+  LetStoreStep();
+  RunByHand("UPDATE issuance SET device = 'SEP001122334466'");
+  EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(1));
+  EXPECT_EQ(RowsInState("abandoned"), 1);
+  EXPECT_THAT(Text("SELECT abandoned_because FROM issuance"), HasSubstr("the subject"));
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.issue' AND outcome = 'failed'"), 1);
+}
+
+TEST_F(IssuerTest, AnotherKeyAbandonsTheOpenIntent) {
+  FailStoreStep();
+  EXPECT_FALSE(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())).ok());
+  LetStoreStep();
+  ASSERT_OK(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())));
+  EXPECT_EQ(RowsInState("abandoned"), 1);
+  EXPECT_EQ(RowsInState("signed"), 1);
+}
+
+// A key that is on another machine is not a reason to give an intent up, until long after.
+TEST_F(IssuerTest, AnIntentOfAnotherCadIsLeftToIt) {
+  FailStoreStep();
+  EXPECT_FALSE(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())).ok());
+  LetStoreStep();
+  std::filesystem::create_directory(folder_.path() / "other");
+  std::filesystem::permissions(folder_.path() / "other", std::filesystem::perms(0700));
+  ASSERT_OK_AND_ASSIGN(const auto keys, AuthorityKeys::Open(folder_.path() / "other", folder_.path() / "passphrase"));
+  Issuer other({.public_url = "http://ca.example"}, *pool_, *keys, clock_);
+  Sweeper sweeper({.actor = "trustline:default/cad/node2", .patience = absl::Minutes(1)}, other, *pool_, log_,
+                  metrics_);
+  EXPECT_THAT(sweeper.Sweep(absl::ZeroDuration()), IsOkAndHolds(0));
+  EXPECT_EQ(RowsInState("intent"), 1);
+  RunByHand("UPDATE issuance SET requested_at = requested_at - interval '2 minutes'");
+  EXPECT_THAT(sweeper.Sweep(absl::ZeroDuration()), IsOkAndHolds(1));
+  EXPECT_EQ(RowsInState("abandoned"), 1);
+}
+
+TEST_F(IssuerTest, ManyAtOnceGetOneCertificateForOneKey) {
+  const std::string key = NewPublicKeyInfo();
+  std::set<std::string> certificates;
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      const absl::StatusOr<IssuedLsc> issued = issuer_->Issue(Order(kPhone, key));
+      EXPECT_OK(issued);
+      if (!issued.ok()) return;
+      const std::lock_guard lock(mutex);
+      certificates.insert(ToHex(issued->certificate.sha256()));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(certificates.size(), 1u);
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+}
+
+TEST_F(IssuerTest, OneKeyForTwoDevicesAtOnce) {
+  const std::string key = NewPublicKeyInfo();
+  absl::StatusOr<IssuedLsc> one = absl::UnknownError(""), two = absl::UnknownError("");
+  std::thread first([&] { one = issuer_->Issue(Order(kPhone, key)); });
+  std::thread second([&] { two = issuer_->Issue(Order(kOtherPhone, key)); });
+  first.join();
+  second.join();
+  EXPECT_NE(one.ok(), two.ok()) << one.status() << " " << two.status();
+}
+
+TEST_F(IssuerTest, ACertificateIsRevokedOnceAndByItsSerialNumber) {
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc issued, issuer_->Issue(Order(kPhone, NewPublicKeyInfo())));
+  const auto revoke = [&](ByteView serial, RevocationReason reason) {
+    return RunInTransaction(
+        *pool_, {}, [&](Connection& connection) { return Revoker(connection, caller()).Revoke(serial, reason); });
+  };
+  ASSERT_OK_AND_ASSIGN(const Revocation first, revoke(issued.certificate.serial(), RevocationReason::kKeyCompromise));
+  EXPECT_TRUE(first.changed);
+  ASSERT_OK_AND_ASSIGN(const Revocation again, revoke(issued.certificate.serial(), RevocationReason::kSuperseded));
+  EXPECT_FALSE(again.changed);
+  EXPECT_EQ(Count("SELECT revocation_reason::bigint FROM issuance"), 1);
+  EXPECT_THAT(revoke(AsBytes("unknown serial"), RevocationReason::kSuperseded), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.revoke'"), 1);
+}
+
+TEST_F(IssuerTest, ListsByEveryFilterAndPage) {
+  RunByHand(
+      "INSERT INTO device (cluster_id, name, added_by) SELECT 1, 'SEP0000000000' || to_char(n, 'FM00'), 'test' "
+      "FROM generate_series(10, 29) n");
+  std::set<std::string> serials;
+  for (int i = 10; i < 30; ++i) {
+    const auto issued = issuer_->Issue(Order(fmt::format("SEP0000000000{}", i), NewPublicKeyInfo()));
+    ASSERT_OK(issued);
+    serials.insert(ToHex(issued->certificate.serial()));
+  }
+  const auto lease = pool_->Acquire();
+  ASSERT_OK(lease);
+  const auto list = [&](const IssuanceFilter& filter, int32_t page_size) {
+    std::vector<std::string> devices;
+    std::string after;
+    do {
+      const auto page = ListIssuances(**lease, 1, filter, page_size, after);
+      EXPECT_OK(page);
+      if (!page.ok()) break;
+      for (const IssuanceRecord& record : page->records) devices.push_back(record.device);
+      after = page->next;
+    } while (!after.empty());
+    return devices;
+  };
+  const auto all_pages = [&](const IssuanceFilter& filter) {
+    const std::vector<std::string> whole = list(filter, 100);
+    EXPECT_EQ(list(filter, 3), whole);
+    EXPECT_EQ(list(filter, 1), whole);
+    return whole.size();
+  };
+  EXPECT_EQ(all_pages({}), 20u);
+  EXPECT_EQ(all_pages({.device_prefix = "SEP00000000001"}), 10u);
+  EXPECT_EQ(all_pages({.subject_prefix = "CN=SEP00000000002"}), 10u);
+  EXPECT_EQ(all_pages({.authority_id = authority_id_}), 20u);
+  EXPECT_EQ(all_pages({.authority_id = authority_id_ + 1}), 0u);
+  EXPECT_EQ(all_pages({.state = IssuanceState::kSigned}), 20u);
+  EXPECT_EQ(all_pages({.state = IssuanceState::kRevoked}), 0u);
+  EXPECT_EQ(all_pages({.expires_before = absl::Now() + absl::Hours(24 * 1826)}), 20u);
+  EXPECT_EQ(all_pages({.expires_after = absl::Now() + absl::Hours(24 * 1826)}), 0u);
+  const std::string serial = *FromHex(*serials.begin());
+  EXPECT_EQ(all_pages({.serial_prefix = serial}), 1u);
+  EXPECT_GE(all_pages({.serial_prefix = serial.substr(0, 1)}), 1u);
+  EXPECT_THAT(ListIssuances(**lease, 1, {}, 10, "nonsense"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_OK(FindBySerialPrefix(**lease, 1, serial));
+  EXPECT_THAT(FindBySerialPrefix(**lease, 1, "none"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// The audit finds each kind of damage.
+TEST_F(IssuerTest, TheAuditFindsDamage) {
+  audit_at_end_ = false;
+  ASSERT_OK(issuer_->Issue(Order(kPhone, NewPublicKeyInfo())));
+  const auto findings = [&] {
+    const auto lease = pool_->Acquire();
+    const auto audit = AuditCertificates(**lease, 1, absl::UnixEpoch(), [](int64_t) { return absl::OkStatus(); });
+    EXPECT_OK(audit);
+    return audit.ok() && !audit->findings.empty() ? audit->findings[0] : std::string("none");
+  };
+  EXPECT_EQ(findings(), "none");
+  const auto with = [&](const std::string& damage, const std::string& repair) {
+    RunByHand(damage);
+    const std::string found = findings();
+    RunByHand(repair);
+    EXPECT_EQ(findings(), "none");
+    return found;
+  };
+  EXPECT_THAT(with("UPDATE issuance SET device = 'SEP001122334466'", "UPDATE issuance SET device = 'SEP001122334455'"),
+              HasSubstr("the subject"));
+  EXPECT_THAT(with("UPDATE issuance SET not_after = not_after + interval '1 second'",
+                   "UPDATE issuance SET not_after = not_after - interval '1 second'"),
+              HasSubstr("the validity"));
+  EXPECT_THAT(with("UPDATE issuance SET to_be_signed = to_be_signed || '\\x00'",
+                   "UPDATE issuance SET to_be_signed = substr(to_be_signed, 1, length(to_be_signed) - 1)"),
+              HasSubstr("not say what was intended"));
+  EXPECT_THAT(
+      with("UPDATE issuance SET sha256 = public_key_sha256", "UPDATE issuance SET sha256 = sha256(certificate)"),
+      HasSubstr("SHA-256"));
+  RunByHand("DELETE FROM audit_event");
+  EXPECT_THAT(findings(), HasSubstr("audit log does not tell of its issue"));
+}
+
+}  // namespace
+}  // namespace trustline

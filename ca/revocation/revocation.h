@@ -1,0 +1,52 @@
+// Takes certificates of devices back. What this writes is in force at once; the CRL and the TVS follow
+// (ca/revocation/crl_publisher.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/bytes/bytes.h"
+#include "common/postgres/connection.h"
+#include "common/x509/crl.h"
+
+namespace trustline {
+
+// On whose behalf a transaction of the certificate authority works.
+struct AuthorityCaller {
+  int32_t cluster_id = 0;
+  std::string cluster;  // name
+  std::string actor;    // identity URI
+};
+
+struct Revocation {
+  bool changed = false;  // false: it was revoked before, and stays as it was
+  int64_t issuance_id = 0;
+};
+
+// Works inside a transaction that the caller owns and commits; audits each certificate as lsc.revoke. Locks no more
+// than the rows that it changes.
+class Revoker {
+ public:
+  Revoker(Connection& transaction, AuthorityCaller caller) : connection_(transaction), caller_(std::move(caller)) {}
+
+  // NotFound when no certificate of the cluster has this serial number (big-endian).
+  absl::StatusOr<Revocation> Revoke(ByteView serial, RevocationReason reason);
+
+  // Every certificate of the device that is neither revoked nor past its end, and abandons its open intent. Returns
+  // how many were revoked.
+  absl::StatusOr<int64_t> RevokeAllOf(std::string_view device, RevocationReason reason, std::string_view because);
+
+  // Those of the device that it never acknowledged and that are older than the issuance `before`.
+  absl::StatusOr<int64_t> RevokeUnacknowledged(std::string_view device, int64_t before);
+
+ private:
+  absl::Status Audit(std::string_view device, std::string_view serial, RevocationReason reason,
+                     std::string_view because);
+
+  Connection& connection_;
+  const AuthorityCaller caller_;
+};
+
+}  // namespace trustline

@@ -1,0 +1,37 @@
+// What cad asks of the trust store, whose only writer is itld.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/service/identity_files.h"
+#include "common/x509/certificate.h"
+#include "proto/trust_store.grpc.pb.h"
+
+namespace trustline {
+
+// Thread-safe. Calls wait for a service that is just starting, at most some seconds; then Unavailable names it.
+class TrustStoreClient {
+ public:
+  // `address` is itld's, "host:port". Connects at the first call.
+  static absl::StatusOr<std::unique_ptr<TrustStoreClient>> Create(const std::string& address,
+                                                                  const IdentityFiles& identity);
+
+  // Both are repeatable.
+  absl::Status AddAuthority(std::string_view cluster, const Certificate& certificate);
+  absl::Status RemoveAuthority(std::string_view cluster, const Certificate& certificate);
+  // OK also when the trust store has a newer one already.
+  absl::Status AddCrl(std::string_view cluster, std::string_view der);
+
+ private:
+  TrustStoreClient(std::string address, std::unique_ptr<v1::TrustStore::Stub> stub)
+      : address_(std::move(address)), stub_(std::move(stub)) {}
+
+  const std::string address_;
+  const std::unique_ptr<v1::TrustStore::Stub> stub_;
+};
+
+}  // namespace trustline

@@ -1,0 +1,129 @@
+#include "cli/supervisor/site_settings.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <string_view>
+
+#include "cli/supervisor/daemon_files.h"
+#include "cli/supervisor/private_file.h"
+#include "common/service/config.h"
+#include "common/status/status.h"
+#include "common/x509/distinguished_name.h"
+
+namespace trustline {
+namespace {
+
+constexpr std::string_view kScheme = "http://";
+constexpr size_t kMaxUrl = 200;
+
+bool IsLetterOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+// The characters of a host, a port and a plain path (RFC 3986).
+bool IsUrlCharacter(char c) { return IsLetterOrDigit(c) || std::string_view("-._~:/[]%").find(c) != std::string::npos; }
+
+absl::StatusOr<std::string> CheckUrl(const std::string& what, std::string url) {
+  while (url.size() > kScheme.size() && url.back() == '/') url.pop_back();
+  const size_t host = kScheme.size();
+  if (url.starts_with("https://")) {
+    return InvalidArgument(
+        "{} {}: phones fetch CRLs without TLS, because checking its certificate would need a CRL first: write http://",
+        what, url);
+  }
+  if (url.size() <= host || url.size() > kMaxUrl || !url.starts_with(kScheme) || url[host] == '/' || url[host] == ':' ||
+      !std::ranges::all_of(url, IsUrlCharacter)) {
+    return InvalidArgument("{} {}: that is not of the form http://HOST:PORT with at most {} characters", what, url,
+                           kMaxUrl);
+  }
+  return url;
+}
+
+// One of the settings: its option, its name in the file, its place and its value if nobody says anything.
+struct Setting {
+  const char* option;
+  const char* key;
+  std::optional<std::string> GivenSiteSettings::*given;
+  std::string SiteSettings::*value;
+  std::string otherwise;
+};
+
+absl::StatusOr<std::string> Check(const Setting& setting, const std::string& what, std::string value) {
+  if (setting.value == &SiteSettings::public_url) return CheckUrl(what, std::move(value));
+  RETURN_IF_ERROR(CheckOrganization(what, value));
+  return value;
+}
+
+absl::StatusOr<std::optional<ConfigFile>> LoadIfThere(const std::string& path) {
+  if (!FileExists(path)) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::string text, ReadTrustedFile(path));
+  return ConfigFile::Parse(text, path);
+}
+
+}  // namespace
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = "";
+  if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
+  std::string text(name);
+  for (char& c : text) {
+    if (!IsLetterOrDigit(c) && c != '-' && c != '.') c = '-';
+  }
+  return text;
+}
+
+absl::Status CheckOrganization(const std::string& what, const std::string& value) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  const absl::Status refused = InvalidArgument(
+      "{} {}: that cannot stand in a certificate: 1 to 64 characters in UTF-8, none of them a control "
+      "character",
+      what, TomlText(value));
+  if (value.empty() || std::ranges::any_of(value, is_control)) return refused;
+  const auto name = DistinguishedName::FromAttributes({{"O", value}});
+  return name.ok() && name->ToX509Name().ok() ? absl::OkStatus() : refused;
+}
+
+absl::Status SiteSettings::Write(const std::string& path) const {
+  return WriteFileWhole(path,
+                        fmt::format("# What goes into certificates. Written by trustline up; its options change it.\n"
+                                    "public_url = {}\norganization = {}\norganizational_unit = {}\n",
+                                    TomlText(public_url), TomlText(organization), TomlText(organizational_unit)),
+                        0644);
+}
+
+absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, const GivenSiteSettings& given,
+                                                       uint16_t crl_port) {
+  const Setting settings[] = {
+      {"--public-url", "public_url", &GivenSiteSettings::public_url, &SiteSettings::public_url,
+       fmt::format("http://{}:{}", HostName(), crl_port)},
+      {"--organization", "organization", &GivenSiteSettings::organization, &SiteSettings::organization,
+       kDefaultOrganization},
+      {"--organizational-unit", "organizational_unit", &GivenSiteSettings::organizational_unit,
+       &SiteSettings::organizational_unit, kDefaultOrganizationalUnit},
+  };
+  ASSIGN_OR_RETURN(const std::optional<ConfigFile> file, LoadIfThere(path));
+  DecidedSiteSettings decided{.must_be_written = !file};
+  for (const Setting& setting : settings) {
+    std::string& value = decided.settings.*setting.value;
+    value = setting.otherwise;
+    if (file) {
+      ConfigTable root = file->root();
+      ASSIGN_OR_RETURN(value, root.Text(setting.key));
+      ASSIGN_OR_RETURN(value, Check(setting, fmt::format("{}: {}", path, setting.key), value));
+    }
+    const std::optional<std::string>& wanted = given.*setting.given;
+    if (!wanted) continue;
+    ASSIGN_OR_RETURN(const std::string checked, Check(setting, setting.option, *wanted));
+    if (file && checked != value) {
+      decided.changes.push_back(
+          fmt::format("{} is {} from now on, no longer {}; certificates that were made before keep what they have",
+                      setting.key, TomlText(checked), TomlText(value)));
+      decided.must_be_written = true;
+    }
+    value = checked;
+  }
+  if (file) RETURN_IF_ERROR(file->RefuseUnknownKeys());
+  return decided;
+}
+
+}  // namespace trustline

@@ -1,0 +1,39 @@
+// Arguments that name devices and their certificates, and texts that are kept about them. Mistakes are usage errors.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cli/trustctl/environment.h"
+
+namespace trustline {
+
+// Characters of each text in DeviceData.
+inline constexpr size_t kMaxDeviceText = 200;
+
+// InvalidArgument for a text that is not UTF-8, has control characters, or more than `most` characters.
+absl::Status CheckText(std::string_view text, size_t most);
+
+// Lower-case hexadecimal without leading zero bytes; an odd number of digits is fine for the beginning of one.
+// InvalidArgument for anything else, also for the number zero.
+absl::StatusOr<std::string> ParseSerial(std::string_view text);
+
+// Each option or argument checks the text and folds it into the form that cad has it in.
+CLI::Option* AddDeviceName(CLI::App& command, const std::string& name, std::string& device,
+                           const std::string& description);
+CLI::Option* AddDeviceNamePrefix(CLI::App& command, const std::string& name, std::string& prefix,
+                                 const std::string& description);
+CLI::Option* AddSerial(CLI::App& command, const std::string& name, std::string& serial, const std::string& description);
+// Given but empty is a value of its own.
+CLI::Option* AddText(CLI::App& command, const std::string& name, size_t most, std::optional<std::string>& text,
+                     const std::string& description);
+
+// A moment in the time to come, as AddTime takes it: RFC 3339, or so long from now ("30d").
+absl::StatusOr<absl::Time> ResolveExpiry(Environment& environment, std::string_view text);
+
+}  // namespace trustline

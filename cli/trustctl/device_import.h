@@ -1,0 +1,36 @@
+// Devices from a call manager's phone export.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/trustctl/environment.h"
+#include "proto/device.pb.h"
+
+namespace trustline {
+
+inline constexpr size_t kMaxPhoneExportSize = 64 * 1024 * 1024;
+
+// What a phone export says.
+struct PhoneExport {
+  struct BadLine {
+    size_t line;
+    std::string reason;
+  };
+  std::vector<v1::ImportDevicesRequest::Row> rows;
+  std::vector<BadLine> bad_lines;
+  std::vector<std::string> columns_passed_over;  // in their order
+};
+
+// Reads CSV whose header names the columns as exports do, in any case. Of several columns for one datum ("Location" and
+// "Device Pool") the more telling one counts and the others are passed over. A name's second line is bad.
+// InvalidArgument when it is no CSV table or no column has the devices' names.
+absl::StatusOr<PhoneExport> ReadPhoneExport(std::string_view text);
+
+// Sends the devices of the file, with progress, and prints what became of them. With a bad line nothing is sent, unless
+// `skip_bad`. After an interruption the same command completes the import; the error says so.
+absl::StatusOr<int> ImportDevices(Environment& environment, const std::string& path, bool skip_bad);
+
+}  // namespace trustline
