@@ -23,7 +23,7 @@ class TrustStoreClient {
   // Both are repeatable.
   absl::Status AddAuthority(std::string_view cluster, const Certificate& certificate);
   absl::Status RemoveAuthority(std::string_view cluster, const Certificate& certificate);
-  // OK also when the trust store has a newer one already.
+  // Repeatable. FailedPrecondition when the trust store has a newer one.
   absl::Status AddCrl(std::string_view cluster, std::string_view der);
 
  private:

@@ -116,12 +116,19 @@ absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller,
   form.key_usage = {"digitalSignature", "keyCertSign", "cRLSign"};
   ASSIGN_OR_RETURN(const Certificate certificate, key->SelfSign(form));
 
-  ASSIGN_OR_RETURN(const Authority requested, RunInTransaction(pool_, {}, [&](Connection& connection) {
-                     return AuthorityStore(connection, caller.cluster_id)
-                         .InsertRequested(key_name, key->public_key_sha256(), key->kind_text(), form.subject.ToText(),
-                                          caller.actor);
-                   }));
-  return Vouch(caller, requested, certificate, {}, "ca.prepare");
+  // The trust store first: an authority that is prepared is known to every phone's TVS.
+  RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
+  absl::StatusOr<Authority> prepared =
+      RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+        AuthorityStore store(connection, caller.cluster_id);
+        ASSIGN_OR_RETURN(const Authority inserted,
+                         store.InsertRequested(key_name, key->public_key_sha256(), key->kind_text(),
+                                               form.subject.ToText(), caller.actor));
+        return SetPrepared(connection, caller, inserted.id, certificate, {}, "ca.prepare");
+      });
+  // Nobody would ever issue under it.
+  if (!prepared.ok()) trust_store_.RemoveAuthority(caller.cluster, certificate).IgnoreError();
+  return prepared;
 }
 
 absl::StatusOr<AuthorityAdmin::Requested> AuthorityAdmin::Request(const AuthorityCaller& caller, KeyKind kind,
@@ -165,7 +172,10 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
         if (other != certificate && std::ranges::find(others, other) == others.end()) others.push_back(other);
       }
       ASSIGN_OR_RETURN(const std::vector<Certificate> chain, OrderChain(certificate, std::move(others), clock_.Now()));
-      return Vouch(caller, authority, certificate, chain, "ca.import");
+      RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
+      return RunInTransaction(pool_, {}, [&](Connection& connection) {
+        return SetPrepared(connection, caller, authority.id, certificate, chain, "ca.import");
+      });
     }
   }
   return FailedPrecondition(
@@ -174,18 +184,14 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
       "that the outside authority must answer");
 }
 
-// The trust store first: an authority that is prepared is known to every phone's TVS.
-absl::StatusOr<Authority> AuthorityAdmin::Vouch(const AuthorityCaller& caller, const Authority& requested,
-                                                const Certificate& certificate, const std::vector<Certificate>& chain,
-                                                std::string_view action) {
-  RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
-  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
-    AuthorityStore store(connection, caller.cluster_id);
-    RETURN_IF_ERROR(store.SetCertificate(requested.id, certificate, chain));
-    ASSIGN_OR_RETURN(Authority prepared, store.Load(requested.id));
-    RETURN_IF_ERROR(Audit(connection, caller, action, prepared));
-    return prepared;
-  });
+absl::StatusOr<Authority> AuthorityAdmin::SetPrepared(Connection& connection, const AuthorityCaller& caller, int32_t id,
+                                                      const Certificate& certificate,
+                                                      const std::vector<Certificate>& chain, std::string_view action) {
+  AuthorityStore store(connection, caller.cluster_id);
+  RETURN_IF_ERROR(store.SetCertificate(id, certificate, chain));
+  ASSIGN_OR_RETURN(Authority prepared, store.Load(id));
+  RETURN_IF_ERROR(Audit(connection, caller, action, prepared));
+  return prepared;
 }
 
 absl::StatusOr<AuthorityAdmin::Activated> AuthorityAdmin::Activate(const AuthorityCaller& caller, int32_t id) {

@@ -26,9 +26,9 @@ struct AuthorityAdminOptions {
   std::string organizational_unit;
 };
 
-// Thread-safe. The references must outlive it. A change that stops half-way is taken up by the same call again: the key
-// file is there before its row, the trust store vouches before an authority is prepared, and stops only after it is
-// retired.
+// Thread-safe. The references must outlive it. The key file is there before its row, the trust store vouches before an
+// authority is prepared, and stops only after it is retired; an import or a retirement that stops half-way is completed
+// by the same call. What a crash leaves of Prepare is a key file and an anchor under which nothing is ever issued.
 class AuthorityAdmin {
  public:
   AuthorityAdmin(AuthorityAdminOptions options, Pool& pool, AuthorityKeys& keys, TrustStoreClient& trust_store,
@@ -62,9 +62,9 @@ class AuthorityAdmin {
 
  private:
   absl::StatusOr<DistinguishedName> SubjectOf(std::string_view text, const std::string& key_name) const;
-  absl::StatusOr<Authority> Vouch(const AuthorityCaller& caller, const Authority& requested,
-                                  const Certificate& certificate, const std::vector<Certificate>& chain,
-                                  std::string_view action);
+  absl::StatusOr<Authority> SetPrepared(Connection& connection, const AuthorityCaller& caller, int32_t id,
+                                        const Certificate& certificate, const std::vector<Certificate>& chain,
+                                        std::string_view action);
   absl::Status Audit(Connection& connection, const AuthorityCaller& caller, std::string_view action,
                      const Authority& authority);
 

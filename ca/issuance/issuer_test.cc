@@ -42,7 +42,8 @@ class IssuerTest : public CaDatabaseTest {
   // What a crash between the commit of the intent and the signature leaves: the store step fails by a trigger.
   void FailStoreStep() {
     RunByHand(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; "
+        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END "
+        "$$; "
         "CREATE TRIGGER refuse BEFORE UPDATE ON issuance FOR EACH ROW WHEN (NEW.state = 'signed') "
         "EXECUTE FUNCTION refuse()");
   }
@@ -166,6 +167,28 @@ TEST_F(IssuerTest, TheSweeperAbandonsWhatItsChecksRefuse) {
   EXPECT_EQ(RowsInState("abandoned"), 1);
   EXPECT_THAT(Text("SELECT abandoned_because FROM issuance"), HasSubstr("the subject"));
   EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.issue' AND outcome = 'failed'"), 1);
+}
+
+// A clock that jumps a day between intent and signature: forward it is finished, backward it is not valid yet.
+TEST_F(IssuerTest, TheClockJumpsADay) {
+  FakeClock clock(absl::Now());
+  Issuer issuer({.public_url = "http://ca.example"}, *pool_, *keys_, clock);
+  Sweeper sweeper({.actor = "trustline:default/cad/node1"}, issuer, *pool_, log_, metrics_);
+  FailStoreStep();
+  EXPECT_FALSE(issuer.Issue(Order(kPhone, NewPublicKeyInfo())).ok());
+  LetStoreStep();
+  clock.Set(clock.Now() + absl::Hours(24));
+  EXPECT_THAT(sweeper.Sweep(absl::ZeroDuration()), IsOkAndHolds(1));
+  EXPECT_EQ(RowsInState("signed"), 1);
+
+  FailStoreStep();
+  const std::string key = NewPublicKeyInfo();
+  EXPECT_FALSE(issuer.Issue(Order(kOtherPhone, key)).ok());
+  LetStoreStep();
+  clock.Set(clock.Now() - absl::Hours(24));
+  EXPECT_THAT(sweeper.Sweep(absl::ZeroDuration()), IsOkAndHolds(1));
+  EXPECT_THAT(Text("SELECT abandoned_because FROM issuance WHERE state = 'abandoned'"), HasSubstr("in the future"));
+  EXPECT_OK(issuer.Issue(Order(kOtherPhone, key)));
 }
 
 TEST_F(IssuerTest, AnotherKeyAbandonsTheOpenIntent) {
