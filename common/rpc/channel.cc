@@ -61,6 +61,11 @@ absl::Status ToAbsl(const grpc::Status& status, std::string_view service_kind, s
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
     return DeadlineExceeded("{} at {} did not answer in time ({})", service_kind, address, status.error_message());
   }
+  // gRPC says nothing more of a method that the server lacks.
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED && status.error_message().empty()) {
+    return FailedPrecondition("{} at {} does not know this call: are all programs of the same version?", service_kind,
+                              address);
+  }
   return ToAbsl(status);
 }
 

@@ -181,6 +181,11 @@ TEST_F(ServerTest, SaysWhoDoesNotAnswer) {
       StatusIs(kUnavailable, HasSubstr(fmt::format("tvsd at 127.0.0.1:{} does not answer: is it running", port))));
 }
 
+TEST_F(ServerTest, SaysThatACallIsNotKnown) {
+  EXPECT_THAT(ToAbsl(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, ""), "itld", "127.0.0.1:9442"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("same version")));
+}
+
 TEST_F(ServerTest, TakesRenewedFilesWithoutARestart) {
   const uint16_t port = Start();
   EXPECT_OK(CallEcho(port, client_identity_.files()));
