@@ -21,6 +21,9 @@ constexpr Statement kInsert = {"device_insert",
                                "INSERT INTO device (cluster_id, name, model, protocol, load, site, owner, description, "
                                "added_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
                                "ON CONFLICT (cluster_id, name) DO NOTHING RETURNING " DEVICE_COLUMNS};
+// An empty text leaves what is there: an export without a column must not empty that field everywhere.
+#define KEPT_UNLESS_GIVEN(field) field " = coalesce(nullif(EXCLUDED." field ", ''), device." field ")"
+#define CHANGES(field) "(EXCLUDED." field " <> '' AND EXCLUDED." field " <> device." field ")"
 // A row that was there is locked, also when its update is not wanted. RETURNING has the rows that were written; only
 // one that was updated has an xmax.
 constexpr Statement kImport = {
@@ -28,12 +31,15 @@ constexpr Statement kImport = {
     "INSERT INTO device (cluster_id, name, model, protocol, load, site, owner, description, added_by) "
     "SELECT $1, name, model, protocol, load, site, owner, description, $9 FROM unnest($2, $3, $4, $5, $6, $7, $8) "
     "AS new (name, model, protocol, load, site, owner, description) ORDER BY name COLLATE \"C\" "
-    "ON CONFLICT (cluster_id, name) DO UPDATE SET model = EXCLUDED.model, protocol = EXCLUDED.protocol, "
-    "load = EXCLUDED.load, site = EXCLUDED.site, owner = EXCLUDED.owner, description = EXCLUDED.description, "
-    "changed_at = now() WHERE device.state = 'in service' AND "
-    "(device.model, device.protocol, device.load, device.site, device.owner, device.description) IS DISTINCT FROM "
-    "(EXCLUDED.model, EXCLUDED.protocol, EXCLUDED.load, EXCLUDED.site, EXCLUDED.owner, EXCLUDED.description) "
+    "ON CONFLICT (cluster_id, name) DO UPDATE SET "
+    KEPT_UNLESS_GIVEN("model") ", " KEPT_UNLESS_GIVEN("protocol") ", " KEPT_UNLESS_GIVEN("load") ", "
+    KEPT_UNLESS_GIVEN("site") ", " KEPT_UNLESS_GIVEN("owner") ", " KEPT_UNLESS_GIVEN("description") ", "
+    "changed_at = now() WHERE device.state = 'in service' AND ("
+    CHANGES("model") " OR " CHANGES("protocol") " OR " CHANGES("load") " OR " CHANGES("site") " OR "
+    CHANGES("owner") " OR " CHANGES("description") ") "
     "RETURNING device.xmax = 0"};
+#undef KEPT_UNLESS_GIVEN
+#undef CHANGES
 constexpr Statement kOutOfService = {"device_out_of_service", "SELECT " DEVICE_COLUMNS
                                                               " FROM device WHERE cluster_id = $1 AND name = ANY($2) "
                                                               "AND state <> 'in service' ORDER BY name COLLATE \"C\""};

@@ -71,9 +71,9 @@ class DeviceRegistry {
   // AlreadyExists with its state and the command that changes it.
   absl::StatusOr<DeviceRecord> Add(const DeviceName& name, const DeviceData& data);
 
-  // Adds the devices that are new and gives those in service the whole data of their row; others are left alone and
-  // reported. All or none: InvalidArgument naming the row for a bad name or text, a name that comes twice, or more than
-  // kMaxImportRows.
+  // Adds the devices that are new and gives those in service the texts of their row that are not empty; others are left
+  // alone and reported. All or none: InvalidArgument naming the row for a bad name or text, a name that comes twice, or
+  // more than kMaxImportRows.
   absl::StatusOr<DeviceImportResult> Import(std::span<const DeviceRow> rows);
 
   // FailedPrecondition for a device out of service.

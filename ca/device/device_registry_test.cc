@@ -122,7 +122,8 @@ TEST_F(DeviceRegistryTest, AnImportAddsChangesAndLeavesAlone) {
   EXPECT_EQ(result.left_alone[0].name, "SEP000000000003");
   EXPECT_EQ(result.left_alone[0].reason, "retired since " + Today() + ": stolen");
   EXPECT_EQ(result.left_alone[1].reason, "replaced by SEP000000000005 since " + Today());
-  EXPECT_EQ(Find(Named("SEP000000000001"))->data, (DeviceData{.model = "8845"}));
+  // What the row does not say stays.
+  EXPECT_EQ(Find(Named("SEP000000000001"))->data, (DeviceData{.model = "8845", .site = "Bern"}));
   EXPECT_EQ(Find(Named("SEP00000000000A"))->data, (DeviceData{.model = "8845"}));
   EXPECT_EQ(Find(Named("SEP00000000000A"))->added_by, kOperator);
   EXPECT_EQ(Find(Named("SEP000000000003"))->data, DeviceData{});

@@ -120,8 +120,7 @@ void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca) {
   auto since = std::make_shared<std::optional<std::string>>();
   CLI::App& audit = AddCommand(line, ca, "audit",
                                "Verify again what was issued: against what was intended, the profile, the chain and "
-                               "the audit log; exit status 1 "
-                               "when something does not fit",
+                               "the audit log; exit status 1 when something does not fit",
                                "  trustctl ca audit\n"
                                "  trustctl ca audit --since 24h --output json",
                                [since](Environment& environment) { return Audit(environment, *since); });

@@ -48,6 +48,7 @@ absl::StatusOr<std::string> ReadCertificateRequest(const std::string& path) {
   if (const auto size = std::filesystem::file_size(path, error); !error && size > kMaxFileSize) return TooLarge(path);
   absl::StatusOr<std::string> content = ReadTextFile(path, kMaxFileSize);
   if (!content.ok()) return WithFileAdvice(content.status());
+  if (content->empty()) return InvalidArgument("{}: the file is empty", path);
   if (LooksLikePem(*content)) {
     content = FromPem(*content);
     if (!content.ok()) return Annotate(content.status(), path);

@@ -9,8 +9,8 @@
 namespace trustline {
 
 // The request in DER. The file has it in DER, or in PEM as its only block with a request's label. InvalidArgument,
-// which names the file, for anything else: also for a request of more than kMaxCertificateRequestSize bytes, with a bad
-// signature or a weak key.
+// which names the file, for anything else: also for a request of more than kMaxCertificateRequestSize bytes or with a
+// bad signature.
 absl::StatusOr<std::string> ReadCertificateRequest(const std::string& path);
 
 }  // namespace trustline

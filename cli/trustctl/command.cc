@@ -211,8 +211,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   app.formatter(std::make_shared<HelpFormatter>());
   app.description(
       "Administers Trustline: the trust store that phones ask, devices and their certificates, the audit log, people "
-      "and "
-      "machines.\n"
+      "and machines.\n"
       "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
   app.footer(
       Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"

@@ -218,6 +218,10 @@ TEST(CompletionTest, BashOffersCommandsOptionsAndValues) {
   EXPECT_THAT(Complete({"trustctl", "access", "grant", "anna", "op"}), ElementsAre("operator"));
   EXPECT_THAT(Complete({"trustctl", "access", "grant", "an"}), IsEmpty());
   EXPECT_THAT(Complete({"trustctl", "completion", ""}), ElementsAre("bash", "zsh", "fish"));
+  EXPECT_THAT(Complete({"trustctl", "device", "list", "--state", "re"}), ElementsAre("replaced", "retired"));
+  EXPECT_THAT(Complete({"trustctl", "lsc", "list", "--state", "s"}), ElementsAre("signed"));
+  EXPECT_THAT(Complete({"trustctl", "lsc", "revoke", "--reason", "key"}), ElementsAre("keyCompromise"));
+  EXPECT_THAT(Complete({"trustctl", "ca", "client-authority", "add", "--purpose", "s"}), ElementsAre("small-business"));
 }
 
 TEST(CompletionTest, ZshAndFishOfferWhatStandsAnywhereOnce) {

@@ -58,7 +58,9 @@ absl::StatusOr<CsvTable> CsvTable::Open(std::string_view text) {
 std::optional<CsvRow> CsvTable::Next() {
   std::optional<CsvRow> row = NextRow();
   if (row && row->fault.empty() && row->fields.size() != header_.size()) {
-    row->fault = fmt::format("{} fields, but the first line names {} columns", row->fields.size(), header_.size());
+    const size_t count = row->fields.size();
+    row->fault =
+        fmt::format("{} field{}, but the first line names {} columns", count, count == 1 ? "" : "s", header_.size());
   }
   return row;
 }

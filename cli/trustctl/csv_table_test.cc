@@ -67,7 +67,7 @@ TEST(CsvTableTest, AFaultConcernsOnlyItsLine) {
   const std::vector<CsvRow> rows = RowsOf(table);
   ASSERT_EQ(rows.size(), 6u);
   for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i].line, i + 2);
-  EXPECT_EQ(rows[0].fault, "1 fields, but the first line names 2 columns");
+  EXPECT_EQ(rows[0].fault, "1 field, but the first line names 2 columns");
   EXPECT_THAT(rows[1].fault, HasSubstr("3 fields"));
   EXPECT_THAT(rows[2].fault, HasSubstr("in the middle of field 2"));
   EXPECT_THAT(rows[3].fault, HasSubstr("follows the closing quotation mark of field 2"));

@@ -4,7 +4,10 @@
 
 #include <grpcpp/server_context.h>
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <vector>

@@ -89,8 +89,7 @@ v1::IssuedCertificate ConfirmDelivery(Environment& environment, Client<v1::Issua
   if (!response.ok()) {
     environment.Warn(
         fmt::format("cad has not recorded that {} was handed over ({}): it is good, but counts as never acknowledged "
-                    "and is revoked "
-                    "when the device acknowledges another one; {} records it",
+                    "and is revoked when the device acknowledges another one; {} records it",
                     IssuedCertificateText(certificate), StatusMessage(response.status()), same_command));
     return certificate;
   }

@@ -54,6 +54,35 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
                                              {"audit", "list", "--limit", "-1"},
                                              {"--cluster", "", "trust", "list"},
                                              {"--cluster=", "trust", "list"},
+                                             {"device"},
+                                             {"device", "add", "SEP1"},
+                                             {"device", "add", "SEP001122334455", "--model", std::string(201, 'x')},
+                                             {"device", "list", "--state", "lost"},
+                                             {"device", "list", "--name", "a*"},
+                                             {"device", "retire", "SEP001122334455"},
+                                             {"device", "retire", "SEP001122334455", "--reason", ""},
+                                             {"device", "replace", "SEP001122334455"},
+                                             {"device", "import"},
+                                             {"lsc", "enroll", "SEP001122334455"},
+                                             {"lsc", "enroll", "SEP001122334455", "--csr", "a", "--days", "1826"},
+                                             {"lsc", "enroll", "SEP001122334455", "--csr", "a", "--request-id", ""},
+                                             {"lsc", "list", "--state", "good"},
+                                             {"lsc", "list", "--key", "abc"},
+                                             {"lsc", "list", "--authority", "0"},
+                                             {"lsc", "show", "abc"},
+                                             {"lsc", "revoke", "0000"},
+                                             {"lsc", "revoke", "5b7a", "--reason", "stolen"},
+                                             {"lsc", "export", "--output", "json"},
+                                             {"ca", "show", "two"},
+                                             {"ca", "csr", "--key", "rsa:1024"},
+                                             {"ca", "csr", "--subject", "Phones"},
+                                             {"ca", "import-chain"},
+                                             {"ca", "rollover", "prepare", "--days", "10951"},
+                                             {"ca", "rollover", "activate"},
+                                             {"ca", "audit", "--since", "yesterday"},
+                                             {"ca", "client-authority", "add", "a.pem"},
+                                             {"ca", "client-authority", "remove", "--purpose", "phones", "8be1"},
+                                             {"ca", "block-keys", "keys.txt"},
                                              {"help"},
                                              {"frobnicate"}}) {
     const ProgramResult result = Trustctl(arguments);
@@ -61,6 +90,15 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
     EXPECT_THAT(result.err, AllOf(StartsWith("trustctl: "), HasSubstr("--help")));
     EXPECT_EQ(result.out, "");
   }
+}
+
+TEST(TrustctlUsageTest, WordsThatAreNoneAreAnsweredWithThoseThereAre) {
+  EXPECT_THAT(
+      Trustctl({"lsc", "revoke", "5b7a", "--reason", "stolen"}).err,
+      HasSubstr("unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, "
+                "privilegeWithdrawn"));
+  EXPECT_THAT(Trustctl({"ca", "csr", "--key", "rsa:1024"}).err, HasSubstr("rsa:2048, rsa:3072, rsa:4096"));
+  EXPECT_THAT(Trustctl({"device", "list", "--state", "lost"}).err, HasSubstr("in-service, replaced, retired"));
 }
 
 TEST(TrustctlUsageTest, HelpVersionAndCompletionNeedNoContext) {
