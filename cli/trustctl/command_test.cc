@@ -220,6 +220,12 @@ TEST(CompletionTest, BashOffersCommandsOptionsAndValues) {
   EXPECT_THAT(Complete({"trustctl", "completion", ""}), ElementsAre("bash", "zsh", "fish"));
   EXPECT_THAT(Complete({"trustctl", "device", "list", "--state", "re"}), ElementsAre("replaced", "retired"));
   EXPECT_THAT(Complete({"trustctl", "lsc", "list", "--state", "s"}), ElementsAre("signed"));
+  // As bash splits them.
+  EXPECT_THAT(Complete({"trustctl", "ca", "csr", "--key", "r"}), ElementsAre("rsa:2048", "rsa:3072", "rsa:4096"));
+  EXPECT_THAT(Complete({"trustctl", "ca", "csr", "--key", "rsa", ":"}), ElementsAre("2048", "3072", "4096"));
+  EXPECT_THAT(Complete({"trustctl", "ca", "csr", "--key", "ec", ":", "secp3"}), ElementsAre("secp384r1"));
+  EXPECT_THAT(Complete({"trustctl", "audit", "list", "--since", "2026-11-22T08", ":", "00", ":", "00Z", "--act"}),
+              ElementsAre("--actor", "--action"));
   EXPECT_THAT(Complete({"trustctl", "lsc", "revoke", "--reason", "key"}), ElementsAre("keyCompromise"));
   EXPECT_THAT(Complete({"trustctl", "ca", "client-authority", "add", "--purpose", "s"}), ElementsAre("small-business"));
 }

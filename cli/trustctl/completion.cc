@@ -164,10 +164,23 @@ std::string BashScript(const std::string& program, const std::vector<CompletedCo
   std::string script = fmt::format(
       "# bash completion for {0}; load it with: source <({0} completion bash)\n"
       "_{0}() {{\n"
-      "  local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} candidates=''\n"
-      "  COMPREPLY=()\n",
+      "  local words=() current previous candidates='' index\n"
+      "  # bash splits words at colons.\n"
+      "  for ((index = 0; index <= COMP_CWORD; index++)); do\n"
+      "    if ((index > 1)) && [[ ${{COMP_WORDS[index]}} == :* || ${{COMP_WORDS[index - 1]}} == *: ]]; then\n"
+      "      words[-1]+=${{COMP_WORDS[index]}}\n"
+      "    else\n"
+      "      words+=(\"${{COMP_WORDS[index]}}\")\n"
+      "    fi\n"
+      "  done\n"
+      "  current=${{words[-1]}} previous=${{words[-2]}}\n"
+      "  COMPREPLY=()\n"
+      "  _{0}_candidates\n"
+      "  if [[ $current == *:* ]]; then COMPREPLY=(\"${{COMPREPLY[@]#\"${{current%:*}}:\"}}\"); fi\n"
+      "}}\n"
+      "_{0}_candidates() {{\n",
       program);
-  script += PosixAnalysis(commands, "1", "COMP_CWORD", "COMP_WORDS", "$current", "$previous");
+  script += PosixAnalysis(commands, "1", "${#words[@]} - 1", "words", "$current", "$previous");
   script += fmt::format(
       "  case \"$kind\" in\n"
       "    {}) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n"

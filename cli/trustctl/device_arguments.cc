@@ -1,12 +1,11 @@
 #include "cli/trustctl/device_arguments.h"
 
-#include <algorithm>
 #include <cctype>
 #include <functional>
 
 #include "absl/time/clock.h"
-#include "cli/trustctl/escaping.h"
 #include "common/device/device_name.h"
+#include "common/service/json.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 
@@ -37,16 +36,16 @@ absl::StatusOr<std::string> ParseDeviceName(std::string_view text) {
 
 }  // namespace
 
-absl::Status CheckText(std::string_view text, size_t most) {
-  const std::optional<size_t> length = Utf8Length(text);
-  if (!length) {
-    return InvalidArgument("'{}' is not UTF-8: convert it, for a file with `iconv -f WINDOWS-1252 -t UTF-8`",
-                           text.substr(0, 64));
+absl::Status CheckText(std::string_view text, size_t most_bytes) {
+  if (PrintableText(text) != text) {
+    return InvalidArgument(
+        "'{}' has a line break or another control character, or is not UTF-8: write it as one line, and convert a file "
+        "in another encoding with `iconv -f WINDOWS-1252 -t UTF-8`",
+        text.substr(0, 64));
   }
-  if (std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
-    return InvalidArgument("'{}' has a line break or another control character", text.substr(0, 64));
+  if (text.size() > most_bytes) {
+    return InvalidArgument("a text of {} bytes is longer than the maximum of {}", text.size(), most_bytes);
   }
-  if (*length > most) return InvalidArgument("a text of {} characters is longer than the maximum of {}", *length, most);
   return absl::OkStatus();
 }
 
@@ -82,13 +81,13 @@ CLI::Option* AddSerial(CLI::App& command, const std::string& name, std::string& 
   return AddParsed(command, name, "HEX", ParseSerial, serial, description);
 }
 
-CLI::Option* AddText(CLI::App& command, const std::string& name, size_t most, std::optional<std::string>& text,
+CLI::Option* AddText(CLI::App& command, const std::string& name, size_t most_bytes, std::optional<std::string>& text,
                      const std::string& description) {
   return command
       .add_option_function<std::string>(
           name,
-          [&command, &text, name, most](const std::string& given) {
-            if (const absl::Status checked = CheckText(given, most); !checked.ok()) {
+          [&command, &text, name, most_bytes](const std::string& given) {
+            if (const absl::Status checked = CheckText(given, most_bytes); !checked.ok()) {
               throw CLI::ValidationError(command.get_name() + " " + name, std::string(StatusMessage(checked)));
             }
             text = given;

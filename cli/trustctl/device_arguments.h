@@ -13,14 +13,13 @@
 
 namespace trustline {
 
-// Characters of each text in DeviceData.
+// Bytes of each text in DeviceData, as cad counts them.
 inline constexpr size_t kMaxDeviceText = 200;
 
-// InvalidArgument for a text that is not UTF-8, has control characters, or more than `most` characters.
-absl::Status CheckText(std::string_view text, size_t most);
+// What cad takes: InvalidArgument for a text that is not UTF-8, has control characters, or more than `most_bytes`.
+absl::Status CheckText(std::string_view text, size_t most_bytes);
 
-// Lower-case hexadecimal without leading zero bytes; an odd number of digits is fine for the beginning of one.
-// InvalidArgument for anything else, also for the number zero.
+// Lower-case hexadecimal without leading zero bytes. InvalidArgument for anything else, also for the number zero.
 absl::StatusOr<std::string> ParseSerial(std::string_view text);
 
 // Each option or argument checks the text and folds it into the form that cad has it in.
@@ -30,7 +29,7 @@ CLI::Option* AddDeviceNamePrefix(CLI::App& command, const std::string& name, std
                                  const std::string& description);
 CLI::Option* AddSerial(CLI::App& command, const std::string& name, std::string& serial, const std::string& description);
 // Given but empty is a value of its own.
-CLI::Option* AddText(CLI::App& command, const std::string& name, size_t most, std::optional<std::string>& text,
+CLI::Option* AddText(CLI::App& command, const std::string& name, size_t most_bytes, std::optional<std::string>& text,
                      const std::string& description);
 
 // A moment in the time to come, as AddTime takes it: RFC 3339, or so long from now ("30d").

@@ -54,6 +54,8 @@ TEST(DeviceImportTest, WithoutNamesItListsTheHeadersFound) {
 }
 
 TEST(DeviceImportTest, BadLinesHaveTheirNumbersAndReasons) {
+  std::string umlauts;
+  for (int i = 0; i < 100; ++i) umlauts += "\xc3\xa4";
   const std::string text =
       "Name,Description\r\n"
       "SEP001122334455,\"first\"\r\n"
@@ -67,26 +69,25 @@ TEST(DeviceImportTest, BadLinesHaveTheirNumbersAndReasons) {
       "SEP001122334458,\"two\r\nlines\"\r\n"  // 8, 9
       "SEP001122334459\r\n"                   // 10
       "CSFanna," +
-      [] {
-        std::string umlauts;
-        for (int i = 0; i < 200; ++i) umlauts += "\xc3\xa4";
-        return umlauts;
-      }() +
-      "\r\n";
+      umlauts +
+      "\r\n"
+      "CSFbob," +
+      umlauts + "\xc3\xa4\r\n";  // 12
   ASSERT_OK_AND_ASSIGN(const PhoneExport phones, ReadPhoneExport(text));
   ASSERT_EQ(phones.rows.size(), 2u);
   EXPECT_EQ(phones.rows[0].data().description(), "first");
   EXPECT_EQ(phones.rows[1].name(), "CSFANNA");
   std::vector<size_t> lines;
   for (const PhoneExport::BadLine& bad : phones.bad_lines) lines.push_back(bad.line);
-  ASSERT_THAT(lines, ElementsAre(3, 4, 5, 6, 7, 8, 10));
+  ASSERT_THAT(lines, ElementsAre(3, 4, 5, 6, 7, 8, 10, 12));
   EXPECT_THAT(phones.bad_lines[0].reason, HasSubstr("is not a device name"));
   EXPECT_EQ(phones.bad_lines[1].reason, "the device has no name");
   EXPECT_EQ(phones.bad_lines[2].reason, "SEP001122334455 stands in line 2 already");
   EXPECT_THAT(phones.bad_lines[3].reason, AllOf(HasSubstr("description: "), HasSubstr("not UTF-8")));
-  EXPECT_THAT(phones.bad_lines[4].reason, HasSubstr("201 characters is longer than the maximum of 200"));
+  EXPECT_THAT(phones.bad_lines[4].reason, HasSubstr("201 bytes is longer than the maximum of 200"));
   EXPECT_THAT(phones.bad_lines[5].reason, HasSubstr("line break"));
   EXPECT_THAT(phones.bad_lines[6].reason, HasSubstr("1 field"));
+  EXPECT_THAT(phones.bad_lines[7].reason, HasSubstr("202 bytes is longer"));
 }
 
 TEST(DeviceArgumentsTest, SerialNumbers) {

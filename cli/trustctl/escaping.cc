@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "common/service/json.h"
 
@@ -88,16 +89,6 @@ std::string CsvField(std::string_view text) {
     quoted += character;
   }
   return quoted + '"';
-}
-
-std::optional<size_t> Utf8Length(std::string_view text) {
-  size_t length = 0;
-  for (size_t position = 0; position < text.size(); ++length) {
-    const CodePoint point = DecodeUtf8(text, position);
-    if (!point.value) return std::nullopt;
-    position += point.size;
-  }
-  return length;
 }
 
 size_t DisplayWidth(std::string_view text) {

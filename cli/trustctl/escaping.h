@@ -1,8 +1,6 @@
 // Texts from outside (a certificate's subject, a server's message) made safe for a terminal, JSON and CSV.
 #pragma once
 
-#include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,9 +19,6 @@ std::string JsonString(std::string_view text);
 
 // A CSV field (RFC 4180), quoted when it must be. Escaped as for a terminal, so that a record is always one line.
 std::string CsvField(std::string_view text);
-
-// Characters of a text in UTF-8 (RFC 3629); empty when it is none.
-std::optional<size_t> Utf8Length(std::string_view text);
 
 // Characters of a text that EscapeForTerminal made. Combining and double-width characters count as one.
 size_t DisplayWidth(std::string_view text);

@@ -164,12 +164,13 @@ void AddLscEnrollCommand(CommandLine& line, CLI::App& lsc) {
             "How long it is good, at most 1825; 1825 unless given, and never longer than its issuer");
   command
       .add_option("--request-id", arguments->request_id,
-                  "The same id always gets the same certificate; up to 64 printable characters")
+                  "The same id always gets the same certificate; up to 64 printable characters without blanks")
       ->type_name("ID")
       ->check([](const std::string& id) {
-        const bool printable = std::ranges::all_of(id, [](char c) { return c >= 0x20 && c < 0x7f; });
+        const bool printable = std::ranges::all_of(id, [](char c) { return c > ' ' && c <= '~'; });
         const bool fits = printable && !id.empty() && id.size() <= kMaxRequestId;
-        return fits ? std::string() : fmt::format("an id has 1 to {} printable ASCII characters", kMaxRequestId);
+        return fits ? std::string()
+                    : fmt::format("an id has 1 to {} printable ASCII characters and no blanks", kMaxRequestId);
       });
 }
 

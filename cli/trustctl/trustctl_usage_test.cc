@@ -66,6 +66,7 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
                                              {"lsc", "enroll", "SEP001122334455"},
                                              {"lsc", "enroll", "SEP001122334455", "--csr", "a", "--days", "1826"},
                                              {"lsc", "enroll", "SEP001122334455", "--csr", "a", "--request-id", ""},
+                                             {"lsc", "enroll", "SEP001122334455", "--csr", "a", "--request-id", "a b"},
                                              {"lsc", "list", "--state", "good"},
                                              {"lsc", "list", "--key", "abc"},
                                              {"lsc", "list", "--authority", "0"},
