@@ -1,8 +1,5 @@
 // The certificate authority daemon: it holds the keys that certify devices. Phones never reach it.
-#include <chrono>
-#include <future>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +14,7 @@
 #include "ca/trust_store_client.h"
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
+#include "common/rpc/call_database.h"
 #include "common/rpc/identity_renewal.h"
 #include "common/rpc/identity_store.h"
 #include "common/rpc/server.h"
@@ -98,8 +96,9 @@ class Cad final : public DaemonService {
     }
     ASSIGN_OR_RETURN(std::unique_ptr<TrustStoreClient> trust_store,
                      TrustStoreClient::Create(config.itld, context.config.identity));
-    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakePool(context, "cad", kConnections, std::nullopt));
-    ASSIGN_OR_RETURN(std::unique_ptr<Pool> long_pool, MakePool(context, "cad long", kLongConnections, kLongStatement));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "cad", kConnections));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> long_pool,
+                     MakeCallPool(context.config, "cad long", kLongConnections, kLongStatement));
     auto cad = std::unique_ptr<Cad>(new Cad(context, std::move(config), std::move(keys), own.identity.ToUri(),
                                             std::move(trust_store), std::move(pool), std::move(long_pool)));
     RETURN_IF_ERROR(cad->MakeServices());
@@ -131,14 +130,7 @@ class Cad final : public DaemonService {
   }
 
   void Stop() override {
-    if (rpc_server_) {
-      const std::future<void> closed = std::async(std::launch::async, [this] { rpc_server_->Shutdown(kStopPatience); });
-      if (closed.wait_for(absl::ToChronoMilliseconds(2 * kStopPatience)) != std::future_status::ready) {
-        pool_->Shutdown();
-        long_pool_->Shutdown();
-      }
-      closed.wait();
-    }
+    if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, {pool_.get(), long_pool_.get()});
     if (renewal_) renewal_->Stop();
     publisher_.Stop();
     sweeper_.Stop();
@@ -165,16 +157,6 @@ class Cad final : public DaemonService {
         sweeper_({.actor = std::move(own_uri)}, issuer_, *pool_, context.log, context.metrics),
         publisher_({}, *long_pool_, *keys_, *trust_store_, context.clock, context.log, context.metrics),
         admin_(config_.admin, *pool_, *keys_, *trust_store_, context.clock) {}
-
-  static absl::StatusOr<std::unique_ptr<Pool>> MakePool(const DaemonContext& context, const char* name, int connections,
-                                                        std::optional<absl::Duration> query_timeout) {
-    PoolOptions options;
-    options.connection.conninfo = context.config.database_connection;
-    options.connection.application_name = name;
-    if (query_timeout) options.connection.query_timeout = *query_timeout;
-    options.max_connections = connections;
-    return Pool::Create(options);
-  }
 
   absl::Status MakeServices() {
     ASSIGN_OR_RETURN(devices_, DeviceService::Create(authorizer_, *pool_));

@@ -318,9 +318,10 @@ TEST_F(ItlServicesTest, APersonGetsAnIdentityThatWorks) {
   const TemporaryDirectory folder;
   ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromDer(AsBytes(response.certificate())));
   ASSERT_OK_AND_ASSIGN(const Certificate authority, Certificate::FromDer(AsBytes(response.authority())));
-  ASSERT_OK(WriteIdentity(FilesIn(folder), key, certificate, authority));
+  ASSERT_OK(WriteIdentity(IdentityFilesIn(folder.path()), key, certificate, authority));
   v1::ListResponse list;
-  EXPECT_OK(Call(*As<v1::TrustStore>(FilesIn(folder)), &v1::TrustStore::Stub::List, v1::ListRequest(), list));
+  EXPECT_OK(
+      Call(*As<v1::TrustStore>(IdentityFilesIn(folder.path())), &v1::TrustStore::Stub::List, v1::ListRequest(), list));
 
   request.set_person("carol");
   EXPECT_THAT(Call(*admin, &v1::Access::Stub::IssuePersonIdentity, request, response), StatusIs(kDenied));
@@ -350,8 +351,8 @@ TEST_F(ItlServicesTest, AMachineJoinsWithATokenAndRenewsItself) {
 
   const TemporaryDirectory folder;
   ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromDer(AsBytes(joined.certificate())));
-  ASSERT_OK(WriteIdentity(FilesIn(folder), key, certificate, authority_.certificate()));
-  const auto node = As<v1::Node>(FilesIn(folder));
+  ASSERT_OK(WriteIdentity(IdentityFilesIn(folder.path()), key, certificate, authority_.certificate()));
+  const auto node = As<v1::Node>(IdentityFilesIn(folder.path()));
   v1::RenewIdentityRequest renew;
   renew.set_certificate_request(join.certificate_request());
   v1::RenewIdentityResponse renewed;

@@ -1,14 +1,12 @@
 // The daemon that writes: trust store, access, nodes, audit chain. It holds the identity authority.
-#include <chrono>
-#include <future>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
+#include "common/rpc/call_database.h"
 #include "common/rpc/identity_authority.h"
 #include "common/rpc/identity_renewal.h"
 #include "common/rpc/identity_store.h"
@@ -88,9 +86,9 @@ class Itld final : public DaemonService {
       return InvalidArgument("{} and {} are different authorities: itld's own identity comes from the one it holds",
                              context.config.identity.authority, config.authority_certificate);
     }
-    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakePool(context, "itld", kConnections, std::nullopt));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "itld", kConnections));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> import_pool,
-                     MakePool(context, "itld import", kImportsAtOnce, kImportStatementTimeout));
+                     MakeCallPool(context.config, "itld import", kImportsAtOnce, kImportStatementTimeout));
     auto itld = std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity,
                                                std::move(pool), std::move(import_pool)));
     RETURN_IF_ERROR(itld->MakeServices());
@@ -121,15 +119,7 @@ class Itld final : public DaemonService {
   }
 
   void Stop() override {
-    // Calls may take as long as their statements: those that do not end by themselves are cut short.
-    if (rpc_server_) {
-      const std::future<void> closed = std::async(std::launch::async, [this] { rpc_server_->Shutdown(kStopPatience); });
-      if (closed.wait_for(absl::ToChronoMilliseconds(2 * kStopPatience)) != std::future_status::ready) {
-        pool_->Shutdown();
-        import_pool_->Shutdown();
-      }
-      closed.wait();
-    }
+    if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, {pool_.get(), import_pool_.get()});
     renewal_.Stop();
     authorizer_.Stop();
     audit_.Stop();
@@ -160,16 +150,6 @@ class Itld final : public DaemonService {
               return authority_.IssueIdentity(request, own, context_.clock.Now());
             },
             context.clock, context.log, context.metrics) {}
-
-  static absl::StatusOr<std::unique_ptr<Pool>> MakePool(const DaemonContext& context, const char* name, int connections,
-                                                        std::optional<absl::Duration> query_timeout) {
-    PoolOptions options;
-    options.connection.conninfo = context.config.database_connection;
-    options.connection.application_name = name;
-    if (query_timeout) options.connection.query_timeout = *query_timeout;
-    options.max_connections = connections;
-    return Pool::Create(options);
-  }
 
   absl::Status MakeServices() {
     ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock));

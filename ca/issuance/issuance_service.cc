@@ -127,10 +127,7 @@ absl::Status IssuanceService::ForKey(const Caller& caller, const v1::IssueForKey
 absl::Status IssuanceService::Issue(const IssuanceOrder& order, v1::IssueResponse& response) {
   ASSIGN_OR_RETURN(const IssuedLsc issued, parts_.issuer.Issue(order));
   (issued.existed ? repeated_ : issued_).Add();
-  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
-  ASSIGN_OR_RETURN(const IssuanceRecord record,
-                   IssuanceStore(*lease, order.caller.cluster_id).Load(issued.issuance_id));
-  *response.mutable_certificate() = ToProto(record);
+  *response.mutable_certificate() = ToProto(issued.record);
   response.set_der(std::string(AsText(issued.certificate.der())));
   for (const Certificate& issuer : issued.chain) response.add_chain(std::string(AsText(issuer.der())));
   response.set_existed(issued.existed);

@@ -49,35 +49,46 @@ absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
   ASSIGN_OR_RETURN(const Begun begun, Begin(order, *authority, intent));
   FailPoint("intent-committed");
 
-  // 5. to 9. Finish(): independent checks, signature, comparison, verification, store.
-  absl::StatusOr<IssuedLsc> issued = begun.has_certificate
-                                         ? LoadIssued(order.caller.cluster_id, begun.issuance_id)
-                                         : Finish(order.caller.cluster_id, begun.issuance_id, order.caller.actor);
+  // 5. to 9. FinishIntent(): independent checks, signature, comparison, verification, store.
+  absl::StatusOr<IssuedLsc> issued = begun.existed
+                                         ? Finish(order.caller.cluster_id, begun.issuance_id, order.caller.actor)
+                                         : FinishIntent({.id = begun.issuance_id,
+                                                         .cluster_id = order.caller.cluster_id,
+                                                         .authority_id = authority->id,
+                                                         .content = intent.content,
+                                                         .to_be_signed = intent.to_be_signed},
+                                                        order.caller.actor);
   if (issued.ok()) issued->existed = begun.existed;
   FailPoint("before-answer");
   return issued;
 }
 
 absl::StatusOr<IssuedLsc> Issuer::Finish(int32_t cluster_id, int64_t issuance_id, std::string_view actor) {
-  absl::StatusOr<Intent> intent = [&]() -> absl::StatusOr<Intent> {
-    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-    return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
-  }();
+  const absl::StatusOr<Intent> intent = LoadIntent(cluster_id, issuance_id);
   if (absl::IsNotFound(intent.status())) return LoadIssued(cluster_id, issuance_id);
   RETURN_IF_ERROR(intent.status());
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, LoadAuthority(cluster_id, intent->authority_id));
+  return FinishIntent(*intent, actor);
+}
+
+absl::StatusOr<IssuedLsc> Issuer::FinishIntent(const Intent& intent, std::string_view actor) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority,
+                   LoadAuthority(intent.cluster_id, intent.authority_id));
   if (const absl::Status here = keys_.Find(authority->key_name).status(); !here.ok()) {
     return absl::UnavailableError(here.message());
   }
-
-  const absl::StatusOr<Certificate> certificate = SignAndVerify(*intent, *authority);
+  const absl::StatusOr<Certificate> certificate = SignAndVerify(intent, *authority);
   if (!certificate.ok()) {
-    if (IsFinal(certificate.status())) RETURN_IF_ERROR(AbandonRefused(*intent, certificate.status(), actor));
+    if (IsFinal(certificate.status())) RETURN_IF_ERROR(AbandonRefused(intent, certificate.status(), actor));
     return certificate.status();
   }
-  RETURN_IF_ERROR(Store(*intent, *certificate, actor));
+  RETURN_IF_ERROR(Store(intent, *certificate, actor));
   FailPoint("stored");
-  return LoadIssued(cluster_id, issuance_id);
+  return LoadIssued(intent.cluster_id, intent.id);
+}
+
+absl::StatusOr<Intent> Issuer::LoadIntent(int32_t cluster_id, int64_t issuance_id) {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
 }
 
 absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Authority& authority,
@@ -128,18 +139,18 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
           return FailedPrecondition("the certificate of request {} was revoked: ask under another request id",
                                     order.request_id);
         }
-        if (same_key) return Begun{other.id, !open, true};
+        if (same_key) return Begun{other.id, true};
         return AlreadyExists("request id {} of {} stands for another key already: use a new one", order.request_id,
                              device);
       }
       const bool repeats = same_key && other.request_id.empty() && order.request_id.empty();
-      if (open && repeats) return Begun{other.id, false, true};
+      if (open && repeats) return Begun{other.id, true};
       if (open) {
         RETURN_IF_ERROR(store.Abandon(other.id, "a newer request for the same device took its place"));
         continue;
       }
       if (other.state == IssuanceState::kRevoked) continue;
-      if (same_key && order.second != SecondCertificate::kAlways) return Begun{other.id, true, true};
+      if (same_key && order.second != SecondCertificate::kAlways) return Begun{other.id, true};
       if (order.second == SecondCertificate::kRefuse && other.state != IssuanceState::kSigned) {
         return FailedPrecondition("{} has a certificate for another key, good until {}: --renew issues one more",
                                   device, TimeTextSeconds(other.not_after));
@@ -152,7 +163,7 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
       return Aborted("authority {} stopped issuing during the request: ask again", authority.id);
     }
     FailPoint("intent-inserted");
-    return Begun{*id, false, false};
+    return Begun{*id, false};
   });
 }
 
@@ -223,33 +234,34 @@ absl::Status Issuer::AbandonRefused(const Intent& intent, const absl::Status& re
 
 absl::Status Issuer::GiveUp(int32_t cluster_id, int64_t issuance_id, const absl::Status& reason,
                             std::string_view actor) {
-  absl::StatusOr<Intent> intent = [&]() -> absl::StatusOr<Intent> {
-    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-    return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
-  }();
+  const absl::StatusOr<Intent> intent = LoadIntent(cluster_id, issuance_id);
   if (absl::IsNotFound(intent.status())) return absl::OkStatus();
   RETURN_IF_ERROR(intent.status());
   return AbandonRefused(*intent, reason, actor);
 }
 
 absl::StatusOr<IssuedLsc> Issuer::LoadIssued(int32_t cluster_id, int64_t issuance_id) {
-  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-  IssuanceStore store(*lease, cluster_id);
-  const absl::StatusOr<std::string> der = store.LoadCertificate(issuance_id);
-  if (absl::IsNotFound(der.status())) {
-    ASSIGN_OR_RETURN(const IssuanceRecord record, store.Load(issuance_id));
+  IssuanceRecord record;
+  std::optional<std::string> der;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    IssuanceStore store(*lease, cluster_id);
+    ASSIGN_OR_RETURN(record, store.Load(issuance_id));
+    if (record.sha256) {
+      ASSIGN_OR_RETURN(der, store.LoadCertificate(issuance_id));
+    }
+  }
+  if (!der) {
     return Aborted("the request for {} was given up before it was signed ({}): ask again", record.device,
                    record.abandoned_because);
   }
-  RETURN_IF_ERROR(der.status());
-  ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(*der)));
-  ASSIGN_OR_RETURN(const IssuanceRecord record, store.Load(issuance_id));
   if (record.state == IssuanceState::kRevoked) {
     return FailedPrecondition("the certificate of {} was revoked meanwhile: ask again", record.device);
   }
+  ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(*der)));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, LoadAuthority(cluster_id, record.authority_id));
   IssuedLsc issued = {
-      .issuance_id = issuance_id, .certificate = std::move(certificate), .chain = {*authority->certificate}};
+      .record = std::move(record), .certificate = std::move(certificate), .chain = {*authority->certificate}};
   issued.chain.insert(issued.chain.end(), authority->chain.begin(), authority->chain.end());
   return issued;
 }

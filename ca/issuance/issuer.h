@@ -41,7 +41,7 @@ struct IssuanceOrder {
 };
 
 struct IssuedLsc {
-  int64_t issuance_id = 0;
+  IssuanceRecord record;
   Certificate certificate;
   std::vector<Certificate> chain;  // issuer first
   bool existed = false;
@@ -78,14 +78,15 @@ class Issuer {
  private:
   struct Begun {
     int64_t issuance_id = 0;
-    bool has_certificate = false;  // it was issued before
-    bool existed = false;
+    bool existed = false;  // begun, or issued, before
   };
   absl::StatusOr<Begun> Begin(const IssuanceOrder& order, const Authority& authority, const NewIntent& intent);
   absl::StatusOr<NewIntent> Compose(const IssuanceOrder& order, const Authority& authority, std::string public_key);
   absl::StatusOr<Certificate> SignAndVerify(const Intent& intent, const Authority& authority);
   absl::Status Store(const Intent& intent, const Certificate& certificate, std::string_view actor);
   absl::Status AbandonRefused(const Intent& intent, const absl::Status& refusal, std::string_view actor);
+  absl::StatusOr<IssuedLsc> FinishIntent(const Intent& intent, std::string_view actor);
+  absl::StatusOr<Intent> LoadIntent(int32_t cluster_id, int64_t issuance_id);
   absl::StatusOr<IssuedLsc> LoadIssued(int32_t cluster_id, int64_t issuance_id);
   absl::StatusOr<std::shared_ptr<const Authority>> LoadAuthority(int32_t cluster_id, int32_t authority_id);
   absl::StatusOr<std::shared_ptr<const Authority>> ActiveAuthority(int32_t cluster_id);

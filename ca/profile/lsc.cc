@@ -1,7 +1,6 @@
 #include "ca/profile/lsc.h"
 
 #include <openssl/rand.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 
@@ -36,16 +35,6 @@ absl::StatusOr<X509NamePtr> SubjectName(const DeviceName& name_of_device, const 
   }
   if (!added) return OpenSslInternal("the subject's name cannot be made");
   return name;
-}
-
-absl::Status AddExtension(X509* certificate, const Certificate& issuer, int nid, const std::string& value) {
-  X509V3_CTX context = {};
-  X509V3_set_ctx(&context, issuer.x509(), certificate, nullptr, nullptr, 0);
-  const X509ExtensionPtr extension(X509V3_EXT_nconf_nid(nullptr, &context, nid, value.c_str()));
-  if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
-    return OpenSslInvalidArgument(fmt::format("the extension {} = {} cannot be made", OBJ_nid2sn(nid), value));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -93,14 +82,14 @@ absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, const
     return OpenSslInternal("a certificate cannot be made");
   }
   const bool rsa = EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_RSA;
-  RETURN_IF_ERROR(AddExtension(x509, issuer, NID_basic_constraints, "critical,CA:FALSE"));
+  RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_basic_constraints, "critical,CA:FALSE"));
   RETURN_IF_ERROR(
-      AddExtension(x509, issuer, NID_key_usage,
+      AddExtension(x509, issuer.x509(), NID_key_usage,
                    rsa ? "critical,digitalSignature,keyEncipherment" : "critical,digitalSignature,keyAgreement"));
-  RETURN_IF_ERROR(AddExtension(x509, issuer, NID_ext_key_usage, "serverAuth,clientAuth,1.3.6.1.5.5.7.3.5"));
-  RETURN_IF_ERROR(AddExtension(x509, issuer, NID_subject_key_identifier, "hash"));
-  RETURN_IF_ERROR(AddExtension(x509, issuer, NID_authority_key_identifier, "keyid:always"));
-  RETURN_IF_ERROR(AddExtension(x509, issuer, NID_crl_distribution_points, "URI:" + content.crl_url));
+  RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_ext_key_usage, "serverAuth,clientAuth,1.3.6.1.5.5.7.3.5"));
+  RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_subject_key_identifier, "hash"));
+  RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_authority_key_identifier, "keyid:always"));
+  RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_crl_distribution_points, "URI:" + content.crl_url));
 
   // The signature algorithm stands inside of what is signed; OpenSSL sets it only while it signs.
   X509_ALGOR* const inner = const_cast<X509_ALGOR*>(X509_get0_tbs_sigalg(x509));

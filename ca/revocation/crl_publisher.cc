@@ -19,7 +19,7 @@ constexpr Statement kDue = {
     "SELECT a.cluster_id, k.name, a.authority_id, a.key_name, "
     "c.crl_number IS NULL OR c.this_update < $1 OR c.this_update > $2 OR EXISTS (SELECT FROM issuance i WHERE "
     "i.cluster_id = a.cluster_id AND i.authority_id = a.authority_id AND i.state = 'revoked' AND i.first_crl_number IS "
-    "NULL), coalesce(c.trust_store_at IS NULL, true) "
+    "NULL), c.trust_store_at IS NULL "
     "FROM ca_authority a JOIN cluster k USING (cluster_id) LEFT JOIN ca_crl c USING (cluster_id, authority_id) "
     "WHERE a.state IN ('prepared', 'active', 'tainted') ORDER BY a.cluster_id, a.authority_id"};
 // Holds the row until the CRL is stored, so that numbers are in the order of what the CRLs say.

@@ -56,12 +56,6 @@ absl::StatusOr<Identity> AdministratorIdentity() {
 
 }  // namespace
 
-IdentityFiles IdentityFilesIn(const std::string& directory) {
-  return {.certificate = directory + "/identity.crt",
-          .key = directory + "/identity.key",
-          .authority = directory + "/authority.crt"};
-}
-
 std::string PassphraseFileIn(const std::string& directory) { return directory + "/passphrase"; }
 
 absl::StatusOr<SecretBytes> WriteNewPassphrase(const std::string& directory) {

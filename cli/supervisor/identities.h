@@ -20,9 +20,6 @@ namespace trustline {
 inline constexpr char kLocalNode[] = "node1";
 inline constexpr char kAdministrator[] = "admin";
 
-// identity.crt, identity.key and authority.crt of a directory.
-IdentityFiles IdentityFilesIn(const std::string& directory);
-
 // The file `passphrase` of a directory, which its encrypted keys need. A new one; to be called as the user whom it
 // shall belong to.
 std::string PassphraseFileIn(const std::string& directory);

@@ -13,7 +13,7 @@
 #include "cli/supervisor/child_process.h"
 #include "cli/supervisor/data_directory.h"
 #include "cli/supervisor/pidfd.h"
-#include "cli/supervisor/preconditions.h"
+#include "cli/supervisor/port_offset_testing.h"
 #include "cli/supervisor/private_file.h"
 #include "cli/supervisor/process_record.h"
 #include "cli/supervisor/settings.h"
@@ -22,20 +22,12 @@
 #include "common/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/support/port_offset.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temporary_directory.h"
 
 namespace trustline {
 inline constexpr absl::Duration kStartTime = absl::Seconds(120);
 inline constexpr const char* kChildren[] = {"postgres", "itld", "cad", "tvsd"};
-
-inline int FreePortOffset() {
-  return ReservePortOffset([](int offset) {
-    const auto ports = Ports::WithOffset(offset);
-    return ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok();
-  });
-}
 
 // Whoever starts the system: root (then everything gets a user of its own), or somebody else.
 enum class Starter { kThisUser, kNobody };

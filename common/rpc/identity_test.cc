@@ -101,7 +101,7 @@ TEST_F(IdentityAuthorityTest, SignsForOnePurpose) {
 
 class IdentityStoreTest : public IdentityAuthorityTest {
  protected:
-  IdentityFiles files_ = FilesIn(folder_);
+  IdentityFiles files_ = IdentityFilesIn(folder_.path());
   Certificate certificate_ = *authority_.IssueIdentity(key_, identity_, absl::Now());
 };
 

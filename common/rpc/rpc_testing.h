@@ -16,17 +16,11 @@
 
 namespace trustline {
 
-inline IdentityFiles FilesIn(const TemporaryDirectory& folder) {
-  return {.certificate = folder.path() / "identity.crt",
-          .key = folder.path() / "identity.key",
-          .authority = folder.path() / "authority.crt"};
-}
-
 // One party with its files in a folder of its own.
 class TestIdentity {
  public:
   TestIdentity(const IdentityAuthority& authority, std::string_view uri, absl::Duration lifetime = kIdentityLifetime)
-      : files_(FilesIn(folder_)) {
+      : files_(IdentityFilesIn(folder_.path())) {
     Write(authority, uri, lifetime);
   }
   // A new key and certificate in place of the old ones.

@@ -12,4 +12,11 @@ struct IdentityFiles {
   std::string authority;
 };
 
+// identity.crt, identity.key and authority.crt of a directory.
+inline IdentityFiles IdentityFilesIn(const std::string& directory) {
+  return {.certificate = directory + "/identity.crt",
+          .key = directory + "/identity.key",
+          .authority = directory + "/authority.crt"};
+}
+
 }  // namespace trustline

@@ -7,6 +7,7 @@
 #include "common/status/status.h"
 #include "common/x509/alternative_names.h"
 #include "common/x509/openssl_error.h"
+#include "common/x509/signature_algorithm.h"
 
 namespace trustline {
 namespace {
@@ -17,23 +18,6 @@ constexpr int kSerialBits = 128;
 constexpr size_t kMaxCommonName = 64;
 constexpr std::string_view kIdentityScheme = "trustline:";
 constexpr long kX509Version3 = 2;
-
-const EVP_MD* DigestFor(const EVP_PKEY* key) {
-  const std::string kind = PublicKeyKindText(key);
-  if (kind == "EC secp384r1") return EVP_sha384();
-  if (kind == "EC secp521r1") return EVP_sha512();
-  return EVP_sha256();
-}
-
-absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
-  X509V3_CTX context = {};
-  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  const X509ExtensionPtr extension(X509V3_EXT_nconf_nid(nullptr, &context, nid, value.c_str()));
-  if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
-    return OpenSslInvalidArgument(fmt::format("the extension {} = {} cannot be made", OBJ_nid2sn(nid), value));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status AddExtensions(const CertificateTemplate& form, X509* certificate, X509* issuer) {
   std::string constraints = form.is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE";
@@ -89,13 +73,24 @@ absl::StatusOr<Certificate> Build(const CertificateTemplate& form, EVP_PKEY* sub
   }
   RETURN_IF_ERROR(SetSerial(x509));
   RETURN_IF_ERROR(AddExtensions(form, x509, issuer == nullptr ? x509 : issuer->x509()));
-  if (X509_sign(x509, issuer_key.get(), DigestFor(issuer_key.get())) == 0) {
+  ASSIGN_OR_RETURN(const SignatureAlgorithm algorithm, SignatureAlgorithmOf(issuer_key.get()));
+  if (X509_sign(x509, issuer_key.get(), algorithm.digest) == 0) {
     return OpenSslInternal("a certificate cannot be signed");
   }
   return Certificate::FromX509(x509);
 }
 
 }  // namespace
+
+absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
+  X509V3_CTX context = {};
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  const X509ExtensionPtr extension(X509V3_EXT_nconf_nid(nullptr, &context, nid, value.c_str()));
+  if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
+    return OpenSslInvalidArgument(fmt::format("the extension {} = {} cannot be made", OBJ_nid2sn(nid), value));
+  }
+  return absl::OkStatus();
+}
 
 absl::Time YearsAfter(absl::Time time, int years) {
   const absl::CivilSecond civil = absl::ToCivilSecond(time, absl::UTCTimeZone());

@@ -44,6 +44,10 @@ absl::StatusOr<CertificateTemplate> IdentityAuthorityTemplate(std::string_view c
 absl::StatusOr<CertificateTemplate> IdentityTemplate(std::string_view uri, const std::vector<std::string>& dns_names,
                                                      absl::Time now);
 
+// Adds an extension whose value is in the text form of x509v3_config(5): "critical,CA:FALSE". `issuer` is `certificate`
+// itself when it is self-signed. InvalidArgument for a text that OpenSSL does not understand.
+absl::Status AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value);
+
 // Signed by its own key.
 absl::StatusOr<Certificate> BuildSelfSigned(const CertificateTemplate& form, const PrivateKey& key);
 

@@ -97,7 +97,7 @@ absl::StatusOr<CertificateRequest> CertificateRequest::FromDer(ByteView der) {
   EVP_PKEY* const key = X509_REQ_get0_pubkey(request);
   if (key == nullptr) return OpenSslInvalidArgument("the certificate request's key cannot be read");
   if (X509_REQ_verify(request, key) != 1) {
-    return OpenSslInvalidArgument("the certificate request was not signed by its own key");
+    return InvalidArgument("the certificate request was not signed by its own key, or was damaged: make it anew");
   }
   data->der.assign(AsText(der));
   ASSIGN_OR_RETURN(data->subject, DistinguishedName::FromX509Name(X509_REQ_get_subject_name(request)));

@@ -3,10 +3,7 @@
 #include <poll.h>
 
 #include "absl/time/clock.h"
-#include "cli/supervisor/preconditions.h"
-#include "cli/supervisor/settings.h"
 #include "common/status/status.h"
-#include "tests/support/port_offset.h"
 
 namespace trustline {
 namespace {
@@ -17,13 +14,6 @@ constexpr absl::Duration kStopLimit = absl::Seconds(30);
 std::string BuiltProgram(const std::string& program) { return std::string(TRUSTLINE_BIN_DIR "/") + program; }
 
 }  // namespace
-
-int FreePortOffset() {
-  return ReservePortOffset([](int offset) {
-    const auto ports = Ports::WithOffset(offset);
-    return ports.ok() && CheckPortsFree(Listeners(Settings(), *ports, true)).ok();
-  });
-}
 
 absl::StatusOr<std::unique_ptr<RunningSystem>> RunningSystem::Start(const std::string& data, int port_offset,
                                                                     std::vector<std::string> extra) {

@@ -8,13 +8,11 @@
 
 #include "absl/status/statusor.h"
 #include "cli/supervisor/child_process.h"
+#include "cli/supervisor/port_offset_testing.h"
 #include "tests/support/run_program.h"
 #include "tests/support/temporary_directory.h"
 
 namespace trustline {
-
-// An offset with which every port of a site is free, and that no other test gets until this process ends.
-int FreePortOffset();
 
 // On 127.0.0.1 with ports of its own; ends with the test. Used by one thread.
 class RunningSystem {

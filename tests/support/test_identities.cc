@@ -11,11 +11,6 @@
 namespace trustline {
 namespace fs = std::filesystem;
 
-IdentityFiles IdentityFilesOf(const fs::path& folder) {
-  return {
-      .certificate = folder / "identity.crt", .key = folder / "identity.key", .authority = folder / "authority.crt"};
-}
-
 absl::Status WritePrivateFile(const fs::path& path, std::string_view content) {
   std::ofstream stream(path, std::ios::binary);
   stream << content;
@@ -29,7 +24,7 @@ absl::StatusOr<IdentityFiles> TestIdentities::For(std::string_view uri) const {
   const fs::path folder =
       directory_.path() / fmt::format("identity-{}-{}-{}", identity.cluster, identity.kind, identity.name);
   RETURN_IF_ERROR(IssueInto(folder, identity));
-  return IdentityFilesOf(folder);
+  return IdentityFilesIn(folder.string());
 }
 
 absl::Status TestIdentities::IssueInto(const fs::path& folder, const Identity& identity) const {
@@ -37,7 +32,7 @@ absl::Status TestIdentities::IssueInto(const fs::path& folder, const Identity& i
   ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::Generate(KeyKind::kEcP256));
   ASSIGN_OR_RETURN(const Certificate certificate, authority_.IssueIdentity(key, identity, absl::Now()));
   fs::create_directories(folder);
-  return WriteIdentity(IdentityFilesOf(folder), key, certificate, authority_.certificate());
+  return WriteIdentity(IdentityFilesIn(folder.string()), key, certificate, authority_.certificate());
 }
 
 }  // namespace trustline

@@ -13,9 +13,6 @@
 
 namespace trustline {
 
-// identity.crt, identity.key and authority.crt of a folder.
-IdentityFiles IdentityFilesOf(const std::filesystem::path& folder);
-
 // A file that only its owner may read.
 absl::Status WritePrivateFile(const std::filesystem::path& path, std::string_view content);
 
