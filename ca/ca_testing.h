@@ -26,7 +26,7 @@ inline const char kTestActor[] = "trustline:default/person/admin";
 
 // The SubjectPublicKeyInfo of a new key.
 inline std::string NewPublicKeyInfo(KeyKind kind = KeyKind::kEcP256) {
-  return *EncodePublicKeyInfo(PrivateKey::Generate(kind)->get());
+  return PublicKeyInfo::Of(PrivateKey::Generate(kind)->get())->der();
 }
 
 class CaDatabaseTest : public ::testing::Test {
@@ -85,8 +85,10 @@ class CaDatabaseTest : public ::testing::Test {
   }
 
   AuthorityCaller caller() const { return {1, "default", kTestActor}; }
-  IssuanceOrder Order(std::string_view device, std::string public_key_info) const {
-    return {.caller = caller(), .device = *DeviceName::Parse(device), .public_key_info = std::move(public_key_info)};
+  IssuanceOrder Order(std::string_view device, const std::string& public_key_info) const {
+    return {.caller = caller(),
+            .device = *DeviceName::Parse(device),
+            .public_key = *PublicKeyInfo::FromDer(AsBytes(public_key_info))};
   }
 
   // As superuser; the first column of the first row.

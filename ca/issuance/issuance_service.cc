@@ -34,10 +34,15 @@ absl::Status CheckRequestId(std::string_view id) {
 }
 
 template <typename Request>
-absl::StatusOr<IssuanceOrder> ReadOrder(const Caller& caller, const Request& request) {
+absl::StatusOr<IssuanceOrder> ReadOrder(const Caller& caller, const Request& request,
+                                        const absl::StatusOr<PublicKeyInfo>& public_key) {
   ASSIGN_OR_RETURN(DeviceName device, DeviceName::Parse(request.device()));
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-  IssuanceOrder order = {.caller = CallerOf(caller), .device = std::move(device), .request_id = request.request_id()};
+  RETURN_IF_ERROR(public_key.status());
+  IssuanceOrder order = {.caller = CallerOf(caller),
+                         .device = std::move(device),
+                         .public_key = *public_key,
+                         .request_id = request.request_id()};
   if (request.has_lifetime()) order.lifetime = FromProtoDuration(request.lifetime());
   return order;
 }
@@ -104,12 +109,11 @@ absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const 
 
 absl::Status IssuanceService::FromRequest(const Caller& caller, const v1::IssueFromRequestRequest& request,
                                           v1::IssueResponse& response) {
-  ASSIGN_OR_RETURN(IssuanceOrder order, ReadOrder(caller, request));
   ASSIGN_OR_RETURN(const CertificateRequest certificate_request,
                    CertificateRequest::FromDer(AsBytes(request.certificate_request())));
+  ASSIGN_OR_RETURN(IssuanceOrder order, ReadOrder(caller, request, certificate_request.public_key_info()));
   std::vector<std::string> warnings;
   RETURN_IF_ERROR(CheckSubject(order.device, certificate_request, warnings));
-  ASSIGN_OR_RETURN(order.public_key_info, EncodePublicKeyInfo(certificate_request.public_key()));
   order.second = request.renew() ? SecondCertificate::kAlways : SecondCertificate::kRefuse;
   RETURN_IF_ERROR(Issue(order, response));
   for (std::string& warning : warnings) response.add_warnings(std::move(warning));
@@ -118,8 +122,8 @@ absl::Status IssuanceService::FromRequest(const Caller& caller, const v1::IssueF
 
 absl::Status IssuanceService::ForKey(const Caller& caller, const v1::IssueForKeyRequest& request,
                                      v1::IssueResponse& response) {
-  ASSIGN_OR_RETURN(IssuanceOrder order, ReadOrder(caller, request));
-  order.public_key_info = request.subject_public_key_info();
+  ASSIGN_OR_RETURN(IssuanceOrder order,
+                   ReadOrder(caller, request, PublicKeyInfo::FromDer(AsBytes(request.subject_public_key_info()))));
   order.second = SecondCertificate::kIssue;
   return Issue(order, response);
 }

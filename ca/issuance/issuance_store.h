@@ -104,8 +104,8 @@ class IssuanceStore {
   absl::StatusOr<std::optional<int64_t>> Insert(int32_t authority_id, const NewIntent& intent);
   // NotFound when it is not open any more.
   absl::StatusOr<Intent> LoadIntent(int64_t id);
-  // False when the row is not an open intent any more.
-  absl::StatusOr<bool> StoreCertificate(int64_t id, const Certificate& certificate);
+  // Empty when the row is not an open intent any more.
+  absl::StatusOr<std::optional<IssuanceRecord>> StoreCertificate(int64_t id, const Certificate& certificate);
   // False when it cannot come from its state into this one (kDelivered, kConfirmed).
   absl::StatusOr<bool> Advance(int64_t id, IssuanceState state);
 

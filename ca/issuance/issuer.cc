@@ -18,6 +18,13 @@ bool IsFinal(const absl::Status& status) {
   return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) || absl::IsInternal(status);
 }
 
+IssuedLsc WithChain(IssuanceRecord record, Certificate certificate, const Authority& authority) {
+  IssuedLsc issued = {
+      .record = std::move(record), .certificate = std::move(certificate), .chain = {*authority.certificate}};
+  issued.chain.insert(issued.chain.end(), authority.chain.begin(), authority.chain.end());
+  return issued;
+}
+
 constexpr Statement kActiveId = {"active_authority_id",
                                  "SELECT authority_id FROM ca_authority WHERE cluster_id = $1 AND state = 'active'"};
 
@@ -33,8 +40,7 @@ Issuer::Issuer(IssuerOptions options, Pool& pool, AuthorityKeys& keys, const Clo
 
 absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
   // 1. The key by itself.
-  ASSIGN_OR_RETURN(const EvpPkeyPtr key, ReadPublicKeyInfo(AsBytes(order.public_key_info)));
-  RETURN_IF_ERROR(CheckDeviceKey(key.get(), options_.key_policy));
+  RETURN_IF_ERROR(CheckDeviceKey(order.public_key.key(), options_.key_policy));
   FailPoint("key-checked");
 
   // 2. The authority that issues now, and whether its key is here.
@@ -42,7 +48,7 @@ absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
   RETURN_IF_ERROR(keys_.Find(authority->key_name).status());
 
   // 3. What is to be signed, byte for byte.
-  ASSIGN_OR_RETURN(const NewIntent intent, Compose(order, *authority, PublicKeyKindText(key.get())));
+  ASSIGN_OR_RETURN(const NewIntent intent, Compose(order, *authority));
   FailPoint("composed");
 
   // 4. Device and key against everything on record; then the intent, committed before any key is touched.
@@ -81,9 +87,10 @@ absl::StatusOr<IssuedLsc> Issuer::FinishIntent(const Intent& intent, std::string
     if (IsFinal(certificate.status())) RETURN_IF_ERROR(AbandonRefused(intent, certificate.status(), actor));
     return certificate.status();
   }
-  RETURN_IF_ERROR(Store(intent, *certificate, actor));
+  ASSIGN_OR_RETURN(std::optional<IssuanceRecord> stored, Store(intent, *certificate, actor));
   FailPoint("stored");
-  return LoadIssued(intent.cluster_id, intent.id);
+  if (!stored) return LoadIssued(intent.cluster_id, intent.id);
+  return WithChain(*std::move(stored), *certificate, *authority);
 }
 
 absl::StatusOr<Intent> Issuer::LoadIntent(int32_t cluster_id, int64_t issuance_id) {
@@ -91,8 +98,7 @@ absl::StatusOr<Intent> Issuer::LoadIntent(int32_t cluster_id, int64_t issuance_i
   return IssuanceStore(*lease, cluster_id).LoadIntent(issuance_id);
 }
 
-absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Authority& authority,
-                                          std::string public_key) {
+absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Authority& authority) {
   ASSIGN_OR_RETURN(std::string serial, NewSerial());
   ASSIGN_OR_RETURN(const Validity validity, LscValidity(order.lifetime, *authority.certificate, clock_.Now()));
   NewIntent intent = {.request_id = order.request_id,
@@ -100,12 +106,13 @@ absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Auth
                                   .serial = std::move(serial),
                                   .not_before = validity.not_before,
                                   .not_after = validity.not_after,
-                                  .public_key_info = order.public_key_info,
+                                  .public_key_info = order.public_key.der(),
                                   .crl_url = CrlUrl(options_.public_url, authority.key_name)},
-                      .public_key = std::move(public_key),
-                      .public_key_sha256 = Sha256(AsBytes(order.public_key_info)),
+                      .public_key = PublicKeyKindText(order.public_key.key()),
+                      .public_key_sha256 = order.public_key.sha256(),
                       .requested_by = order.caller.actor};
-  ASSIGN_OR_RETURN(intent.to_be_signed, EncodeLscToBeSigned(intent.content, *authority.certificate));
+  ASSIGN_OR_RETURN(intent.to_be_signed,
+                   EncodeLscToBeSigned(intent.content, order.public_key.key(), *authority.certificate));
   intent.subject = LscSubjectText(order.device, *authority.certificate);
   return intent;
 }
@@ -197,13 +204,13 @@ absl::StatusOr<Certificate> Issuer::SignAndVerify(const Intent& intent, const Au
   return certificate;
 }
 
-absl::Status Issuer::Store(const Intent& intent, const Certificate& certificate, std::string_view actor) {
+absl::StatusOr<std::optional<IssuanceRecord>> Issuer::Store(const Intent& intent, const Certificate& certificate,
+                                                            std::string_view actor) {
   // 9. Certificate and audit row together; until they are committed nobody gets the certificate.
-  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::Status {
+  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<std::optional<IssuanceRecord>> {
     IssuanceStore store(connection, intent.cluster_id);
-    ASSIGN_OR_RETURN(const bool stored, store.StoreCertificate(intent.id, certificate));
-    // Somebody else finished or abandoned it meanwhile: that is what LoadIssued() finds.
-    if (!stored) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::optional<IssuanceRecord> stored, store.StoreCertificate(intent.id, certificate));
+    if (!stored) return stored;
     FailPoint("storing");
     RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = intent.cluster_id,
                                              .actor = std::string(actor),
@@ -215,7 +222,7 @@ absl::Status Issuer::Store(const Intent& intent, const Certificate& certificate,
                                                         {"authority", std::to_string(intent.authority_id)},
                                                         {"not_after", TimeTextSeconds(intent.content.not_after)}}}));
     FailPoint("audited");
-    return absl::OkStatus();
+    return stored;
   });
 }
 
@@ -260,10 +267,7 @@ absl::StatusOr<IssuedLsc> Issuer::LoadIssued(int32_t cluster_id, int64_t issuanc
   }
   ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(*der)));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, LoadAuthority(cluster_id, record.authority_id));
-  IssuedLsc issued = {
-      .record = std::move(record), .certificate = std::move(certificate), .chain = {*authority->certificate}};
-  issued.chain.insert(issued.chain.end(), authority->chain.begin(), authority->chain.end());
-  return issued;
+  return WithChain(std::move(record), std::move(certificate), *authority);
 }
 
 absl::StatusOr<std::shared_ptr<const Authority>> Issuer::LoadAuthority(int32_t cluster_id, int32_t authority_id) {

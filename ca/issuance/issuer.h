@@ -21,6 +21,7 @@
 #include "common/device/device_name.h"
 #include "common/postgres/pool.h"
 #include "common/service/clock.h"
+#include "common/x509/public_key.h"
 
 namespace trustline {
 
@@ -34,7 +35,7 @@ enum class SecondCertificate : uint8_t {
 struct IssuanceOrder {
   AuthorityCaller caller;
   DeviceName device;
-  std::string public_key_info;  // SubjectPublicKeyInfo in DER; that the device has the private key is known
+  PublicKeyInfo public_key;  // that the device has the private key is known
   absl::Duration lifetime = kLongestLscLifetime;
   SecondCertificate second = SecondCertificate::kRefuse;
   std::string request_id;  // empty: none
@@ -81,9 +82,11 @@ class Issuer {
     bool existed = false;  // begun, or issued, before
   };
   absl::StatusOr<Begun> Begin(const IssuanceOrder& order, const Authority& authority, const NewIntent& intent);
-  absl::StatusOr<NewIntent> Compose(const IssuanceOrder& order, const Authority& authority, std::string public_key);
+  absl::StatusOr<NewIntent> Compose(const IssuanceOrder& order, const Authority& authority);
   absl::StatusOr<Certificate> SignAndVerify(const Intent& intent, const Authority& authority);
-  absl::Status Store(const Intent& intent, const Certificate& certificate, std::string_view actor);
+  // Empty when somebody else finished or abandoned the intent meanwhile.
+  absl::StatusOr<std::optional<IssuanceRecord>> Store(const Intent& intent, const Certificate& certificate,
+                                                      std::string_view actor);
   absl::Status AbandonRefused(const Intent& intent, const absl::Status& refusal, std::string_view actor);
   absl::StatusOr<IssuedLsc> FinishIntent(const Intent& intent, std::string_view actor);
   absl::StatusOr<Intent> LoadIntent(int32_t cluster_id, int64_t issuance_id);

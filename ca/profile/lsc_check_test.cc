@@ -34,19 +34,20 @@ class LscCheckTest : public ::testing::TestWithParam<Case> {
     PrivateKey authority_key = *PrivateKey::Generate(GetParam().authority_key);
     authority_.emplace(*BuildSelfSigned(LscAuthorityForm(), authority_key));
     authority_key_.emplace(std::move(authority_key));
-    const PrivateKey device_key = *PrivateKey::Generate(GetParam().device_key);
+    device_key_ = *PrivateKey::Generate(GetParam().device_key);
     content_.emplace(LscContent{.device = *DeviceName::Parse("SEP001122334455"),
                                 .serial = *NewSerial(),
                                 .not_before = kNow - absl::Hours(1),
                                 .not_after = kNow + absl::Hours(24 * 365),
-                                .public_key_info = *EncodePublicKeyInfo(device_key.get()),
+                                .public_key_info = PublicKeyInfo::Of(device_key_->get())->der(),
                                 .crl_url = "http://ca.example:9480/crl/0011223344556677.crl"});
-    to_be_signed_ = *EncodeLscToBeSigned(*content_, *authority_);
+    to_be_signed_ = *EncodeLscToBeSigned(*content_, device_key_->get(), *authority_);
   }
   absl::Status Check(std::string_view bytes) const {
     return CheckLsc(AsBytes(bytes), *content_, *authority_, kNow).status();
   }
   std::optional<PrivateKey> authority_key_;
+  std::optional<PrivateKey> device_key_;
   std::optional<Certificate> authority_;
   std::optional<LscContent> content_;
   std::string to_be_signed_;
@@ -93,7 +94,9 @@ TEST_P(LscCheckTest, CatchesEveryOtherIntent) {
   refused([](LscContent& c) { c.not_after -= absl::Seconds(1); }, "the validity");
   refused([](LscContent& c) { c.crl_url += "x"; }, "cRLDistributionPoints");
   refused(
-      [](LscContent& c) { c.public_key_info = *EncodePublicKeyInfo(PrivateKey::Generate(KeyKind::kEcP256)->get()); },
+      [](LscContent& c) {
+        c.public_key_info = PublicKeyInfo::Of(PrivateKey::Generate(KeyKind::kEcP256)->get())->der();
+      },
       "the public key");
   const Party other = MakeSelfSigned(LscAuthorityForm());
   EXPECT_FALSE(CheckLsc(AsBytes(to_be_signed_), *content_, other.certificate, kNow).ok());
@@ -104,8 +107,8 @@ TEST_P(LscCheckTest, RefusesIntentsThatBreakARule) {
   const auto refused = [&](auto change, std::string_view rule, absl::Time now = kNow) {
     LscContent other = *content_;
     change(other);
-    const auto bytes = EncodeLscToBeSigned(other, *authority_);
-    if (!bytes.ok()) return;
+    const auto bytes = EncodeLscToBeSigned(other, device_key_->get(), *authority_);
+    ASSERT_OK(bytes);
     EXPECT_THAT(CheckLsc(AsBytes(*bytes), other, *authority_, now),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(std::string(rule))));
   };
@@ -125,7 +128,7 @@ TEST_P(LscCheckTest, AuthoritiesThatMayNotIssue) {
     CertificateTemplate form = LscAuthorityForm();
     change(form);
     const Certificate issuer = *BuildSelfSigned(form, *authority_key_);
-    const auto bytes = EncodeLscToBeSigned(*content_, issuer);
+    const auto bytes = EncodeLscToBeSigned(*content_, device_key_->get(), issuer);
     return bytes.ok() ? CheckLsc(AsBytes(*bytes), *content_, issuer, kNow).status() : bytes.status();
   };
   EXPECT_OK(with([](CertificateTemplate&) {}));

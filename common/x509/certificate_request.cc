@@ -120,6 +120,9 @@ bool CertificateRequest::asks_for_extensions() const {
   const X509ExtensionStackPtr extensions(X509_REQ_get_extensions(data_->request.get()));
   return extensions != nullptr && sk_X509_EXTENSION_num(extensions.get()) > 0;
 }
+absl::StatusOr<PublicKeyInfo> CertificateRequest::public_key_info() const {
+  return PublicKeyInfo::FromX509Pubkey(X509_REQ_get_X509_PUBKEY(data_->request.get()));
+}
 EVP_PKEY* CertificateRequest::public_key() const { return X509_REQ_get0_pubkey(data_->request.get()); }
 
 }  // namespace trustline

@@ -37,6 +37,8 @@ class CertificateRequest {
   const std::vector<std::string>& dns_names() const;
   // Borrowed from the request; must not be modified.
   EVP_PKEY* public_key() const;
+  // InvalidArgument for a key that is not in its canonical form.
+  absl::StatusOr<PublicKeyInfo> public_key_info() const;
   // The request asks for extensions (RFC 2985, section 5.4.2).
   bool asks_for_extensions() const;
 

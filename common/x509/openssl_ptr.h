@@ -63,6 +63,7 @@ using X509CrlPtr = OpenSslPtr<X509_CRL, X509_CRL_free>;
 using X509ExtensionPtr = OpenSslPtr<X509_EXTENSION, X509_EXTENSION_free>;
 using X509NamePtr = OpenSslPtr<X509_NAME, X509_NAME_free>;
 using X509Ptr = OpenSslPtr<X509, X509_free>;
+using X509PubkeyPtr = OpenSslPtr<X509_PUBKEY, X509_PUBKEY_free>;
 using X509ReqPtr = OpenSslPtr<X509_REQ, X509_REQ_free>;
 using X509RevokedPtr = OpenSslPtr<X509_REVOKED, X509_REVOKED_free>;
 using X509SigPtr = OpenSslPtr<X509_SIG, X509_SIG_free>;

@@ -3,11 +3,13 @@
 
 #include <openssl/evp.h>
 
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/bytes/bytes.h"
+#include "common/bytes/sha256.h"
 #include "common/x509/openssl_ptr.h"
 
 namespace trustline {
@@ -21,11 +23,31 @@ absl::Status CheckKeyStrength(const EVP_PKEY* key);
 // The largest SubjectPublicKeyInfo that is read: RSA 16384 takes 2.1 KB.
 inline constexpr size_t kMaxPublicKeyInfoSize = 4096;
 
-// A SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7). InvalidArgument unless `der` is one in DER with nothing after it,
-// of a kind of key that OpenSSL knows, and encodes again to the same bytes.
-absl::StatusOr<EvpPkeyPtr> ReadPublicKeyInfo(ByteView der);
+// A public key and its SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in the one form that a key has, so that the
+// same key never has two digests: RSA with NULL parameters (RFC 3279, section 2.3.1), points on curves uncompressed
+// (RFC 5480, section 2.2). Immutable; copies share everything.
+class PublicKeyInfo {
+ public:
+  // InvalidArgument unless `der` is one SubjectPublicKeyInfo in that form, with nothing after it, of a kind of key that
+  // OpenSSL knows.
+  static absl::StatusOr<PublicKeyInfo> FromDer(ByteView der);
+  // The same for one that OpenSSL has read already.
+  static absl::StatusOr<PublicKeyInfo> FromX509Pubkey(const X509_PUBKEY* parsed);
+  static absl::StatusOr<PublicKeyInfo> Of(const EVP_PKEY* key);
 
-// The SubjectPublicKeyInfo of a key.
-absl::StatusOr<std::string> EncodePublicKeyInfo(const EVP_PKEY* key);
+  const std::string& der() const { return data_->der; }
+  const Sha256Digest& sha256() const { return data_->sha256; }
+  // Borrowed; must not be modified.
+  EVP_PKEY* key() const { return data_->key.get(); }
+
+ private:
+  struct Data {
+    std::string der;
+    Sha256Digest sha256;
+    EvpPkeyPtr key;
+  };
+  explicit PublicKeyInfo(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
+  std::shared_ptr<const Data> data_;
+};
 
 }  // namespace trustline
