@@ -11,6 +11,7 @@
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/peer_address.h"
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_request.h"
@@ -66,6 +67,11 @@ absl::Status CheckSubject(const DeviceName& device, const CertificateRequest& re
   return absl::OkStatus();
 }
 
+bool IsAnotherLifetime(const v1::IssuedCertificate& certificate, absl::Duration lifetime) {
+  const absl::Time end = FromProtoTime(certificate.requested_at()) + lifetime;
+  return absl::AbsDuration(FromProtoTime(certificate.not_after()) - end) > absl::Hours(24);
+}
+
 }  // namespace
 
 IssuanceService::IssuanceService(const IssuanceServiceParts& parts, Policies policies)
@@ -103,7 +109,7 @@ absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const 
                              .subject = std::string(device.substr(0, 64)),
                              .outcome = AuditOutcome::kDenied,
                              .detail = {{"reason", std::string(StatusMessage(reason))}}},
-                            context.peer());
+                            PeerAddress(context.peer()));
   return reason;
 }
 
@@ -116,6 +122,10 @@ absl::Status IssuanceService::FromRequest(const Caller& caller, const v1::IssueF
   RETURN_IF_ERROR(CheckSubject(order.device, certificate_request, warnings));
   order.second = request.renew() ? SecondCertificate::kAlways : SecondCertificate::kRefuse;
   RETURN_IF_ERROR(Issue(order, response));
+  if (response.existed() && request.has_lifetime() && IsAnotherLifetime(response.certificate(), order.lifetime)) {
+    warnings.emplace_back(
+        "the lifetime asked for was not applied, because the certificate was issued before: --renew issues another");
+  }
   for (std::string& warning : warnings) response.add_warnings(std::move(warning));
   return absl::OkStatus();
 }

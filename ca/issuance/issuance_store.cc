@@ -24,11 +24,12 @@ constexpr Statement kKeyUse = {
 // OFFSET 0 keeps the planner from looking by state, as it does while it knows nothing of a young table.
 constexpr Statement kFindEarlier = {
     "find_earlier",
-    "SELECT issuance_id, state, public_key_sha256, request_id, not_after FROM (SELECT * FROM issuance "
+    "SELECT issuance_id, authority_id, state, public_key_sha256, request_id, not_before, not_after FROM (SELECT * FROM "
+    "issuance "
     "WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE state <> 'abandoned' AND (state = 'intent' "
     "OR (state IN ('signed', 'delivered', 'confirmed') AND not_after > now()) OR (request_id <> '' AND request_id = "
     "$3)) "
-    "ORDER BY issuance_id DESC LIMIT 100"};
+    "ORDER BY request_id <> '' AND request_id = $3 DESC, issuance_id DESC LIMIT 100"};
 constexpr Statement kAbandon = {"abandon_intent",
                                 "UPDATE issuance SET state = 'abandoned', abandoned_at = now(), abandoned_because = $3 "
                                 "WHERE cluster_id = $1 AND issuance_id = $2 AND state = 'intent'"};
@@ -124,7 +125,8 @@ absl::StatusOr<std::vector<EarlierIssuance>> IssuanceStore::FindEarlier(const De
   for (const Row row : result) {
     EarlierIssuance earlier;
     std::string state;
-    RETURN_IF_ERROR(row.Scan(earlier.id, state, earlier.public_key_sha256, earlier.request_id, earlier.not_after));
+    RETURN_IF_ERROR(row.Scan(earlier.id, earlier.authority_id, state, earlier.public_key_sha256, earlier.request_id,
+                             earlier.not_before, earlier.not_after));
     ASSIGN_OR_RETURN(earlier.state, ParseIssuanceState(state));
     found.push_back(std::move(earlier));
   }

@@ -81,9 +81,11 @@ struct KeyUse {
 // An issuance that a new request of the same device meets.
 struct EarlierIssuance {
   int64_t id = 0;
+  int32_t authority_id = 0;
   IssuanceState state = IssuanceState::kIntent;
   Sha256Digest public_key_sha256 = {};
   std::string request_id;
+  absl::Time not_before;
   absl::Time not_after;
 };
 
@@ -96,7 +98,7 @@ class IssuanceStore {
   // NotFound for an unknown device, FailedPrecondition for one that is retired or replaced.
   absl::Status LockDeviceAndKey(const DeviceName& device, const Sha256Digest& public_key_sha256);
   absl::StatusOr<KeyUse> FindKeyUse(const DeviceName& device, const Sha256Digest& public_key_sha256);
-  // Open and good ones, and whatever has the request id; newest first.
+  // Whatever has the request id, then open and good ones, newest first; at most 100.
   absl::StatusOr<std::vector<EarlierIssuance>> FindEarlier(const DeviceName& device, std::string_view request_id);
 
   absl::Status Abandon(int64_t id, std::string_view because);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ca/issuance/fail_point.h"
+#include "common/postgres/sql_error.h"
 #include "common/postgres/transaction.h"
 #include "common/service/audit.h"
 #include "common/service/time_text.h"
@@ -16,6 +17,15 @@ namespace {
 // Refusals of the intent itself, which no repetition mends.
 bool IsFinal(const absl::Status& status) {
   return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) || absl::IsInternal(status);
+}
+
+// What PostgreSQL says of a statement that should have worked is no refusal of the request.
+absl::Status InOurWords(const absl::Status& status, std::string_view what) {
+  if (SqlStateOf(status).empty() || absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+      absl::IsResourceExhausted(status) || absl::IsAborted(status)) {
+    return status;
+  }
+  return Internal("{} ({}): look at PostgreSQL's log, then ask again", what, StatusMessage(status));
 }
 
 IssuedLsc WithChain(IssuanceRecord record, Certificate certificate, const Authority& authority) {
@@ -117,10 +127,43 @@ absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Auth
   return intent;
 }
 
+absl::StatusOr<std::optional<int64_t>> Issuer::FindRepetition(const IssuanceOrder& order, const Authority& authority,
+                                                              const std::vector<EarlierIssuance>& earlier) const {
+  const std::string& device = order.device.text();
+  if (!order.request_id.empty()) {
+    const auto same_request =
+        std::ranges::find_if(earlier, [&](const EarlierIssuance& e) { return e.request_id == order.request_id; });
+    if (same_request != earlier.end()) {
+      if (same_request->state == IssuanceState::kRevoked) {
+        return FailedPrecondition("the certificate of request {} was revoked: ask under another request id",
+                                  order.request_id);
+      }
+      if (same_request->public_key_sha256 == order.public_key.sha256()) return same_request->id;
+      return AlreadyExists("request id {} of {} stands for another key already: use a new one", order.request_id,
+                           device);
+    }
+  }
+  for (const EarlierIssuance& other : earlier) {
+    const bool same_key = other.public_key_sha256 == order.public_key.sha256();
+    if (other.state == IssuanceState::kIntent) {
+      if (same_key && other.request_id.empty() && order.request_id.empty()) return other.id;
+    } else if (other.state == IssuanceState::kRevoked) {
+      continue;
+    } else if (same_key) {
+      const bool due = (clock_.Now() - other.not_before) * 3 > (other.not_after - other.not_before) * 2;
+      if (order.second != SecondCertificate::kAlways && other.authority_id == authority.id && !due) return other.id;
+    } else if (order.second == SecondCertificate::kRefuse && other.state != IssuanceState::kSigned) {
+      return FailedPrecondition("{} has a certificate for another key, good until {}: --renew issues one more", device,
+                                TimeTextSeconds(other.not_after));
+    }
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Authority& authority,
                                             const NewIntent& intent) {
   const std::string& device = order.device.text();
-  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Begun> {
+  absl::StatusOr<Begun> begun = RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Begun> {
     IssuanceStore store(connection, order.caller.cluster_id);
     RETURN_IF_ERROR(store.LockDeviceAndKey(order.device, intent.public_key_sha256));
 
@@ -138,30 +181,11 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
 
     // What the device was issued before.
     ASSIGN_OR_RETURN(const std::vector<EarlierIssuance> earlier, store.FindEarlier(order.device, order.request_id));
+    ASSIGN_OR_RETURN(const std::optional<int64_t> repetition, FindRepetition(order, authority, earlier));
+    if (repetition) return Begun{*repetition, true};
     for (const EarlierIssuance& other : earlier) {
-      const bool same_key = other.public_key_sha256 == intent.public_key_sha256;
-      const bool open = other.state == IssuanceState::kIntent;
-      if (!order.request_id.empty() && other.request_id == order.request_id) {
-        if (other.state == IssuanceState::kRevoked) {
-          return FailedPrecondition("the certificate of request {} was revoked: ask under another request id",
-                                    order.request_id);
-        }
-        if (same_key) return Begun{other.id, true};
-        return AlreadyExists("request id {} of {} stands for another key already: use a new one", order.request_id,
-                             device);
-      }
-      const bool repeats = same_key && other.request_id.empty() && order.request_id.empty();
-      if (open && repeats) return Begun{other.id, true};
-      if (open) {
-        RETURN_IF_ERROR(store.Abandon(other.id, "a newer request for the same device took its place"));
-        continue;
-      }
-      if (other.state == IssuanceState::kRevoked) continue;
-      if (same_key && order.second != SecondCertificate::kAlways) return Begun{other.id, true};
-      if (order.second == SecondCertificate::kRefuse && other.state != IssuanceState::kSigned) {
-        return FailedPrecondition("{} has a certificate for another key, good until {}: --renew issues one more",
-                                  device, TimeTextSeconds(other.not_after));
-      }
+      if (other.state != IssuanceState::kIntent) continue;
+      RETURN_IF_ERROR(store.Abandon(other.id, "a newer request for the same device took its place"));
     }
 
     FailPoint("intent-inserting");
@@ -172,6 +196,8 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
     FailPoint("intent-inserted");
     return Begun{*id, false};
   });
+  if (!begun.ok()) return InOurWords(begun.status(), "the request could not be recorded, and nothing was issued");
+  return begun;
 }
 
 absl::StatusOr<Certificate> Issuer::SignAndVerify(const Intent& intent, const Authority& authority) {
@@ -207,9 +233,10 @@ absl::StatusOr<Certificate> Issuer::SignAndVerify(const Intent& intent, const Au
 absl::StatusOr<std::optional<IssuanceRecord>> Issuer::Store(const Intent& intent, const Certificate& certificate,
                                                             std::string_view actor) {
   // 9. Certificate and audit row together; until they are committed nobody gets the certificate.
-  return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<std::optional<IssuanceRecord>> {
+  using Stored = std::optional<IssuanceRecord>;
+  absl::StatusOr<Stored> result = RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Stored> {
     IssuanceStore store(connection, intent.cluster_id);
-    ASSIGN_OR_RETURN(std::optional<IssuanceRecord> stored, store.StoreCertificate(intent.id, certificate));
+    ASSIGN_OR_RETURN(Stored stored, store.StoreCertificate(intent.id, certificate));
     if (!stored) return stored;
     FailPoint("storing");
     RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = intent.cluster_id,
@@ -224,6 +251,8 @@ absl::StatusOr<std::optional<IssuanceRecord>> Issuer::Store(const Intent& intent
     FailPoint("audited");
     return stored;
   });
+  if (!result.ok()) return InOurWords(result.status(), "the certificate could not be stored, and nobody has it");
+  return result;
 }
 
 absl::Status Issuer::AbandonRefused(const Intent& intent, const absl::Status& refusal, std::string_view actor) {
@@ -237,6 +266,13 @@ absl::Status Issuer::AbandonRefused(const Intent& intent, const absl::Status& re
                                     .detail = {{"serial", ToHex(AsBytes(intent.content.serial))},
                                                {"reason", std::string(StatusMessage(refusal))}}});
   });
+}
+
+absl::StatusOr<bool> Issuer::IsOpen(int32_t cluster_id, int64_t issuance_id) {
+  const absl::Status found = LoadIntent(cluster_id, issuance_id).status();
+  if (absl::IsNotFound(found)) return false;
+  RETURN_IF_ERROR(found);
+  return true;
 }
 
 absl::Status Issuer::GiveUp(int32_t cluster_id, int64_t issuance_id, const absl::Status& reason,

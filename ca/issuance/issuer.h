@@ -25,11 +25,12 @@
 
 namespace trustline {
 
-// What happens when the device has a good certificate for another key.
+// What happens when the device has a good certificate. For the same key it gets that one again, unless its authority
+// issues no more or two thirds of its life are over: then a repetition is a renewal.
 enum class SecondCertificate : uint8_t {
-  kRefuse,
-  kIssue,   // the device makes a new key each time
-  kAlways,  // also for the same key: a renewal
+  kRefuse,  // for another key
+  kIssue,   // also for another key: the device makes a new one each time
+  kAlways,  // also for the same key
 };
 
 struct IssuanceOrder {
@@ -71,6 +72,9 @@ class Issuer {
   // the authority's key is not on this machine.
   absl::StatusOr<IssuedLsc> Finish(int32_t cluster_id, int64_t issuance_id, std::string_view actor);
 
+  // False when the intent was finished or abandoned.
+  absl::StatusOr<bool> IsOpen(int32_t cluster_id, int64_t issuance_id);
+
   // Abandons an intent that cannot be finished. OK when it is not open any more.
   absl::Status GiveUp(int32_t cluster_id, int64_t issuance_id, const absl::Status& reason, std::string_view actor);
 
@@ -82,6 +86,9 @@ class Issuer {
     bool existed = false;  // begun, or issued, before
   };
   absl::StatusOr<Begun> Begin(const IssuanceOrder& order, const Authority& authority, const NewIntent& intent);
+  // The earlier issuance that answers the order; empty when a new one is to be made.
+  absl::StatusOr<std::optional<int64_t>> FindRepetition(const IssuanceOrder& order, const Authority& authority,
+                                                        const std::vector<EarlierIssuance>& earlier) const;
   absl::StatusOr<NewIntent> Compose(const IssuanceOrder& order, const Authority& authority);
   absl::StatusOr<Certificate> SignAndVerify(const Intent& intent, const Authority& authority);
   // Empty when somebody else finished or abandoned the intent meanwhile.

@@ -199,6 +199,77 @@ TEST_F(IssuerTest, AnotherKeyAbandonsTheOpenIntent) {
   EXPECT_EQ(RowsInState("signed"), 1);
 }
 
+// A database that refuses the store step may take it later: until the patience is over the intent stays open.
+TEST_F(IssuerTest, TheSweeperWaitsForADatabaseThatRefuses) {
+  FailStoreStep();
+  const absl::Status refused = issuer_->Issue(Order(kPhone, NewPublicKeyInfo())).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInternal, HasSubstr("PostgreSQL's log")));
+  EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(0));
+  EXPECT_EQ(RowsInState("intent"), 1);
+  RunByHand("UPDATE issuance SET requested_at = requested_at - interval '2 minutes'");
+  EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(1));
+  EXPECT_EQ(RowsInState("abandoned"), 1);
+  LetStoreStep();
+  EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(0));
+}
+
+// A request that is answered with an earlier certificate disturbs no other one.
+TEST_F(IssuerTest, ARepetitionLeavesAnOpenIntentAlone) {
+  const std::string key = NewPublicKeyInfo();
+  IssuanceOrder first = Order(kPhone, key);
+  first.request_id = "first";
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc issued, issuer_->Issue(first));
+  FailStoreStep();
+  IssuanceOrder second = Order(kPhone, NewPublicKeyInfo());
+  second.request_id = "second";
+  EXPECT_FALSE(issuer_->Issue(second).ok());
+  LetStoreStep();
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc again, issuer_->Issue(first));
+  EXPECT_EQ(again.certificate, issued.certificate);
+  EXPECT_EQ(RowsInState("intent"), 1);
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc finished, issuer_->Issue(second));
+  EXPECT_TRUE(finished.existed);
+}
+
+TEST_F(IssuerTest, ARepetitionRenewsWhatIsTaintedOrNearItsEnd) {
+  const std::string key = NewPublicKeyInfo();
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc first, issuer_->Issue(Order(kPhone, key)));
+  const int32_t next = AddAuthority(KeyKind::kEcP256);
+  SetState(authority_id_, AuthorityState::kTainted);
+  SetState(next, AuthorityState::kActive);
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc renewed, issuer_->Issue(Order(kPhone, key)));
+  EXPECT_FALSE(renewed.existed);
+  EXPECT_EQ(renewed.record.authority_id, next);
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc again, issuer_->Issue(Order(kPhone, key)));
+  EXPECT_EQ(again.certificate, renewed.certificate);
+
+  FakeClock clock(absl::Now());
+  Issuer issuer({.public_url = "http://ca.example"}, *pool_, *keys_, clock);
+  clock.Set(again.certificate.not_before() + absl::Hours(24 * 1825 * 2 / 3 - 24));
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc early, issuer.Issue(Order(kPhone, key)));
+  EXPECT_TRUE(early.existed);
+  clock.Set(again.certificate.not_before() + absl::Hours(24 * 1825 * 2 / 3 + 24));
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc late, issuer.Issue(Order(kPhone, key)));
+  EXPECT_FALSE(late.existed);
+}
+
+TEST_F(IssuerTest, ACompromisedKeyIsNotCertifiedAgain) {
+  const std::string key = NewPublicKeyInfo();
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc issued, issuer_->Issue(Order(kPhone, key)));
+  ASSERT_OK(RunInTransaction(*pool_, {}, [&](Connection& connection) {
+    return Revoker(connection, caller()).Revoke(issued.certificate.serial(), RevocationReason::kKeyCompromise);
+  }));
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, key)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("compromised")));
+  // A certificate that was taken back for another reason says nothing against its key.
+  const std::string other = NewPublicKeyInfo();
+  ASSERT_OK_AND_ASSIGN(const IssuedLsc superseded, issuer_->Issue(Order(kPhone, other)));
+  ASSERT_OK(RunInTransaction(*pool_, {}, [&](Connection& connection) {
+    return Revoker(connection, caller()).Revoke(superseded.certificate.serial(), RevocationReason::kSuperseded);
+  }));
+  EXPECT_OK(issuer_->Issue(Order(kPhone, other)));
+}
+
 // A key that is on another machine is not a reason to give an intent up, until long after.
 TEST_F(IssuerTest, AnIntentOfAnotherCadIsLeftToIt) {
   FailStoreStep();

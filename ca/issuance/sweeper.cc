@@ -98,11 +98,10 @@ bool Sweeper::Resolve(int32_t cluster_id, int64_t issuance_id, bool is_old) {
     return true;
   }
   const absl::Status& reason = issued.status();
-  const bool may_pass = absl::IsUnavailable(reason) || absl::IsDeadlineExceeded(reason) ||
-                        absl::IsResourceExhausted(reason) || absl::IsAborted(reason);
-  if (may_pass && !is_old) return false;
-  // A refusal by the checks has abandoned it already.
-  if (may_pass && !issuer_.GiveUp(cluster_id, issuance_id, reason, options_.actor).ok()) return false;
+  // A refusal by the checks has abandoned it already. Whatever else there is may pass.
+  const absl::StatusOr<bool> open = issuer_.IsOpen(cluster_id, issuance_id);
+  if (!open.ok()) return false;
+  if (*open && (!is_old || !issuer_.GiveUp(cluster_id, issuance_id, reason, options_.actor).ok())) return false;
   abandoned_.Add();
   log_.Warning("CA_INTENT_ABANDONED", "a request that a crash had left was given up",
                {{"issuance", issuance_id}, {"reason", StatusMessage(reason)}});

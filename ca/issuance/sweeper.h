@@ -20,7 +20,7 @@ struct SweeperOptions {
   absl::Duration interval = absl::Seconds(1);
   // So long an intent belongs to the request that made it; the first sweep takes all.
   absl::Duration grace = absl::Seconds(3);
-  // An intent whose authority's key is on no cad is given up then.
+  // An intent that cannot be finished for so long (its authority's key is on no cad, the store step fails) is given up.
   absl::Duration patience = absl::Minutes(1);
 };
 

@@ -12,7 +12,10 @@ constexpr Statement kRevokeSerial = {
     "revoke_serial",
     "UPDATE issuance SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
     "WHERE cluster_id = $1 AND serial = $2 AND state IN ('signed', 'delivered', 'confirmed') "
-    "RETURNING issuance_id, device, encode(serial, 'hex')"};
+    "RETURNING issuance_id, device, encode(serial, 'hex'), public_key_sha256"};
+constexpr Statement kBlockKey = {
+    "block_compromised_key",
+    "INSERT INTO blocked_key (public_key_sha256, source, added_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"};
 constexpr Statement kFindSerial = {"find_serial",
                                    "SELECT issuance_id, state FROM issuance WHERE cluster_id = $1 AND serial = $2"};
 constexpr Statement kRevokeDevice = {
@@ -44,6 +47,14 @@ absl::Status Revoker::Audit(std::string_view device, std::string_view serial, Re
   return AppendAudit(connection_, event);
 }
 
+absl::Status Revoker::BlockKey(std::string_view public_key_sha256) {
+  // Other clusters read it too: it says nothing of this one.
+  constexpr std::string_view kSource = "revoked as compromised";
+  return connection_
+      .Execute(kBlockKey, Parameters().Bytes(AsBytes(public_key_sha256)).Text(kSource).Text(caller_.actor))
+      .status();
+}
+
 absl::StatusOr<Revocation> Revoker::Revoke(ByteView serial, RevocationReason reason) {
   ASSIGN_OR_RETURN(const Result revoked, connection_.Execute(kRevokeSerial, Parameters()
                                                                                 .Int64(caller_.cluster_id)
@@ -52,9 +63,12 @@ absl::StatusOr<Revocation> Revoker::Revoke(ByteView serial, RevocationReason rea
                                                                                 .Text(caller_.actor)));
   Revocation revocation;
   for (const Row row : revoked) {
-    std::string device, serial_hex;
-    RETURN_IF_ERROR(row.Scan(revocation.issuance_id, device, serial_hex));
+    std::string device, serial_hex, public_key_sha256;
+    RETURN_IF_ERROR(row.Scan(revocation.issuance_id, device, serial_hex, public_key_sha256));
     RETURN_IF_ERROR(Audit(device, serial_hex, reason, ""));
+    if (reason == RevocationReason::kKeyCompromise) {
+      RETURN_IF_ERROR(BlockKey(public_key_sha256));
+    }
     revocation.changed = true;
   }
   if (revocation.changed) return revocation;

@@ -31,7 +31,8 @@ class Revoker {
  public:
   Revoker(Connection& transaction, AuthorityCaller caller) : connection_(transaction), caller_(std::move(caller)) {}
 
-  // NotFound when no certificate of the cluster has this serial number (big-endian).
+  // NotFound when no certificate of the cluster has this serial number (big-endian). The key of one that is revoked as
+  // compromised is blocked: no cluster certifies it again.
   absl::StatusOr<Revocation> Revoke(ByteView serial, RevocationReason reason);
 
   // Every certificate of the device that is neither revoked nor past its end, and abandons its open intent. Returns
@@ -44,6 +45,7 @@ class Revoker {
  private:
   absl::Status Audit(std::string_view device, std::string_view serial, RevocationReason reason,
                      std::string_view because);
+  absl::Status BlockKey(std::string_view public_key_sha256);
 
   Connection& connection_;
   const AuthorityCaller caller_;

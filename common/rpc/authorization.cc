@@ -5,6 +5,7 @@
 
 #include "common/rpc/access_denials.h"
 #include "common/rpc/access_grants.h"
+#include "common/rpc/peer_address.h"
 #include "common/service/json.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -29,11 +30,6 @@ class Peer {
   const grpc::ServerContextBase* context_ = nullptr;
   std::string_view text_;
 };
-
-// Without the port, which is another one for each connection: "ipv4:192.0.2.1", "ipv6:%5B2001:db8::1%5D".
-std::string_view PeerAddress(std::string_view peer) {
-  return peer.starts_with("ipv4:") || peer.starts_with("ipv6:") ? peer.substr(0, peer.rfind(':')) : peer;
-}
 
 }  // namespace
 

@@ -5,12 +5,23 @@
 #include "common/service/time_text.h"
 
 namespace trustline {
+namespace {
+
+std::string ReasonOf(const AuditEvent& denial) {
+  for (const auto& [key, value] : denial.detail) {
+    if (key == "reason") return value;
+  }
+  return "";
+}
+
+}  // namespace
 
 std::vector<AuditEvent> DenialAggregator::Add(AuditEvent denial, std::string_view peer_address) {
   const absl::Time now = *denial.occurred_at;
   std::vector<AuditEvent> events = TakeIfOver(now);
   if (counts_.empty()) begin_ = now;
-  Kind kind{denial.cluster_id, denial.actor, denial.action, denial.subject, std::string(peer_address)};
+  Kind kind{denial.cluster_id, denial.actor,     denial.action,
+            denial.subject,    ReasonOf(denial), std::string(peer_address)};
   if (auto known = counts_.find(kind); known != counts_.end()) {
     ++known->second.denials;
     known->second.last = now;
@@ -42,12 +53,13 @@ std::vector<AuditEvent> DenialAggregator::TakeAll() {
     if (!kind.peer_address.empty()) event.detail.emplace_back("peer", kind.peer_address);
     event.detail.emplace_back("count", std::to_string(count.denials));
     event.detail.emplace_back("since", TimeText(begin_));
+    if (!kind.reason.empty()) event.detail.emplace_back("reason", kind.reason);
     events.push_back(std::move(event));
   };
   for (const auto& [kind, count] : counts_) {
     if (count.denials > 0) append(kind, count);
   }
-  for (const auto& [cluster_id, count] : others_) append({cluster_id, "others", "access.denied", "", ""}, count);
+  for (const auto& [cluster_id, count] : others_) append({cluster_id, "others", "access.denied", "", "", ""}, count);
   counts_.clear();
   others_.clear();
   return events;

@@ -16,7 +16,7 @@ namespace trustline {
 inline constexpr absl::Duration kDenialWindow = absl::Minutes(1);
 inline constexpr size_t kMaxDenialKinds = 1000;
 
-// Denials of one kind have cluster, actor, action, subject and peer address in common. The first of a kind in a window,
+// Denials of one kind have cluster, actor, action, subject, reason and peer address in common. The first of a kind in a window,
 // which begins with its first denial, is an event at once; those that follow become one event with a count when it is
 // over. Kinds beyond `max_kinds` in a window become one event a cluster, of the actor "others". For one thread.
 class DenialAggregator {
@@ -41,6 +41,7 @@ class DenialAggregator {
     std::string actor;
     std::string action;
     std::string subject;
+    std::string reason;
     std::string peer_address;
     auto operator<=>(const Kind&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
   };

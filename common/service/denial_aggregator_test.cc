@@ -15,14 +15,14 @@ class DenialAggregatorTest : public testing::Test {
  protected:
   std::vector<std::string> Add(DenialAggregator& aggregator, absl::Duration after, const std::string& actor,
                                const std::string& method, std::string_view peer = "ipv4:192.0.2.1",
-                               int32_t cluster_id = 1) {
+                               int32_t cluster_id = 1, const std::string& reason = "first") {
     return Texts(aggregator.Add({.cluster_id = cluster_id,
                                  .occurred_at = kNow + after,
                                  .actor = actor,
                                  .action = "access.denied",
                                  .subject = method,
                                  .outcome = AuditOutcome::kDenied,
-                                 .detail = {{"reason", "first"}}},
+                                 .detail = {{"reason", reason}}},
                                 peer));
   }
   static std::vector<std::string> Texts(const std::vector<AuditEvent>& events) {
@@ -47,11 +47,14 @@ TEST_F(DenialAggregatorTest, TheFirstOfAKindIsRecordedAtOnceTheOthersAsACount) {
   EXPECT_THAT(Add(aggregator, absl::Seconds(2), "mallory", "A"), SizeIs(1));
   EXPECT_THAT(Add(aggregator, absl::Seconds(2), "eve", "A", "ipv4:192.0.2.2"), SizeIs(1));
   EXPECT_THAT(Add(aggregator, absl::Seconds(2), "eve", "A", "ipv4:192.0.2.1", 2), SizeIs(1));
+  EXPECT_THAT(Add(aggregator, absl::Seconds(2), "eve", "A", "ipv4:192.0.2.1", 1, "second"), SizeIs(1));
   EXPECT_THAT(Add(aggregator, absl::Seconds(59), "eve", "A"), IsEmpty());
   EXPECT_THAT(aggregator.TakeIfOver(kNow + absl::Seconds(59)), IsEmpty());
   EXPECT_FALSE(aggregator.empty());
-  EXPECT_THAT(Texts(aggregator.TakeIfOver(kNow + absl::Seconds(60))),
-              ElementsAre(R"(1 +59 eve A {"peer":"ipv4:192.0.2.1","count":"2","since":"2026-11-18T11:06:40.000Z"})"));
+  EXPECT_THAT(
+      Texts(aggregator.TakeIfOver(kNow + absl::Seconds(60))),
+      ElementsAre(
+          R"(1 +59 eve A {"peer":"ipv4:192.0.2.1","count":"2","since":"2026-11-18T11:06:40.000Z","reason":"first"})"));
   EXPECT_TRUE(aggregator.empty());
   EXPECT_THAT(aggregator.TakeAll(), IsEmpty());
 }
@@ -60,9 +63,11 @@ TEST_F(DenialAggregatorTest, ADenialAfterTheWindowBringsItsCountsAndBeginsTheNex
   DenialAggregator aggregator;
   Add(aggregator, absl::Seconds(0), "eve", "A");
   Add(aggregator, absl::Seconds(1), "eve", "A");
-  EXPECT_THAT(Add(aggregator, absl::Seconds(90), "eve", "A"),
-              ElementsAre(R"(1 +1 eve A {"peer":"ipv4:192.0.2.1","count":"1","since":"2026-11-18T11:06:40.000Z"})",
-                          R"(1 +90 eve A {"reason":"first"})"));
+  EXPECT_THAT(
+      Add(aggregator, absl::Seconds(90), "eve", "A"),
+      ElementsAre(
+          R"(1 +1 eve A {"peer":"ipv4:192.0.2.1","count":"1","since":"2026-11-18T11:06:40.000Z","reason":"first"})",
+          R"(1 +90 eve A {"reason":"first"})"));
   EXPECT_THAT(aggregator.TakeIfOver(kNow + absl::Seconds(149)), IsEmpty());
   EXPECT_FALSE(aggregator.empty());
 }
