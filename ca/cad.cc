@@ -26,7 +26,7 @@ namespace trustline {
 namespace {
 
 constexpr int kConnections = 12;
-// The CRL's and an audit's.
+// The CRL's, an audit's and a purge's.
 constexpr int kLongConnections = 3;
 constexpr absl::Duration kLongStatement = absl::Minutes(2);
 constexpr absl::Duration kStopPatience = absl::Seconds(3);

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "ca/authority/authority_store.h"
 #include "ca/issuance/issuance_store.h"
+#include "ca/issuance/lost_certificates.h"
 #include "ca/profile/lsc_check.h"
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"
@@ -143,12 +145,15 @@ absl::StatusOr<EventsBySerial> ReadAllEvents(Connection& connection, int32_t clu
 absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection, int32_t cluster_id, absl::Time since,
                                                          const std::function<absl::Status(int64_t)>& progress) {
   CertificateAuditResult result;
-  const auto find = [&result](const IssuedRow& row, std::string_view what) {
+  const auto add = [&result](std::string finding) {
     if (result.findings.size() == kMaxFindings) {
       ++result.findings_left_out;
       return;
     }
-    result.findings.push_back(fmt::format("certificate {} of {}: {}", ToHex(AsBytes(row.serial)), row.device, what));
+    result.findings.push_back(std::move(finding));
+  };
+  const auto find = [&add](const IssuedRow& row, std::string_view what) {
+    add(fmt::format("certificate {} of {}: {}", ToHex(AsBytes(row.serial)), row.device, what));
   };
   std::map<int32_t, Authority> authorities;
   AuthorityStore store(connection, cluster_id);
@@ -158,7 +163,7 @@ absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection,
   int64_t after = 0;
   while (true) {
     ASSIGN_OR_RETURN(const std::vector<IssuedRow> rows, ReadBatch(connection, cluster_id, after, since));
-    if (rows.empty()) return result;
+    if (rows.empty()) break;
     ASSIGN_OR_RETURN(EventsBySerial events, ReadAllEvents(connection, cluster_id, rows));
     for (const IssuedRow& row : rows) {
       after = row.id;
@@ -177,6 +182,14 @@ absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection,
     }
     RETURN_IF_ERROR(progress(result.checked));
   }
+
+  const auto lost = [&add](const LostCertificate& certificate) {
+    add(fmt::format("the audit log tells of certificate {} of {}, which is not on record", certificate.serial,
+                    certificate.device));
+  };
+  const auto still_there = [&] { return progress(result.checked); };
+  RETURN_IF_ERROR(FindLostCertificates(connection, cluster_id, since, lost, still_there));
+  return result;
 }
 
 }  // namespace trustline

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "ca/issuance/issuance_purge.h"
+#include "common/service/time_text.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -150,6 +152,13 @@ std::string_view OrderBy(Order order) {
   return "";
 }
 
+// Why a certificate may not be found that there was.
+absl::StatusOr<std::string> PurgedText(Connection& connection, int32_t cluster_id) {
+  ASSIGN_OR_RETURN(const std::optional<absl::Time> before, PurgedBefore(connection, cluster_id));
+  if (!before) return std::string();
+  return fmt::format(" (records of certificates that ended before {} were removed)", TimeTextSeconds(*before));
+}
+
 }  // namespace
 
 absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t cluster_id, const IssuanceFilter& filter,
@@ -202,8 +211,9 @@ absl::StatusOr<IssuanceRecord> FindBySerialPrefix(Connection& connection, int32_
   filter.serial_prefix = std::string(serial_prefix);
   ASSIGN_OR_RETURN(IssuancePage page, ListIssuances(connection, cluster_id, filter, 2, ""));
   if (page.records.empty()) {
-    return NotFound("no certificate of this cluster has a serial number that begins with {}: see `trustctl lsc list`",
-                    ToHex(AsBytes(serial_prefix)));
+    ASSIGN_OR_RETURN(const std::string purged, PurgedText(connection, cluster_id));
+    return NotFound("no certificate of this cluster has a serial number that begins with {}: see `trustctl lsc list`{}",
+                    ToHex(AsBytes(serial_prefix)), purged);
   }
   if (page.records.size() > 1) {
     return FailedPrecondition("several serial numbers begin with {}: give more digits", ToHex(AsBytes(serial_prefix)));
@@ -218,8 +228,10 @@ absl::StatusOr<IssuanceRecord> FindNewestOf(Connection& connection, int32_t clus
       " FROM issuance i JOIN ca_authority a USING (cluster_id, authority_id) WHERE i.cluster_id = $1 AND i.device = $2 "
       "AND i.certificate IS NOT NULL ORDER BY i.issuance_id DESC LIMIT 1"};
   ASSIGN_OR_RETURN(const Result result, connection.Execute(kNewest, Parameters().Int64(cluster_id).Text(device)));
-  if (result.empty())
-    return NotFound("{} has no certificate: `trustctl lsc enroll {} --csr FILE` issues one", device, device);
+  if (result.empty()) {
+    ASSIGN_OR_RETURN(const std::string purged, PurgedText(connection, cluster_id));
+    return NotFound("{} has no certificate: `trustctl lsc enroll {} --csr FILE` issues one{}", device, device, purged);
+  }
   return ReadIssuanceRecord(result[0]);
 }
 

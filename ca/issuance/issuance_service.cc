@@ -4,10 +4,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "ca/issuance/certificate_audit.h"
 #include "ca/issuance/fail_point.h"
 #include "ca/issuance/issuance_list.h"
 #include "ca/issuance/issuance_messages.h"
+#include "ca/issuance/issuance_purge.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
@@ -90,9 +92,10 @@ absl::StatusOr<std::unique_ptr<IssuanceService>> IssuanceService::Create(const I
   ASSIGN_OR_RETURN(MethodPolicy show, MethodPolicy::Find(service, "ShowCertificate"));
   ASSIGN_OR_RETURN(MethodPolicy revoke, MethodPolicy::Find(service, "RevokeCertificate"));
   ASSIGN_OR_RETURN(MethodPolicy audit, MethodPolicy::Find(service, "AuditCertificates"));
+  ASSIGN_OR_RETURN(MethodPolicy purge, MethodPolicy::Find(service, "PurgeCertificates"));
   return std::unique_ptr<IssuanceService>(new IssuanceService(
       parts, Policies{std::move(issue_from_request), std::move(issue_for_key), std::move(record_delivery),
-                      std::move(list), std::move(show), std::move(revoke), std::move(audit)}));
+                      std::move(list), std::move(show), std::move(revoke), std::move(audit), std::move(purge)}));
 }
 
 absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const Caller& caller, std::string_view device,
@@ -275,6 +278,40 @@ absl::Status IssuanceService::AuditAll(const Caller& caller, const v1::AuditCert
   return absl::OkStatus();
 }
 
+absl::Status IssuanceService::Purge(const Caller& caller, const v1::PurgeCertificatesRequest& request,
+                                    const grpc::ServerContext& context,
+                                    grpc::ServerWriter<v1::PurgeCertificatesResponse>& writer) {
+  if (!request.has_expired_before()) {
+    return InvalidArgument("say before which time the certificates ended whose records are to be removed");
+  }
+  const PurgeOrder order = {.caller = CallerOf(caller), .expired_before = FromProtoTime(request.expired_before())};
+  PurgeCount count;
+  if (request.dry_run()) {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.long_pool.Acquire());
+    ASSIGN_OR_RETURN(count, CountPurgeable(*lease, caller.cluster_id, order.expired_before));
+  } else {
+    // Several would wait for each other's rows, and keep the connections that CRLs need.
+    if (purging_.exchange(true)) {
+      return ResourceExhausted("records are being removed already: try again when that is done");
+    }
+    const absl::Cleanup done = [this] { purging_ = false; };
+    const auto report = [&](const PurgeCount& so_far) -> absl::Status {
+      v1::PurgeCertificatesResponse progress;
+      progress.set_certificates(so_far.certificates);
+      progress.set_requests(so_far.requests);
+      if (context.IsCancelled() || !writer.Write(progress)) return absl::CancelledError("the client went away");
+      return absl::OkStatus();
+    };
+    ASSIGN_OR_RETURN(count, PurgeIssuances(parts_.long_pool, order, report));
+  }
+  v1::PurgeCertificatesResponse last;
+  last.set_certificates(count.certificates);
+  last.set_requests(count.requests);
+  last.set_finished(true);
+  writer.Write(last);
+  return absl::OkStatus();
+}
+
 grpc::Status IssuanceService::IssueFromRequest(grpc::ServerContext* context, const v1::IssueFromRequestRequest* request,
                                                v1::IssueResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.issue_from_request, *request);
@@ -321,6 +358,13 @@ grpc::Status IssuanceService::AuditCertificates(grpc::ServerContext* context,
                                                 grpc::ServerWriter<v1::AuditCertificatesResponse>* writer) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.audit, *request);
   return ToGrpc(caller.ok() ? AuditAll(*caller, *request, *context, *writer) : caller.status());
+}
+
+grpc::Status IssuanceService::PurgeCertificates(grpc::ServerContext* context,
+                                                const v1::PurgeCertificatesRequest* request,
+                                                grpc::ServerWriter<v1::PurgeCertificatesResponse>* writer) {
+  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.purge, *request);
+  return ToGrpc(caller.ok() ? Purge(*caller, *request, *context, *writer) : caller.status());
 }
 
 }  // namespace trustline

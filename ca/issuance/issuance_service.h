@@ -1,6 +1,7 @@
 // The gRPC service Issuance (proto/issuance.proto).
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -45,10 +46,12 @@ class IssuanceService final : public v1::Issuance::Service {
                                  v1::RevokeCertificateResponse* response) override;
   grpc::Status AuditCertificates(grpc::ServerContext* context, const v1::AuditCertificatesRequest* request,
                                  grpc::ServerWriter<v1::AuditCertificatesResponse>* writer) override;
+  grpc::Status PurgeCertificates(grpc::ServerContext* context, const v1::PurgeCertificatesRequest* request,
+                                 grpc::ServerWriter<v1::PurgeCertificatesResponse>* writer) override;
 
  private:
   struct Policies {
-    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, audit;
+    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, audit, purge;
   };
   IssuanceService(const IssuanceServiceParts& parts, Policies policies);
 
@@ -69,12 +72,15 @@ class IssuanceService final : public v1::Issuance::Service {
                       v1::RevokeCertificateResponse& response);
   absl::Status AuditAll(const Caller& caller, const v1::AuditCertificatesRequest& request,
                         const grpc::ServerContext& context, grpc::ServerWriter<v1::AuditCertificatesResponse>& writer);
+  absl::Status Purge(const Caller& caller, const v1::PurgeCertificatesRequest& request,
+                     const grpc::ServerContext& context, grpc::ServerWriter<v1::PurgeCertificatesResponse>& writer);
 
   const IssuanceServiceParts parts_;
   const Policies policies_;
   Counter& issued_;
   Counter& repeated_;
   Counter& refused_;
+  std::atomic<bool> purging_ = false;
 };
 
 }  // namespace trustline

@@ -198,6 +198,23 @@ class FakeIssuance final : public v1::Issuance::Service {
     return grpc::Status::OK;
   }
 
+  // A removal says how far it is once, and ends with `purge_status`.
+  grpc::Status PurgeCertificates(grpc::ServerContext*, const v1::PurgeCertificatesRequest* request,
+                                 grpc::ServerWriter<v1::PurgeCertificatesResponse>* stream) override {
+    purged = *request;
+    v1::PurgeCertificatesResponse response;
+    if (!request->dry_run()) {
+      response.set_certificates(10'000);
+      stream->Write(response);
+    }
+    if (!purge_status.ok() || purge_ends_early) return purge_status;
+    response.set_certificates(12'000);
+    response.set_requests(1);
+    response.set_finished(true);
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+
   v1::IssueFromRequestRequest issue;
   v1::IssueResponse issued;
   int issue_calls = 0;
@@ -215,6 +232,9 @@ class FakeIssuance final : public v1::Issuance::Service {
   std::vector<std::string> findings;
   int64_t findings_left_out = 0;
   bool audit_ends_early = false;
+  v1::PurgeCertificatesRequest purged;
+  grpc::Status purge_status;
+  bool purge_ends_early = false;
 };
 
 class FakeAuthorities final : public v1::Authorities::Service {

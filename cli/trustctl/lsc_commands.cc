@@ -313,6 +313,7 @@ void AddLscCommands(CommandLine& line) {
   AddShowCommand(line, lsc);
   AddRevokeCommand(line, lsc);
   AddExportCommand(line, lsc);
+  AddLscPurgeCommand(line, lsc);
 }
 
 }  // namespace trustline

@@ -265,5 +265,44 @@ TEST_F(LscCommandsTest, AnExportThatFailsOrIsEmptyWritesNoFile) {
   EXPECT_FALSE(std::filesystem::exists(out));
 }
 
+TEST_F(LscCommandsTest, PurgeSaysWhatItRemoved) {
+  const ProgramResult result = Run({"lsc", "purge", "--expired-before", "2025-01-01T00:00Z"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.out, "removed 12000 certificates and 1 abandoned request from before 2025-01-01T00:00:00Z\n");
+  EXPECT_EQ(issuance_.purged.cluster(), "default");
+  EXPECT_EQ(issuance_.purged.expired_before().seconds(), 1'735'689'600);
+  EXPECT_FALSE(issuance_.purged.dry_run());
+
+  const ProgramResult counted = Run({"lsc", "purge", "--expired-before", "400d", "--dry-run"});
+  EXPECT_EQ(counted.exit_status, 0) << counted.err;
+  EXPECT_THAT(counted.out, EndsWith("would be removed; nothing was\n"));
+  EXPECT_TRUE(issuance_.purged.dry_run());
+  EXPECT_LE(issuance_.purged.expired_before().seconds(), absl::ToUnixSeconds(absl::Now()) - 400 * 86'400);
+
+  const boost::json::value json =
+      boost::json::parse(Run({"lsc", "purge", "--expired-before", "400d", "--output", "json"}).out);
+  EXPECT_EQ(json.at("certificates"), 12'000);
+  EXPECT_EQ(json.at("requests"), 1);
+  EXPECT_EQ(json.at("dry_run"), false);
+}
+
+TEST_F(LscCommandsTest, APurgeThatEndsEarlySaysHowFarItCame) {
+  issuance_.purge_status = {grpc::StatusCode::UNAVAILABLE, "the database is away\x1b[2J"};
+  const ProgramResult failed = Run({"lsc", "purge", "--expired-before", "400d"});
+  EXPECT_EQ(failed.exit_status, 1);
+  EXPECT_THAT(failed.err,
+              AllOf(HasSubstr("at least 10000 certificates and 0 abandoned requests are removed"),
+                    HasSubstr("the same command again goes on"), HasSubstr("the database is away\\x1b[2J")));
+  issuance_.purge_status = {grpc::StatusCode::FAILED_PRECONDITION, "nothing was removed: it is too young"};
+  const ProgramResult counted = Run({"lsc", "purge", "--expired-before", "1d", "--dry-run"});
+  EXPECT_EQ(counted.exit_status, 1);
+  EXPECT_THAT(counted.err, AllOf(HasSubstr("it is too young"), Not(HasSubstr("goes on"))));
+  issuance_.purge_status = grpc::Status::OK;
+  issuance_.purge_ends_early = true;
+  const ProgramResult early = Run({"lsc", "purge", "--expired-before", "400d"});
+  EXPECT_EQ(early.exit_status, 1);
+  EXPECT_THAT(early.err, HasSubstr("without a result"));
+}
+
 }  // namespace
 }  // namespace trustline

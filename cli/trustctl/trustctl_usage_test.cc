@@ -74,6 +74,8 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
                                              {"lsc", "revoke", "0000"},
                                              {"lsc", "revoke", "5b7a", "--reason", "stolen"},
                                              {"lsc", "export", "--output", "json"},
+                                             {"lsc", "purge"},
+                                             {"lsc", "purge", "--expired-before", "soon"},
                                              {"ca", "show", "two"},
                                              {"ca", "csr", "--key", "rsa:1024"},
                                              {"ca", "csr", "--subject", "Phones"},

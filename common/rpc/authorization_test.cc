@@ -110,7 +110,7 @@ class AuthorizationTest : public testing::Test {
 TEST_F(AuthorizationTest, EveryMethodAdmitsWhomItsOptionLists) {
   Start();
   const std::vector<const MethodDescriptor*> methods = AllMethods();
-  EXPECT_GE(methods.size(), 57u);
+  EXPECT_GE(methods.size(), 58u);
   for (const MethodDescriptor* method : methods) {
     ASSERT_TRUE(method->options().HasExtension(v1::callers)) << method->full_name();
     const v1::Callers& callers = method->options().GetExtension(v1::callers);

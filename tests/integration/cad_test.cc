@@ -1,5 +1,6 @@
 // The real cad over the wire, with the real itld and PostgreSQL; other programs make the requests and judge the
 // answers.
+#include "common/rpc/proto_time.h"
 #include "common/x509/crl.h"
 #include "common/x509/pem.h"
 #include "common/x509/x509_testing.h"
@@ -254,6 +255,37 @@ TEST_P(CadDaemonTest, ARetiredDeviceLosesItsCertificate) {
   EXPECT_EQ(response.revoked(), 1);
   EXPECT_THAT(Enroll(kPhone, NewRequest(kPhone)), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("stolen")));
   WaitForCount("SELECT revoked_count FROM trust_crl", 1, absl::Seconds(5));
+}
+
+TEST_P(CadDaemonTest, RemovesWhatEndedLongAgo) {
+  AddDevice(kPhone);
+  ASSERT_OK_AND_ASSIGN(const v1::IssueResponse issued, Enroll(kPhone, NewRequest(kPhone)));
+  const auto purge = [&](int days, bool dry_run) -> absl::StatusOr<int64_t> {
+    v1::PurgeCertificatesRequest request;
+    *request.mutable_expired_before() = ToProtoTime(absl::Now() - days * absl::Hours(24));
+    request.set_dry_run(dry_run);
+    grpc::ClientContext context;
+    const auto stream = issuance_->PurgeCertificates(&context, request);
+    v1::PurgeCertificatesResponse last;
+    for (v1::PurgeCertificatesResponse response; stream->Read(&response);) last = response;
+    RETURN_IF_ERROR(ToAbsl(stream->Finish()));
+    if (!last.finished()) return Internal("there was no result");
+    return last.certificates();
+  };
+  EXPECT_THAT(purge(29, false), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("30 days")));
+  EXPECT_THAT(purge(31, false), IsOkAndHolds(0));
+  ASSERT_OK(superuser_->ExecuteScript("UPDATE issuance SET not_after = now() - interval '40 days'"));
+  EXPECT_THAT(purge(31, true), IsOkAndHolds(1));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
+  EXPECT_THAT(purge(31, false), IsOkAndHolds(1));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 0);
+  v1::ShowCertificateRequest request;
+  request.set_serial_prefix(issued.certificate().serial());
+  v1::ShowCertificateResponse response;
+  EXPECT_THAT(Call(issuance_, &v1::Issuance::Stub::ShowCertificate, request, response),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("were removed")));
+  // It did not end when the audit log says that it does.
+  EXPECT_THAT(AuditFindings(), ::testing::ElementsAre(HasSubstr("which is not on record")));
 }
 
 TEST_P(CadDaemonTest, ABadPassphraseOrAnOpenKeyFileStopsTheStart) {
