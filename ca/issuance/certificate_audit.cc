@@ -7,7 +7,7 @@
 
 #include "ca/authority/authority_store.h"
 #include "ca/issuance/issuance_store.h"
-#include "ca/issuance/lost_certificates.h"
+#include "ca/issuance/logged_certificates.h"
 #include "ca/profile/lsc_check.h"
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"
@@ -33,6 +33,7 @@ constexpr Statement kEvents = {
     "SELECT detail::json ->> 'serial', coalesce(detail::json ->> 'sha256', '') FROM audit_event "
     "WHERE cluster_id = $1 AND at BETWEEN $2 AND $3 AND action = $4 AND outcome = 'done' "
     "AND detail::json ->> 'serial' = ANY($5)"};
+constexpr Statement kLogBegin = {"audit_log_begin", "SELECT max(retired_before) FROM audit_checkpoint"};
 constexpr absl::Duration kLongestTransaction = absl::Minutes(5);
 
 struct IssuedRow {
@@ -52,8 +53,9 @@ struct Events {
   bool revoked = false;
 };
 
-// The first thing that does not fit; OK when all does.
-absl::Status CheckRow(const IssuedRow& row, const Authority& authority, const Events& events) {
+// The first thing that does not fit; OK when all does. What happened before `log_begin` the audit log may have
+// forgotten.
+absl::Status CheckRow(const IssuedRow& row, const Authority& authority, const Events& events, absl::Time log_begin) {
   ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(*row.certificate)));
   if (!row.sha256 || certificate.sha256() != *row.sha256) return DataLoss("its SHA-256 is not the one on record");
   ASSIGN_OR_RETURN(const std::string signed_part, ToBeSignedOf(certificate));
@@ -73,11 +75,14 @@ absl::Status CheckRow(const IssuedRow& row, const Authority& authority, const Ev
   if (X509_verify(certificate.x509(), X509_get0_pubkey(authority.certificate->x509())) != 1) {
     return DataLoss("its signature does not verify with the authority's key");
   }
-  if (!events.issued_sha256) return DataLoss("the audit log does not tell of its issue");
-  if (*events.issued_sha256 != ToHex(certificate.sha256())) {
+  if (!events.issued_sha256) {
+    if (!row.signed_at || *row.signed_at >= log_begin) return DataLoss("the audit log does not tell of its issue");
+  } else if (*events.issued_sha256 != ToHex(certificate.sha256())) {
     return DataLoss("the audit log tells of another certificate with this serial number");
   }
-  if (row.state == "revoked" && !events.revoked) return DataLoss("the audit log does not tell of its revocation");
+  if (row.state == "revoked" && !events.revoked && row.revoked_at && *row.revoked_at >= log_begin) {
+    return DataLoss("the audit log does not tell of its revocation");
+  }
   return absl::OkStatus();
 }
 
@@ -95,6 +100,13 @@ absl::StatusOr<std::vector<IssuedRow>> ReadBatch(Connection& connection, int32_t
                              read.is_old, read.signed_at, read.revoked_at));
   }
   return rows;
+}
+
+// Everything before it went with the retention of the audit log.
+absl::StatusOr<absl::Time> ReadLogBegin(Connection& connection) {
+  ASSIGN_OR_RETURN(const Result result, connection.Execute(kLogBegin));
+  ASSIGN_OR_RETURN(const std::optional<absl::Time> begin, result.Value<std::optional<absl::Time>>());
+  return begin.value_or(absl::InfinitePast());
 }
 
 using EventsBySerial = std::map<std::string, Events>;
@@ -160,6 +172,7 @@ absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection,
   ASSIGN_OR_RETURN(const std::vector<Authority> all, store.List());
   for (const Authority& authority : all) authorities.emplace(authority.id, authority);
 
+  ASSIGN_OR_RETURN(const absl::Time log_begin, ReadLogBegin(connection));
   int64_t after = 0;
   while (true) {
     ASSIGN_OR_RETURN(const std::vector<IssuedRow> rows, ReadBatch(connection, cluster_id, after, since));
@@ -177,18 +190,15 @@ absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection,
         find(row, "its authority is not on record");
         continue;
       }
-      const absl::Status status = CheckRow(row, authority->second, events[ToHex(AsBytes(row.serial))]);
+      const absl::Status status = CheckRow(row, authority->second, events[ToHex(AsBytes(row.serial))], log_begin);
       if (!status.ok()) find(row, StatusMessage(status));
     }
     RETURN_IF_ERROR(progress(result.checked));
   }
 
-  const auto lost = [&add](const LostCertificate& certificate) {
-    add(fmt::format("the audit log tells of certificate {} of {}, which is not on record", certificate.serial,
-                    certificate.device));
-  };
+  const auto found = [&add](std::string_view finding) { add(std::string(finding)); };
   const auto still_there = [&] { return progress(result.checked); };
-  RETURN_IF_ERROR(FindLostCertificates(connection, cluster_id, since, lost, still_there));
+  RETURN_IF_ERROR(CompareWithAuditLog(connection, cluster_id, since, found, still_there));
   return result;
 }
 

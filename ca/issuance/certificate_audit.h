@@ -21,9 +21,10 @@ struct CertificateAuditResult {
 
 // Every certificate of the cluster that was requested since `since`: its bytes are what the row says and what was
 // intended, keep the profile, verify with the authority's key, and the audit log tells of their issue (and of their
-// revocation). Intents that are open for more than a minute are findings too, and certificates that only the audit log
-// knows (ca/issuance/lost_certificates.h). `progress` is told the number checked, and ends the audit by an error of its
-// own. Memory does not grow with the number of certificates.
+// revocation). Intents that are open for more than a minute are findings too, and what the audit log knows otherwise
+// (ca/issuance/ logged_certificates.h). Of the time before the log's retention cut nothing is expected of it.
+// `progress` is told the number checked, and ends the audit by an error of its own. Memory does not grow with the
+// number of certificates.
 absl::StatusOr<CertificateAuditResult> AuditCertificates(Connection& connection, int32_t cluster_id, absl::Time since,
                                                          const std::function<absl::Status(int64_t)>& progress);
 

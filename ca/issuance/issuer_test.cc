@@ -243,6 +243,7 @@ TEST_F(IssuerTest, ARepetitionRenewsWhatIsTaintedOrNearItsEnd) {
   ASSERT_OK_AND_ASSIGN(const IssuedLsc again, issuer_->Issue(Order(kPhone, key)));
   EXPECT_EQ(again.certificate, renewed.certificate);
 
+  audit_at_end_ = false;  // the database's clock stays where it is
   FakeClock clock(absl::Now());
   Issuer issuer({.public_url = "http://ca.example"}, *pool_, *keys_, clock);
   clock.Set(again.certificate.not_before() + absl::Hours(24 * 1825 * 2 / 3 - 24));
@@ -408,8 +409,38 @@ TEST_F(IssuerTest, TheAuditFindsDamage) {
   EXPECT_THAT(
       with("UPDATE issuance SET sha256 = public_key_sha256", "UPDATE issuance SET sha256 = sha256(certificate)"),
       HasSubstr("SHA-256"));
+  EXPECT_THAT(with("CREATE TABLE kept AS SELECT * FROM issuance; DELETE FROM issuance",
+                   "INSERT INTO issuance OVERRIDING SYSTEM VALUE SELECT * FROM kept"),
+              HasSubstr("which is not on record"));
+  EXPECT_THAT(with("UPDATE issuance SET state = 'abandoned', certificate = NULL, sha256 = NULL, abandoned_at = now()",
+                   "DELETE FROM issuance; INSERT INTO issuance OVERRIDING SYSTEM VALUE SELECT * FROM kept"),
+              HasSubstr("which is not on record"));
+  const std::string flip =
+      "UPDATE issuance SET certificate = set_byte(certificate, length(certificate) - 1, "
+      "255 - get_byte(certificate, length(certificate) - 1)), sha256 = ";
+  EXPECT_THAT(with(flip + "sha256(set_byte(certificate, length(certificate) - 1, 255 - get_byte(certificate, "
+                          "length(certificate) - 1)))",
+                   "DELETE FROM issuance; INSERT INTO issuance OVERRIDING SYSTEM VALUE SELECT * FROM kept"),
+              HasSubstr("does not verify"));
+
+  // Taken back, and the taking back undone by hand.
+  ASSERT_OK(RunInTransaction(*pool_, {}, [&](Connection& connection) {
+    return Revoker(connection, caller()).RevokeAllOf(kPhone, RevocationReason::kSuperseded, "a test");
+  }));
+  RunByHand("CREATE TABLE revoked AS SELECT * FROM issuance");
+  EXPECT_THAT(with("UPDATE issuance SET state = 'signed', revoked_at = NULL",
+                   "DELETE FROM issuance; INSERT INTO issuance OVERRIDING SYSTEM VALUE SELECT * FROM revoked"),
+              HasSubstr("on record as good"));
+  RunByHand("CREATE TABLE events AS SELECT * FROM audit_event");
+  EXPECT_THAT(with("DELETE FROM audit_event WHERE action = 'lsc.revoke'",
+                   "INSERT INTO audit_event OVERRIDING SYSTEM VALUE SELECT * FROM events WHERE action = 'lsc.revoke'"),
+              HasSubstr("not tell of its revocation"));
   RunByHand("DELETE FROM audit_event");
   EXPECT_THAT(findings(), HasSubstr("audit log does not tell of its issue"));
+  // Unless the log's retention took it.
+  RunByHand(
+      "INSERT INTO audit_checkpoint VALUES (1, sha256(''), 1, now() + interval '1 second', now(), 1, 'test', '', '')");
+  EXPECT_EQ(findings(), "none");
 }
 
 }  // namespace

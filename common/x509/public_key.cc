@@ -64,8 +64,10 @@ absl::Status CheckCanonical(ByteView der, const EVP_PKEY* key) {
     ASSIGN_OR_RETURN(const ByteView numbers, rsa.Read("RSAPublicKey", der::kSequence));
     RETURN_IF_ERROR(rsa.AssertDone());
     DerReader fields("RSA key", numbers);
-    RETURN_IF_ERROR(fields.Read("modulus", der::kInteger).status());
-    RETURN_IF_ERROR(fields.Read("publicExponent", der::kInteger).status());
+    for (const std::string_view field : {"modulus", "publicExponent"}) {
+      ASSIGN_OR_RETURN(const ByteView number, fields.Read(field, der::kInteger));
+      if (number.empty() || (number.front() & 0x80) != 0) return NotCanonical("its numbers are not positive");
+    }
     return fields.AssertDone();
   }
   DerReader ec("public key", algorithm);
