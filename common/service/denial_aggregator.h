@@ -16,9 +16,9 @@ namespace trustline {
 inline constexpr absl::Duration kDenialWindow = absl::Minutes(1);
 inline constexpr size_t kMaxDenialKinds = 1000;
 
-// Denials of one kind have cluster, actor, action, subject, reason and peer address in common. The first of a kind in a window,
-// which begins with its first denial, is an event at once; those that follow become one event with a count when it is
-// over. Kinds beyond `max_kinds` in a window become one event a cluster, of the actor "others". For one thread.
+// Denials of one kind have cluster, actor, action, subject, reason and peer address in common. The first of a kind in a
+// window, which begins with its first denial, is an event at once; those that follow become one event with a count when
+// it is over. Kinds beyond `max_kinds` in a window become one event a cluster, of the actor "others". For one thread.
 class DenialAggregator {
  public:
   explicit DenialAggregator(size_t max_kinds = kMaxDenialKinds) : max_kinds_(max_kinds) {}
