@@ -7,6 +7,7 @@
 #include "ca/issuance/certificate_audit.h"
 #include "ca/issuance/issuance_list.h"
 #include "ca/issuance/sweeper.h"
+#include "common/x509/pem.h"
 
 namespace trustline {
 namespace {
@@ -122,6 +123,12 @@ TEST_F(IssuerTest, RefusalsWriteNothing) {
   const EvpPkeyPtr weak(EVP_RSA_gen(1024));
   EXPECT_THAT(issuer_->Issue(Order(kPhone, PublicKeyInfo::Of(weak.get())->der())),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1024")));
+  // That of RFC 6979, section A.2.5.
+  const std::string published = *DecodePemBody(
+      "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+"
+      "n1F3o8KU1EYimQ==");
+  EXPECT_THAT(issuer_->Issue(Order(kPhone, published)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("RFC 6979 A.2.5")));
   IssuanceOrder long_lived = Order(kPhone, NewPublicKeyInfo());
   long_lived.lifetime = absl::Hours(24 * 2000);
   EXPECT_THAT(issuer_->Issue(long_lived), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1825")));

@@ -200,11 +200,16 @@ TEST_F(AuthorityCommandsTest, BlockKeysSendsBatches) {
   EXPECT_EQ(authorities_.blocked[1].source(), "advisory");
   EXPECT_EQ(authorities_.blocked[1].public_key_sha256(0).size(), 32u);
 
+  EXPECT_EQ(Run({"ca", "block-keys", Vector("tvs.pem"), "--source", "leaked"}).out,
+            "1 of 1 keys are newly blocked; 1000000 are blocked in all\n");
+  ASSERT_EQ(authorities_.blocked.size(), 3u);
+  EXPECT_EQ(authorities_.blocked[2].public_key_sha256(0), AsText(VectorCertificate("tvs.pem").public_key_sha256()));
+
   const std::string bad = directory_.WriteFile("bad.txt", text + "abcd\n");
   const ProgramResult refused = Run({"ca", "block-keys", bad, "--source", "advisory"});
   EXPECT_EQ(refused.exit_status, 1);
   EXPECT_THAT(refused.err, AllOf(HasSubstr(bad + ":10004: 'abcd'"), HasSubstr("nothing was sent")));
-  EXPECT_EQ(authorities_.blocked.size(), 2u);
+  EXPECT_EQ(authorities_.blocked.size(), 3u);
 }
 
 }  // namespace

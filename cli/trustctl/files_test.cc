@@ -1,11 +1,18 @@
 // The files that trustctl reads and writes, and its progress.
+#include <openssl/core_names.h>
+
 #include <fstream>
 #include <sstream>
 
+#include "cli/trustctl/blocked_key_input.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/context.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/progress.h"
+#include "common/x509/certificate.h"
+#include "common/x509/certificate_request.h"
+#include "common/x509/pem.h"
+#include "common/x509/private_key.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temporary_directory.h"
@@ -14,6 +21,7 @@ namespace trustline {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -173,6 +181,59 @@ TEST(ProgressTest, ABarOnATerminalThatIsClearedAtTheEnd) {
   EXPECT_EQ(err.str(), "\r\x1b[K[###############               ] 2 of 4 certificates, 50%");
   progress.Finish();
   EXPECT_THAT(err.str(), EndsWith("\r\x1b[K"));
+}
+
+// Whatever a key is found in, its hash is the same.
+TEST(BlockedKeyInputTest, TakesKeysInEveryForm) {
+  const std::string pem = ReadFile(Vector("tvs.pem"));
+  const PrivateKey key = *PrivateKey::FromPem(pem, nullptr);
+  const Certificate certificate = *Certificate::FromPem(pem);
+  const CertificateRequest request = *CertificateRequest::BuildForSubject(key, certificate.subject());
+  const std::string info = *EncodePublicKeyInfo(key.get());
+  PemReader reader(pem);
+  const std::string private_key = *DecodePemBody((*reader.Next())->body);
+  const std::string hash(AsText(key.public_key_sha256()));
+
+  // A key and its certificate in one file are one key.
+  EXPECT_THAT(ReadBlockedKeys(Vector("tvs.pem")), IsOkAndHolds(ElementsAre(hash)));
+  const TemporaryDirectory directory;
+  for (const std::string& content :
+       {info, private_key, std::string(AsText(certificate.der())), std::string(AsText(request.der())),
+        EncodePem("PUBLIC KEY", info), EncodePem("CERTIFICATE REQUEST", AsText(request.der())),
+        ToHex(key.public_key_sha256()) + "  # leaked"}) {
+    EXPECT_THAT(ReadBlockedKeys(directory.WriteFile("key", content)), IsOkAndHolds(ElementsAre(hash))) << content;
+  }
+}
+
+TEST(BlockedKeyInputTest, TakesTheFormOfAnEcKeyThatIsCertified) {
+  const PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP256);
+  const std::string hash(AsText(key.public_key_sha256()));
+  const EvpPkeyPtr compressed = *ReadPublicKeyInfo(AsBytes(*EncodePublicKeyInfo(key.get())));
+  ASSERT_EQ(EVP_PKEY_set_utf8_string_param(compressed.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                           OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_COMPRESSED),
+            1);
+  const std::string info = *EncodePublicKeyInfo(compressed.get());
+  EXPECT_NE(info, *EncodePublicKeyInfo(key.get()));
+  const TemporaryDirectory directory;
+  EXPECT_THAT(ReadBlockedKeys(directory.WriteFile("key", info)), IsOkAndHolds(ElementsAre(hash)));
+}
+
+TEST(BlockedKeyInputTest, RefusesWhatItCannotBlock) {
+  const TemporaryDirectory directory;
+  const auto refusal = [&](const std::string& content, const std::string& reason) {
+    EXPECT_THAT(ReadBlockedKeys(directory.WriteFile("key", content)),
+                StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("key"), HasSubstr(reason))))
+        << content;
+  };
+  refusal("", "no key in it");
+  refusal("# nothing\n", "no key in it");
+  refusal("abcd\n", "key:1: 'abcd'");
+  refusal(std::string("\x30\0", 2), "DER, but no public key");
+  refusal(EncodePem("EC PARAMETERS", "any"), "no key in it");
+  refusal(EncodePem("X509 CRL", "any"), "PEM block 1 (X509 CRL)");
+  refusal(EncodePem("ENCRYPTED PRIVATE KEY", "any"), "is encrypted");
+  refusal(EncodePem("PUBLIC KEY", "any"), "PEM block 1 (PUBLIC KEY)");
+  EXPECT_THAT(ReadBlockedKeys(directory.path().string() + "/none"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "absl/strings/ascii.h"
+#include "cli/trustctl/blocked_key_input.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/device_arguments.h"
@@ -12,10 +12,7 @@
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/progress.h"
 #include "cli/trustctl/trust_records.h"
-#include "common/bytes/bytes.h"
-#include "common/bytes/sha256.h"
 #include "common/service/clock.h"
-#include "common/service/text_file.h"
 #include "common/status/status.h"
 #include "proto/authority.grpc.pb.h"
 
@@ -23,7 +20,6 @@ namespace trustline {
 namespace {
 
 constexpr size_t kBatchKeys = 10'000;  // BlockKeysRequest.public_key_sha256
-constexpr size_t kMaxKeyFile = 256 * 1024 * 1024;
 constexpr size_t kMaxSource = 200;
 
 std::vector<Column> ClientAuthorityColumns() {
@@ -159,33 +155,8 @@ struct BlockArguments {
   std::optional<std::string> source;
 };
 
-// The hashes of the file, in its order. InvalidArgument names the first line that is none.
-absl::StatusOr<std::vector<std::string>> ReadKeyHashes(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadTextFile(path, kMaxKeyFile);
-  if (!text.ok()) return WithFileAdvice(text.status());
-  std::vector<std::string> hashes;
-  size_t number = 0;
-  for (std::string_view rest = *text; !rest.empty();) {
-    ++number;
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    std::string line(rest.substr(0, std::min(rest.find('#'), end)));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    absl::StripAsciiWhitespace(&line);
-    if (line.empty()) continue;
-    absl::StatusOr<std::string> hash = FromHex(line);
-    if (!hash.ok() || hash->size() != sizeof(Sha256Digest)) {
-      return InvalidArgument(
-          "{}:{}: '{}' is not the SHA-256 of a key, which has 64 hexadecimal digits: nothing was sent", path, number,
-          line.substr(0, 80));
-    }
-    hashes.push_back(*std::move(hash));
-  }
-  if (hashes.empty()) return InvalidArgument("{}: there is no key in it", path);
-  return hashes;
-}
-
 absl::StatusOr<int> BlockKeys(Environment& environment, const BlockArguments& arguments) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> hashes, ReadKeyHashes(arguments.path));
+  ASSIGN_OR_RETURN(const std::vector<std::string> hashes, ReadBlockedKeys(arguments.path));
   v1::BlockKeysRequest request;
   request.set_source(arguments.source.value_or(""));
   ASSIGN_OR_RETURN(Client<v1::Authorities> client, environment.Connect<v1::Authorities>(kCad));
@@ -226,12 +197,14 @@ void AddBlockKeysCommand(CommandLine& line, CLI::App& ca) {
   CLI::App& command =
       AddCommand(line, ca, "block-keys",
                  "Issue nothing for these keys, on any cluster, because they are known to be public or weak",
-                 "  trustctl ca block-keys weak-keys.txt --source 'vendor advisory of 2026-11'",
+                 "  trustctl ca block-keys weak-keys.txt --source 'vendor advisory of 2026-11'\n"
+                 "  trustctl ca block-keys leaked.key --source 'found in a firmware image'",
                  [arguments](Environment& environment) { return BlockKeys(environment, *arguments); });
   AddFile(command, "FILE", arguments->path,
-          "On each line the SHA-256 of a SubjectPublicKeyInfo, hexadecimal; '#' begins a comment")
+          "The keys (private or public), certificates or requests in PEM or DER; or on each line the SHA-256 of a "
+          "SubjectPublicKeyInfo, hexadecimal, '#' begins a comment")
       ->required();
-  AddText(command, "--source", kMaxSource, arguments->source, "Where the list comes from; kept with the keys")
+  AddText(command, "--source", kMaxSource, arguments->source, "Where the file comes from; kept with the keys")
       ->required()
       ->check([](const std::string& text) { return text.empty() ? std::string("say where") : std::string(); });
 }

@@ -164,6 +164,15 @@ absl::StatusOr<PrivateKey> PrivateKey::FromPem(std::string_view pem, const Secre
   return InvalidArgument("the private key cannot be read: {}", DrainOpenSslErrors());
 }
 
+absl::StatusOr<PrivateKey> PrivateKey::FromDer(ByteView der) {
+  const OpenSslErrorScope errors;
+  const unsigned char* at = der.data();
+  EvpPkeyPtr key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(der.size())));
+  if (key == nullptr) return OpenSslInvalidArgument("the private key cannot be read");
+  if (at != der.data() + der.size()) return InvalidArgument("bytes are left over after the private key");
+  return PrivateKey(std::move(key));
+}
+
 absl::StatusOr<PrivateKey> PrivateKey::ReadKeyFile(const std::string& path, const std::string& passphrase_path) {
   if (!passphrase_path.empty()) {
     ASSIGN_OR_RETURN(const SecretBytes passphrase, ReadPassphraseFile(passphrase_path));

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/bytes/bytes.h"
 #include "common/bytes/secret_bytes.h"
 #include "common/bytes/sha256.h"
 #include "common/x509/certificate.h"
@@ -26,6 +27,9 @@ class PrivateKey {
   // The first private key block of `pem`, which may hold certificates too; `passphrase` may be null. FailedPrecondition
   // when the key is encrypted and there is no passphrase; Unauthenticated for a wrong one; InvalidArgument otherwise.
   static absl::StatusOr<PrivateKey> FromPem(std::string_view pem, const SecretBytes* passphrase);
+
+  // PKCS#8, PKCS#1 or SEC1 without encryption. InvalidArgument for anything else, also with bytes after it.
+  static absl::StatusOr<PrivateKey> FromDer(ByteView der);
 
   // As FromPem, from files of at most 64 KB that only their owner may read or write and that belong to this process's
   // user or root (PermissionDenied with the command that mends it). A line end after the passphrase does not belong to

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "common/x509/pem.h"
 #include "common/x509/x509_testing.h"
 
 namespace trustline {
@@ -52,6 +53,21 @@ TEST(PrivateKeyTest, BelongsToItsCertificate) {
     EXPECT_TRUE(key->MatchesCertificate(certificate));
     EXPECT_EQ(key->public_key_sha256(), certificate.public_key_sha256());
     EXPECT_FALSE(key->MatchesCertificate(*Certificate::FromPem(ReadVector("capf.pem"))));
+  }
+}
+
+TEST(PrivateKeyTest, ReadsDer) {
+  const std::string pem = ReadVector("tvs.pem");
+  const auto key = PrivateKey::FromPem(pem, nullptr);
+  ASSERT_TRUE(key.ok()) << key.status();
+  const size_t begin = pem.find('\n', pem.find("-----BEGIN PRIVATE KEY-----")) + 1;
+  const std::string der =
+      *DecodePemBody(std::string_view(pem).substr(begin, pem.find("-----END PRIVATE", begin) - begin));
+  const auto again = PrivateKey::FromDer(AsBytes(der));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->public_key_sha256(), key->public_key_sha256());
+  for (const std::string& damaged : {der + "x", der.substr(0, der.size() - 1), std::string()}) {
+    EXPECT_EQ(PrivateKey::FromDer(AsBytes(damaged)).status().code(), absl::StatusCode::kInvalidArgument);
   }
 }
 
