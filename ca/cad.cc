@@ -172,6 +172,7 @@ class Cad final : public DaemonService {
                                                              .admin = admin_,
                                                              .keys = *keys_,
                                                              .publisher = publisher_,
+                                                             .audit = audit_,
                                                              .clock = context_.clock,
                                                              .public_url = config_.issuer.public_url}));
     return absl::OkStatus();

@@ -261,13 +261,13 @@ absl::StatusOr<Authority> AuthorityAdmin::Retire(const AuthorityCaller& caller, 
         }
         ASSIGN_OR_RETURN(const AuthorityUse use, store.Use(id));
         if (use.dependents > 0) {
-          ASSIGN_OR_RETURN(const std::vector<std::string> named, store.Dependents(id, kNamedDependents));
+          ASSIGN_OR_RETURN(std::vector<std::string> named, store.Dependents(id, kNamedDependents + 1));
+          const bool more = std::ssize(named) > kNamedDependents;
+          if (more) named.pop_back();
           return FailedPrecondition(
-              "{} good certificates of devices in service chain to authority {} ({}{}): renew or revoke them first; "
-              "all "
-              "of them: `trustctl lsc list --authority {}`",
-              use.dependents, id, absl::StrJoin(named, ", "),
-              use.dependents > static_cast<int64_t>(named.size()) ? ", ..." : "", id);
+              "authority {} is still needed: good certificates of devices in service that chain to it: {} ({}{}); "
+              "renew or revoke them first; all of them: `trustctl lsc list --authority {}`",
+              id, use.dependents, absl::StrJoin(named, ", "), more ? ", ..." : "", id);
         }
         RETURN_IF_ERROR(store.SetState(id, AuthorityState::kRetired));
         RETURN_IF_ERROR(Audit(connection, caller, "ca.retire", authority));

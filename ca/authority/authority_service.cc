@@ -6,6 +6,7 @@
 
 #include "ca/authority/client_authorities.h"
 #include "ca/issuance/issuer.h"
+#include "ca/refusal.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
@@ -149,16 +150,23 @@ grpc::Status AuthorityService::ImportAuthorityChain(grpc::ServerContext* context
                                                     const v1::ImportAuthorityChainRequest* request,
                                                     v1::ImportAuthorityChainResponse* response) {
   return Serve(*context, "ImportAuthorityChain", *request, [&](const Caller& caller) -> absl::Status {
-    std::vector<Certificate> certificates;
-    for (const std::string& der : request->certificates()) {
-      ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(der)));
-      certificates.push_back(std::move(certificate));
-    }
-    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.ImportChain(CallerOf(caller), certificates));
-    parts_.publisher.Wake();
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
-    return absl::OkStatus();
+    absl::Status status = Import(caller, *request, *response);
+    if (!status.ok()) AuditRefusal(parts_.audit, *context, caller, "ca.import", caller.cluster, status);
+    return status;
   });
+}
+
+absl::Status AuthorityService::Import(const Caller& caller, const v1::ImportAuthorityChainRequest& request,
+                                      v1::ImportAuthorityChainResponse& response) {
+  std::vector<Certificate> certificates;
+  for (const std::string& der : request.certificates()) {
+    ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(der)));
+    certificates.push_back(std::move(certificate));
+  }
+  ASSIGN_OR_RETURN(const Authority authority, parts_.admin.ImportChain(CallerOf(caller), certificates));
+  parts_.publisher.Wake();
+  ASSIGN_OR_RETURN(*response.mutable_authority(), Describe(caller, authority));
+  return absl::OkStatus();
 }
 
 grpc::Status AuthorityService::ActivateAuthority(grpc::ServerContext* context,

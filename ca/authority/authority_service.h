@@ -11,6 +11,7 @@
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/method_policy.h"
+#include "common/service/audit.h"
 #include "common/service/clock.h"
 #include "proto/authority.grpc.pb.h"
 
@@ -22,6 +23,7 @@ struct AuthorityServiceParts {
   AuthorityAdmin& admin;
   AuthorityKeys& keys;
   CrlPublisher& publisher;  // told of new authorities
+  AuditQueue& audit;        // takes the refused chains
   const Clock& clock;
   std::string public_url;
 };
@@ -65,6 +67,9 @@ class AuthorityService final : public v1::Authorities::Service {
   // Asks the authorizer about `method`, then runs `body(caller)`.
   template <typename Request, typename Body>
   grpc::Status Serve(const grpc::ServerContext& context, std::string_view method, const Request& request, Body body);
+
+  absl::Status Import(const Caller& caller, const v1::ImportAuthorityChainRequest& request,
+                      v1::ImportAuthorityChainResponse& response);
 
   // Reads what depends on it and on its CRL.
   absl::StatusOr<v1::AuthorityInfo> Describe(const Caller& caller, const Authority& authority);

@@ -10,10 +10,10 @@
 #include "ca/issuance/issuance_list.h"
 #include "ca/issuance/issuance_messages.h"
 #include "ca/issuance/issuance_purge.h"
+#include "ca/refusal.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/peer_address.h"
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_request.h"
@@ -101,18 +101,7 @@ absl::StatusOr<std::unique_ptr<IssuanceService>> IssuanceService::Create(const I
 absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const Caller& caller, std::string_view device,
                                       const absl::Status& reason) {
   refused_.Add();
-  // What failed by itself (the database, this machine) is no denial.
-  if (absl::IsUnavailable(reason) || absl::IsInternal(reason) || absl::IsDeadlineExceeded(reason) ||
-      absl::IsResourceExhausted(reason) || absl::IsAborted(reason)) {
-    return reason;
-  }
-  parts_.audit.AppendDenial({.cluster_id = caller.cluster_id,
-                             .actor = caller.actor(),
-                             .action = "lsc.issue",
-                             .subject = std::string(device.substr(0, 64)),
-                             .outcome = AuditOutcome::kDenied,
-                             .detail = {{"reason", std::string(StatusMessage(reason))}}},
-                            PeerAddress(context.peer()));
+  AuditRefusal(parts_.audit, context, caller, "lsc.issue", device, reason);
   return reason;
 }
 

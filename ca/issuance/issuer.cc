@@ -50,7 +50,7 @@ Issuer::Issuer(IssuerOptions options, Pool& pool, AuthorityKeys& keys, const Clo
 
 absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
   // 1. The key by itself.
-  RETURN_IF_ERROR(CheckDeviceKey(order.public_key.key(), options_.key_policy));
+  RETURN_IF_ERROR(CheckDeviceKey(order.public_key, options_.key_policy));
   FailPoint("key-checked");
 
   // 2. The authority that issues now, and whether its key is here.

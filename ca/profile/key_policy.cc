@@ -178,13 +178,6 @@ absl::Status CheckRsaKey(const EVP_PKEY* key, const KeyPolicy& policy) {
   return absl::OkStatus();
 }
 
-std::string EcParameter(const EVP_PKEY* key, const char* name) {
-  char text[64] = {};
-  size_t size = 0;
-  return EVP_PKEY_get_utf8_string_param(key, name, text, sizeof(text), &size) == 1 ? std::string(text, size)
-                                                                                   : "unknown";
-}
-
 absl::Status CheckEcKey(EVP_PKEY* key) {
   const std::string kind = PublicKeyKindText(key);
   if (kind != "EC secp256r1" && kind != "EC secp384r1" && kind != "EC secp521r1") {
@@ -194,20 +187,11 @@ absl::Status CheckEcKey(EVP_PKEY* key) {
   if (context == nullptr || EVP_PKEY_public_check(context.get()) != 1) {
     return OpenSslInvalidArgument("the key is not a point of its curve");
   }
-  // Keys are told apart by their SHA-256, so one key must have one form.
-  if (EcParameter(key, OSSL_PKEY_PARAM_EC_ENCODING) != OSSL_PKEY_EC_ENCODING_GROUP) {
-    return InvalidArgument("the key's curve is not given by its name but by its parameters");
-  }
-  const std::string form = EcParameter(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT);
-  if (form != OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) {
-    return InvalidArgument("the key's point is in the {} form: the uncompressed one is certified", form);
-  }
   return absl::OkStatus();
 }
 
-absl::Status CheckNotPublished(const EVP_PKEY* key) {
-  ASSIGN_OR_RETURN(const std::string info, EncodePublicKeyInfo(key));
-  const std::optional<std::string_view> source = PublishedKeySource(Sha256(AsBytes(info)));
+absl::Status CheckNotPublished(const PublicKeyInfo& info) {
+  const std::optional<std::string_view> source = PublishedKeySource(info.sha256());
   if (!source) return absl::OkStatus();
   return InvalidArgument("the key is published: its private key stands in {} for everyone to read; make a new one",
                          *source);
@@ -215,19 +199,20 @@ absl::Status CheckNotPublished(const EVP_PKEY* key) {
 
 }  // namespace
 
-absl::Status CheckDeviceKey(const EVP_PKEY* key, const KeyPolicy& policy) {
+absl::Status CheckDeviceKey(const PublicKeyInfo& info, const KeyPolicy& policy) {
   const OpenSslErrorScope errors;
-  switch (key == nullptr ? EVP_PKEY_NONE : EVP_PKEY_get_base_id(key)) {
+  EVP_PKEY* const key = info.key();
+  switch (EVP_PKEY_get_base_id(key)) {
     case EVP_PKEY_RSA:
       RETURN_IF_ERROR(CheckRsaKey(key, policy));
       break;
     case EVP_PKEY_EC:
-      RETURN_IF_ERROR(CheckEcKey(const_cast<EVP_PKEY*>(key)));
+      RETURN_IF_ERROR(CheckEcKey(key));
       break;
     default:
       return InvalidArgument("the key is of kind {}: RSA and EC keys are certified", PublicKeyKindText(key));
   }
-  return CheckNotPublished(key);
+  return CheckNotPublished(info);
 }
 
 }  // namespace trustline

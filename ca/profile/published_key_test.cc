@@ -36,8 +36,8 @@ TEST(PublishedKey, IsKnownAndNotCertified) {
   for (const auto& [source, base64] : Examples()) {
     ASSERT_OK_AND_ASSIGN(const std::string info, DecodePemBody(base64));
     EXPECT_THAT(PublishedKeySource(Sha256(AsBytes(info))), Optional(std::string_view(source)));
-    ASSERT_OK_AND_ASSIGN(const EvpPkeyPtr key, ReadPublicKeyInfo(AsBytes(info)));
-    EXPECT_THAT(CheckDeviceKey(key.get(), {}),
+    ASSERT_OK_AND_ASSIGN(const PublicKeyInfo key, PublicKeyInfo::FromDer(AsBytes(info)));
+    EXPECT_THAT(CheckDeviceKey(key, {}),
                 StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("published"), HasSubstr(source))));
   }
 }

@@ -1,6 +1,6 @@
 #include "cli/trustctl/blocked_key_input.h"
 
-#include <openssl/core_names.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
 #include <optional>
@@ -27,21 +27,19 @@ namespace {
 constexpr size_t kMaxKeyFile = 256 * 1024 * 1024;
 
 // Of the one form in which a key of a device is certified, whatever form the file has it in.
-absl::StatusOr<std::string> HashOf(const EVP_PKEY* key) {
-  if (key == nullptr) return InvalidArgument("its public key cannot be read");
-  ASSIGN_OR_RETURN(std::string info, EncodePublicKeyInfo(key));
-  ASSIGN_OR_RETURN(const EvpPkeyPtr copy, ReadPublicKeyInfo(AsBytes(info)));
-  if (EVP_PKEY_get_base_id(copy.get()) == EVP_PKEY_EC) {
-    const OpenSslErrorScope errors;
-    if (EVP_PKEY_set_utf8_string_param(copy.get(), OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) != 1 ||
-        EVP_PKEY_set_utf8_string_param(copy.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
-                                       OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
-      return OpenSslInternal("the form of an EC key cannot be set");
-    }
-    ASSIGN_OR_RETURN(info, EncodePublicKeyInfo(copy.get()));
-  }
-  const Sha256Digest hash = Sha256(AsBytes(info));
-  return std::string(AsText(hash));
+absl::StatusOr<std::string> HashOf(EVP_PKEY* key) {
+  ASSIGN_OR_RETURN(const PublicKeyInfo info, PublicKeyInfo::Of(key));
+  return std::string(AsText(info.sha256()));
+}
+
+// In any form.
+absl::StatusOr<EvpPkeyPtr> ReadPublicKey(ByteView der) {
+  const OpenSslErrorScope errors;
+  const unsigned char* at = der.data();
+  EvpPkeyPtr key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
+  if (key == nullptr) return OpenSslInvalidArgument("the public key cannot be read");
+  if (at != der.data() + der.size()) return InvalidArgument("bytes are left over after the public key");
+  return key;
 }
 
 absl::StatusOr<std::string> HashOfBlock(const PemBlock& block) {
@@ -55,7 +53,7 @@ absl::StatusOr<std::string> HashOfBlock(const PemBlock& block) {
   }
   ASSIGN_OR_RETURN(const std::string der, DecodePemBody(block.body));
   if (block.label == "PUBLIC KEY") {
-    ASSIGN_OR_RETURN(const EvpPkeyPtr key, ReadPublicKeyInfo(AsBytes(der)));
+    ASSIGN_OR_RETURN(const EvpPkeyPtr key, ReadPublicKey(AsBytes(der)));
     return HashOf(key.get());
   }
   if (IsCertificateLabel(block.label)) {
@@ -87,7 +85,7 @@ absl::StatusOr<std::vector<std::string>> FromPem(std::string_view text) {
 
 absl::StatusOr<std::vector<std::string>> FromDer(ByteView der) {
   std::string hash;
-  if (const absl::StatusOr<EvpPkeyPtr> key = ReadPublicKeyInfo(der); key.ok()) {
+  if (const absl::StatusOr<EvpPkeyPtr> key = ReadPublicKey(der); key.ok()) {
     ASSIGN_OR_RETURN(hash, HashOf(key->get()));
   } else if (const absl::StatusOr<Certificate> certificate = Certificate::FromDer(der); certificate.ok()) {
     ASSIGN_OR_RETURN(hash, HashOf(X509_get0_pubkey(certificate->x509())));

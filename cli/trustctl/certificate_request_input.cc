@@ -1,26 +1,17 @@
 #include "cli/trustctl/certificate_request_input.h"
 
-#include <filesystem>
 #include <optional>
-#include <system_error>
 
 #include "cli/trustctl/certificate_input.h"
-#include "common/bytes/bytes.h"
 #include "common/service/text_file.h"
 #include "common/status/status.h"
-#include "common/x509/certificate_request.h"
 #include "common/x509/pem.h"
 
 namespace trustline {
 namespace {
 
-// A request of the largest size takes a third more in PEM; openssl writes its text before it.
-constexpr size_t kMaxFileSize = 4 * kMaxCertificateRequestSize;
-
-absl::Status TooLarge(const std::string& path) {
-  return InvalidArgument("{} is larger than a certificate signing request may be ({} KB)", path,
-                         kMaxCertificateRequestSize / 1024);
-}
+// Far more than cad takes: it is cad that refuses a request for its size, and records that.
+constexpr size_t kMaxFileSize = 16 * 1024 * 1024;
 
 // The bytes of the only request among the blocks.
 absl::StatusOr<std::string> FromPem(std::string_view text) {
@@ -44,19 +35,13 @@ absl::StatusOr<std::string> FromPem(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<std::string> ReadCertificateRequest(const std::string& path) {
-  std::error_code error;
-  if (const auto size = std::filesystem::file_size(path, error); !error && size > kMaxFileSize) return TooLarge(path);
   absl::StatusOr<std::string> content = ReadTextFile(path, kMaxFileSize);
   if (!content.ok()) return WithFileAdvice(content.status());
   if (content->empty()) return InvalidArgument("{}: the file is empty", path);
-  if (LooksLikePem(*content)) {
-    content = FromPem(*content);
-    if (!content.ok()) return Annotate(content.status(), path);
-  }
-  if (content->size() > kMaxCertificateRequestSize) return TooLarge(path);
-  const absl::StatusOr<CertificateRequest> request = CertificateRequest::FromDer(AsBytes(*content));
+  if (!LooksLikePem(*content)) return content;
+  absl::StatusOr<std::string> request = FromPem(*content);
   if (!request.ok()) return Annotate(request.status(), path);
-  return content;
+  return request;
 }
 
 }  // namespace trustline

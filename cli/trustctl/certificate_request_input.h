@@ -8,9 +8,8 @@
 
 namespace trustline {
 
-// The request in DER. The file has it in DER, or in PEM as its only block with a request's label. InvalidArgument,
-// which names the file, for anything else: also for a request of more than kMaxCertificateRequestSize bytes or with a
-// bad signature.
+// The bytes of the file, or of the only block with a request's label when it has PEM. What they are is for cad to
+// judge, so that a refusal stands in the audit log. Errors name the file.
 absl::StatusOr<std::string> ReadCertificateRequest(const std::string& path);
 
 }  // namespace trustline

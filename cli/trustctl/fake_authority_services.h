@@ -128,6 +128,7 @@ class FakeIssuance final : public v1::Issuance::Service {
                                 v1::IssueResponse* response) override {
     ++issue_calls;
     issue = *request;
+    if (!issue_status.ok()) return issue_status;
     *response = issued;
     return grpc::Status::OK;
   }
@@ -217,6 +218,7 @@ class FakeIssuance final : public v1::Issuance::Service {
 
   v1::IssueFromRequestRequest issue;
   v1::IssueResponse issued;
+  grpc::Status issue_status;
   int issue_calls = 0;
   v1::RecordDeliveryRequest delivered;
   grpc::Status delivery_status;

@@ -189,7 +189,7 @@ TEST(BlockedKeyInputTest, TakesKeysInEveryForm) {
   const PrivateKey key = *PrivateKey::FromPem(pem, nullptr);
   const Certificate certificate = *Certificate::FromPem(pem);
   const CertificateRequest request = *CertificateRequest::BuildForSubject(key, certificate.subject());
-  const std::string info = *EncodePublicKeyInfo(key.get());
+  const std::string info = PublicKeyInfo::Of(key.get())->der();
   PemReader reader(pem);
   const std::string private_key = *DecodePemBody((*reader.Next())->body);
   const std::string hash(AsText(key.public_key_sha256()));
@@ -208,12 +208,15 @@ TEST(BlockedKeyInputTest, TakesKeysInEveryForm) {
 TEST(BlockedKeyInputTest, TakesTheFormOfAnEcKeyThatIsCertified) {
   const PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP256);
   const std::string hash(AsText(key.public_key_sha256()));
-  const EvpPkeyPtr compressed = *ReadPublicKeyInfo(AsBytes(*EncodePublicKeyInfo(key.get())));
+  const EvpPkeyPtr compressed(EVP_PKEY_dup(key.get()));
   ASSERT_EQ(EVP_PKEY_set_utf8_string_param(compressed.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
                                            OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_COMPRESSED),
             1);
-  const std::string info = *EncodePublicKeyInfo(compressed.get());
-  EXPECT_NE(info, *EncodePublicKeyInfo(key.get()));
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(compressed.get(), &der);
+  const OpenSslBytesPtr owner(der);
+  const std::string info(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
+  EXPECT_NE(info, PublicKeyInfo::Of(key.get())->der());
   const TemporaryDirectory directory;
   EXPECT_THAT(ReadBlockedKeys(directory.WriteFile("key", info)), IsOkAndHolds(ElementsAre(hash)));
 }

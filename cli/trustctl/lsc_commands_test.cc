@@ -143,18 +143,13 @@ TEST_F(LscCommandsTest, RequestsAreReadFromPemWithEitherLabelAndDer) {
   }
 }
 
-TEST_F(LscCommandsTest, WhatIsNoRequestIsNotSent) {
+TEST_F(LscCommandsTest, WhatHoldsNoRequestIsNotSent) {
   const std::string pem = EncodePem("CERTIFICATE REQUEST", request_);
-  std::string tampered = request_;
-  tampered.back() = static_cast<char>(tampered.back() ^ 1);
-  for (const auto& [content, reason] : std::vector<std::pair<std::string, std::string>>{
-           {ReadFile(Vector("capf.pem")), "only \"CERTIFICATE\""},
-           {pem + pem, "several"},
-           {std::string(16 * 1024 + 1, '\x30'), "16 KB"},
-           {EncodePem("CERTIFICATE REQUEST", std::string(20'000, 'x')), "16 KB"},
-           {std::string(100'000, 'x'), "16 KB"},
-           {tampered, "not signed by its own key"},
-           {"", "empty"}}) {
+  for (const auto& [content, reason] :
+       std::vector<std::pair<std::string, std::string>>{{ReadFile(Vector("capf.pem")), "only \"CERTIFICATE\""},
+                                                        {pem + pem, "several"},
+                                                        {std::string(16 * 1024 * 1024 + 1, '\x30'), "larger than"},
+                                                        {"", "empty"}}) {
     request_path_ = directory_.WriteFile("bad.csr", content);
     const ProgramResult result = Enroll({"--out", PathOf("never.pem")});
     EXPECT_EQ(result.exit_status, 1) << reason;
@@ -162,6 +157,26 @@ TEST_F(LscCommandsTest, WhatIsNoRequestIsNotSent) {
     EXPECT_FALSE(std::filesystem::exists(PathOf("never.pem")));
   }
   EXPECT_EQ(issuance_.issue_calls, 0);
+}
+
+// So that its refusal is audited.
+TEST_F(LscCommandsTest, CadJudgesTheRequestAndItsRefusalNamesTheFile) {
+  std::string tampered = request_;
+  tampered.back() = static_cast<char>(tampered.back() ^ 1);
+  issuance_.issue_status = {grpc::StatusCode::INVALID_ARGUMENT, "the key is RSA of 1024 bits\x1b[2J"};
+  for (const std::string& bytes : {tampered, request_ + "x", std::string(1'000'000, '0')}) {
+    for (const std::string& content : {bytes, EncodePem("CERTIFICATE REQUEST", bytes)}) {
+      request_path_ = directory_.WriteFile("bad.csr", content);
+      const ProgramResult result = Enroll({"--out", PathOf("never.pem")});
+      EXPECT_EQ(result.exit_status, 1);
+      EXPECT_EQ(result.out, "");
+      EXPECT_EQ(result.err, "trustctl: " + request_path_ + ": the key is RSA of 1024 bits\\x1b[2J\n");
+      EXPECT_EQ(issuance_.issue.certificate_request(), bytes);
+      EXPECT_FALSE(std::filesystem::exists(PathOf("never.pem")));
+    }
+  }
+  issuance_.issue_status = {grpc::StatusCode::NOT_FOUND, "there is no device SEP001122334455"};
+  EXPECT_EQ(Enroll().err, "trustctl: there is no device SEP001122334455\n");
 }
 
 TEST_F(LscCommandsTest, ListSendsTheFilterAndFollowsThePages) {

@@ -122,6 +122,8 @@ absl::StatusOr<int> Enroll(Environment& environment, const EnrollArguments& argu
     return Aborted("interrupted: whether a certificate was issued is not known; {} gives it in any case",
                    SameCommand(arguments, false));
   }
+  // The fault is in the request itself.
+  if (absl::IsInvalidArgument(issued.status())) return Annotate(issued.status(), arguments.request_path);
   RETURN_IF_ERROR(issued.status());
   const v1::IssueResponse& response = *issued;
   for (const std::string& warning : response.warnings()) environment.Warn(warning);

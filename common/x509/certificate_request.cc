@@ -90,7 +90,7 @@ absl::StatusOr<CertificateRequest> CertificateRequest::FromDer(ByteView der) {
   const unsigned char* at = der.data();
   data->request.reset(d2i_X509_REQ(nullptr, &at, static_cast<long>(der.size())));
   X509_REQ* const request = data->request.get();
-  if (request == nullptr) return OpenSslInvalidArgument("not a certificate request");
+  if (request == nullptr) return InvalidArgument("not a certificate request (PKCS#10)");
   if (at != der.data() + der.size()) return InvalidArgument("bytes are left over after the certificate request");
   if (X509_REQ_get_version(request) != kVersion1) return InvalidArgument("not a certificate request of version 1");
 

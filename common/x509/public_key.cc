@@ -26,6 +26,7 @@ std::string CurveName(const EVP_PKEY* key) {
 }
 
 absl::StatusOr<std::string> Encode(const EVP_PKEY* key) {
+  if (key == nullptr) return InvalidArgument("the public key cannot be read");
   unsigned char* der = nullptr;
   const int size = i2d_PUBKEY(key, &der);
   const OpenSslBytesPtr owner(der);
@@ -151,8 +152,20 @@ absl::StatusOr<PublicKeyInfo> PublicKeyInfo::FromX509Pubkey(const X509_PUBKEY* p
   return PublicKeyInfo(std::move(data));
 }
 
-absl::StatusOr<PublicKeyInfo> PublicKeyInfo::Of(const EVP_PKEY* key) {
-  ASSIGN_OR_RETURN(const std::string der, Encode(key));
+absl::StatusOr<PublicKeyInfo> PublicKeyInfo::Of(EVP_PKEY* key) {
+  const OpenSslErrorScope errors;
+  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) {
+    ASSIGN_OR_RETURN(const std::string der, Encode(key));
+    return FromDer(AsBytes(der));
+  }
+  const EvpPkeyPtr named(EVP_PKEY_dup(key));
+  if (named == nullptr ||
+      EVP_PKEY_set_utf8_string_param(named.get(), OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_GROUP) != 1 ||
+      EVP_PKEY_set_utf8_string_param(named.get(), OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                     OSSL_PKEY_EC_POINT_CONVERSION_FORMAT_UNCOMPRESSED) != 1) {
+    return OpenSslInternal("the form of an EC key cannot be set");
+  }
+  ASSIGN_OR_RETURN(const std::string der, Encode(named.get()));
   return FromDer(AsBytes(der));
 }
 

@@ -33,7 +33,8 @@ class PublicKeyInfo {
   static absl::StatusOr<PublicKeyInfo> FromDer(ByteView der);
   // The same for one that OpenSSL has read already.
   static absl::StatusOr<PublicKeyInfo> FromX509Pubkey(const X509_PUBKEY* parsed);
-  static absl::StatusOr<PublicKeyInfo> Of(const EVP_PKEY* key);
+  // Of a key that may have come in another form.
+  static absl::StatusOr<PublicKeyInfo> Of(EVP_PKEY* key);
 
   const std::string& der() const { return data_->der; }
   const Sha256Digest& sha256() const { return data_->sha256; }

@@ -41,6 +41,8 @@ TEST(PublicKeyInfoTest, AKeyHasOneForm) {
   const std::string compressed = Written(ec.get());
   ASSERT_NE(compressed, uncompressed);
   EXPECT_OK(PublicKeyInfo::FromDer(AsBytes(uncompressed)));
+  ASSERT_OK_AND_ASSIGN(const PublicKeyInfo normal, PublicKeyInfo::Of(ec.get()));
+  EXPECT_EQ(normal.der(), uncompressed);
   EXPECT_THAT(PublicKeyInfo::FromDer(AsBytes(compressed)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("compressed")));
 

@@ -17,6 +17,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int again_size = i2d_PUBKEY(key->key(), &again);
   const OpenSslBytesPtr owner(again);
   if (again_size < 0 || static_cast<size_t>(again_size) != size || std::memcmp(again, data, size) != 0) std::abort();
-  (void)CheckDeviceKey(key->key(), {.allow_rsa_1024 = true, .allow_exponent_3 = true});
+  (void)CheckDeviceKey(*key, {.allow_rsa_1024 = true, .allow_exponent_3 = true});
   return 0;
 }
