@@ -99,6 +99,7 @@ void AddNodeCommands(CommandLine& line);
 void AddDeviceCommands(CommandLine& line);
 void AddLscCommands(CommandLine& line);
 void AddLscEnrollCommand(CommandLine& line, CLI::App& lsc);
+void AddLscConfirmCommand(CommandLine& line, CLI::App& lsc);
 void AddLscPurgeCommand(CommandLine& line, CLI::App& lsc);
 void AddAuthorityCommands(CommandLine& line);
 void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);

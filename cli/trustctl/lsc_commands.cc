@@ -309,6 +309,7 @@ void AddLscCommands(CommandLine& line) {
                            "  trustctl lsc enroll SEP001122334455 --csr phone.csr --out phone.pem\n"
                            "  trustctl lsc list --device SEP0011");
   AddLscEnrollCommand(line, lsc);
+  AddLscConfirmCommand(line, lsc);
   AddListCommand(line, lsc);
   AddShowCommand(line, lsc);
   AddRevokeCommand(line, lsc);

@@ -70,33 +70,47 @@ class LscCommandsTest : public CadFixture {
   std::string request_path_;
 };
 
-TEST_F(LscCommandsTest, EnrollPrintsTheChainAndConfirmsIt) {
+TEST_F(LscCommandsTest, EnrollPrintsTheChainAndRecordsThatItDid) {
   issuance_.issued.add_warnings("the key is used by another device\x1b[2J");
   const ProgramResult result = Enroll();
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_EQ(result.out, IssuedPem());
-  EXPECT_THAT(result.err, AllOf(HasSubstr("warning: the key is used by another device\\x1b[2J\n"),
-                                EndsWith("issued 5b7a90c1 of SEP001122334455, good until 2026-11-22T19:51:00Z\n")));
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("warning: the key is used by another device\\x1b[2J\n"),
+                    EndsWith("issued 5b7a90c1 of SEP001122334455, good until 2026-11-22T19:51:00Z; once the "
+                             "device uses it: trustctl lsc confirm 5b7a90c1\n")));
   EXPECT_EQ(issuance_.issue.cluster(), "default");
   EXPECT_EQ(issuance_.issue.device(), "SEP001122334455");
   EXPECT_EQ(issuance_.issue.certificate_request(), request_);
   EXPECT_FALSE(issuance_.issue.has_lifetime());
   EXPECT_FALSE(issuance_.issue.renew());
   EXPECT_EQ(issuance_.delivered.issuance_id(), 7);
+  EXPECT_EQ(issuance_.delivered.state(), v1::CERTIFICATE_STATE_DELIVERED);
+}
+
+TEST_F(LscCommandsTest, ConfirmTellsWhatItReplaced) {
+  v1::ShowCertificateResponse& known = issuance_.certificates.emplace_back();
+  *known.mutable_certificate() = issuance_.issued.certificate();
+  issuance_.superseded = 1;
+  const ProgramResult result = Run({"lsc", "confirm", "5b7a90c1"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.out,
+              StartsWith("5b7a90c1 of SEP001122334455 is in use; 1 certificate that it replaced revoked\n"));
+  EXPECT_EQ(issuance_.delivered.issuance_id(), 7);
   EXPECT_EQ(issuance_.delivered.state(), v1::CERTIFICATE_STATE_CONFIRMED);
+  EXPECT_THAT(Run({"lsc", "confirm", "5b7a"}).err, HasSubstr("give it whole"));
 }
 
 TEST_F(LscCommandsTest, EnrollWritesAFileAndSendsWhatWasGiven) {
   const std::string out = PathOf("phone.pem");
-  issuance_.superseded = 1;
   const ProgramResult result = Enroll({"--out", out, "--renew", "--days", "365", "--request-id", "ticket-4711"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_EQ(ReadFile(out), IssuedPem());
   EXPECT_EQ(result.out,
             "issued 5b7a90c1 of SEP001122334455, good until 2026-11-22T19:51:00Z; certificate and chain "
             "written to " +
-                out + "\n");
-  EXPECT_EQ(result.err, "1 certificate of SEP001122334455 that nothing had acknowledged revoked\n");
+                out + "; once the device uses it: trustctl lsc confirm 5b7a90c1\n");
+  EXPECT_EQ(result.err, "");
   EXPECT_EQ(issuance_.issue.lifetime().seconds(), 365 * 24 * 3600);
   EXPECT_TRUE(issuance_.issue.renew());
   EXPECT_EQ(issuance_.issue.request_id(), "ticket-4711");
@@ -119,7 +133,7 @@ TEST_F(LscCommandsTest, EnrollAsJsonHasTheRecord) {
   EXPECT_EQ(issuance_.delivered.issuance_id(), 7);
   const std::string out = PathOf("phone.pem");
   const boost::json::value with_file = boost::json::parse(Enroll({"--output", "json", "--out", out}).out);
-  EXPECT_EQ(with_file.at("state"), "confirmed");
+  EXPECT_EQ(with_file.at("state"), "delivered");
   EXPECT_EQ(ReadFile(out), IssuedPem());
 }
 

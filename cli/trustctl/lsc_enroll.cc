@@ -57,9 +57,10 @@ std::string Sentence(const v1::IssueResponse& response, const std::string& out) 
   const v1::IssuedCertificate& certificate = response.certificate();
   const Cell expires = TimestampCell(certificate.not_after());
   const absl::Time* const time = std::get_if<absl::Time>(&expires);
-  return fmt::format("{} {}{}{}", response.existed() ? "issued before:" : "issued", IssuedCertificateText(certificate),
-                     time == nullptr ? "" : ", good until " + TimeTextSeconds(*time),
-                     out.empty() ? "" : fmt::format("; certificate and chain written to {}", out));
+  return fmt::format(
+      "{} {}{}{}; once the device uses it: trustctl lsc confirm {}", response.existed() ? "issued before:" : "issued",
+      IssuedCertificateText(certificate), time == nullptr ? "" : ", good until " + TimeTextSeconds(*time),
+      out.empty() ? "" : fmt::format("; certificate and chain written to {}", out), certificate.serial());
 }
 
 // Hands the certificate over: to the file, or to the standard output as PEM or within the record.
@@ -76,30 +77,54 @@ absl::Status HandOver(Environment& environment, const v1::IssueResponse& respons
   return absl::OkStatus();
 }
 
-// The certificate as it is on record now. A failure is a warning: the certificate is handed over.
-v1::IssuedCertificate ConfirmDelivery(Environment& environment, Client<v1::Issuance>& client,
-                                      const v1::IssuedCertificate& certificate, const std::string& cluster,
-                                      const std::string& same_command) {
+absl::StatusOr<v1::RecordDeliveryResponse> RecordDelivery(Environment& environment, Client<v1::Issuance>& client,
+                                                          const std::string& cluster, int64_t issuance_id,
+                                                          v1::CertificateState state) {
   v1::RecordDeliveryRequest request;
   request.set_cluster(cluster);
-  request.set_issuance_id(certificate.issuance_id());
-  request.set_state(v1::CERTIFICATE_STATE_CONFIRMED);
+  request.set_issuance_id(issuance_id);
+  request.set_state(state);
+  return environment.Ask(client, &v1::Issuance::Stub::RecordDelivery, request);
+}
+
+// The certificate as it is on record now. A failure is a warning: the certificate is handed over.
+v1::IssuedCertificate RecordHandedOver(Environment& environment, Client<v1::Issuance>& client,
+                                       const v1::IssuedCertificate& certificate, const std::string& cluster,
+                                       const std::string& same_command) {
   const absl::StatusOr<v1::RecordDeliveryResponse> response =
-      environment.Ask(client, &v1::Issuance::Stub::RecordDelivery, request);
-  if (!response.ok()) {
-    environment.Warn(
-        fmt::format("cad has not recorded that {} was handed over ({}): it is good, but counts as never acknowledged "
-                    "and is revoked when the device acknowledges another one; {} records it",
-                    IssuedCertificateText(certificate), StatusMessage(response.status()), same_command));
-    return certificate;
+      RecordDelivery(environment, client, cluster, certificate.issuance_id(), v1::CERTIFICATE_STATE_DELIVERED);
+  if (response.ok()) return response->certificate();
+  environment.Warn(
+      fmt::format("cad has not recorded that {} was handed over ({}): it is good all the same; {} records "
+                  "it",
+                  IssuedCertificateText(certificate), StatusMessage(response.status()), same_command));
+  return certificate;
+}
+
+absl::StatusOr<int> Confirm(Environment& environment, const std::string& serial) {
+  v1::ShowCertificateRequest show;
+  ASSIGN_OR_RETURN(*show.mutable_cluster(), environment.cluster());
+  show.set_serial_prefix(serial);
+  ASSIGN_OR_RETURN(Client<v1::Issuance> client, environment.Connect<v1::Issuance>(kCad));
+  ASSIGN_OR_RETURN(const v1::ShowCertificateResponse shown,
+                   (environment.Ask(client, &v1::Issuance::Stub::ShowCertificate, show)));
+  if (shown.certificate().serial() != serial) {
+    return NotFound("no certificate has the serial number {}, only {} begins so: give it whole", serial,
+                    IssuedCertificateText(shown.certificate()));
   }
-  if (response->superseded() > 0) {
-    environment.err() << EscapeForTerminal(fmt::format("{} of {} that nothing had acknowledged revoked",
-                                                       CertificateCountText(response->superseded()),
-                                                       certificate.device()))
-                      << std::endl;
-  }
-  return response->certificate();
+  ASSIGN_OR_RETURN(const v1::RecordDeliveryResponse response,
+                   RecordDelivery(environment, client, show.cluster(), shown.certificate().issuance_id(),
+                                  v1::CERTIFICATE_STATE_CONFIRMED));
+  Record record;
+  record.Add("superseded", "SUPERSEDED", response.superseded());
+  record.list = {"certificates", IssuedCertificateColumns(), {IssuedCertificateRow(response.certificate())}};
+  WriteResult(environment.out(), environment.options().output,
+              fmt::format("{} is in use{}", IssuedCertificateText(response.certificate()),
+                          response.superseded() == 0 ? ""
+                                                     : fmt::format("; {} that it replaced revoked",
+                                                                   CertificateCountText(response.superseded()))),
+              record);
+  return kExitSuccess;
 }
 
 absl::StatusOr<int> Enroll(Environment& environment, const EnrollArguments& arguments) {
@@ -133,7 +158,7 @@ absl::StatusOr<int> Enroll(Environment& environment, const EnrollArguments& argu
                                 IssuedCertificateText(response.certificate()), SameCommand(arguments, false)));
   }
   const v1::IssuedCertificate recorded =
-      ConfirmDelivery(environment, client, response.certificate(), request.cluster(), SameCommand(arguments, true));
+      RecordHandedOver(environment, client, response.certificate(), request.cluster(), SameCommand(arguments, true));
 
   const std::string sentence = Sentence(response, arguments.out);
   if (to_file) {
@@ -174,6 +199,17 @@ void AddLscEnrollCommand(CommandLine& line, CLI::App& lsc) {
         return fits ? std::string()
                     : fmt::format("an id has 1 to {} printable ASCII characters and no blanks", kMaxRequestId);
       });
+}
+
+void AddLscConfirmCommand(CommandLine& line, CLI::App& lsc) {
+  auto serial = std::make_shared<std::string>();
+  CLI::App& command = AddCommand(
+      line, lsc, "confirm",
+      "Record that the device uses a certificate that was handed over by other ways than its own enrolment. Those that "
+      "it was issued before and never acknowledged are revoked",
+      "  trustctl lsc confirm 5b7a90c1d2e3f4055b7a90c1d2e3f405",
+      [serial](Environment& environment) { return Confirm(environment, *serial); });
+  AddSerial(command, "SERIAL", *serial, "The whole serial number")->required();
 }
 
 }  // namespace trustline

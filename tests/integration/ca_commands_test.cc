@@ -238,7 +238,10 @@ TEST_F(CaCommandsTest, CertificatesAreListedShownAndExported) {
   EXPECT_THAT(listed({"--authority", "4711"}), SizeIs(0));
   const boost::json::value shown = DoJson({"lsc", "show", serials[0].substr(0, 12)});
   EXPECT_EQ(Text(shown, "device"), "SEP0000000016A1");
-  EXPECT_EQ(Text(shown, "state"), "confirmed");
+  EXPECT_EQ(Text(shown, "state"), "delivered");
+  EXPECT_THAT(Do({"lsc", "confirm", serials[0]}), HasSubstr("SEP0000000016A1 is in use"));
+  EXPECT_EQ(Text(DoJson({"lsc", "show", serials[0]}), "state"), "confirmed");
+  EXPECT_THAT(Refused({"lsc", "confirm", serials[2]}), HasSubstr("revoked"));
   EXPECT_THAT(listed({"--key", Text(shown, "public_key_sha256").substr(0, 12)}), ElementsAre(serials[0]));
   EXPECT_THAT(listed({"--authority", std::to_string(shown.at("authority_id").as_int64())}), SizeIs(3));
   EXPECT_THAT(Do({"lsc", "list", "--device", "SEP0000000016"}), StartsWith("DEVICE"));
@@ -251,12 +254,12 @@ TEST_F(CaCommandsTest, CertificatesAreListedShownAndExported) {
   EXPECT_THAT(Misused({"lsc", "show", "12"}), HasSubstr("at least 4 hexadecimal digits"));
 
   const std::string out = Path("16.pem");
-  const std::vector<std::string> good = {"lsc", "export", "--device", "sep0000000016", "--state", "confirmed"};
+  const std::vector<std::string> good = {"lsc", "export", "--device", "sep0000000016", "--state", "delivered"};
   const std::string exported = Do(good);
-  EXPECT_EQ(exported, Do({"lsc", "show", serials[0], "--pem"}) + Do({"lsc", "show", serials[1], "--pem"}));
+  EXPECT_EQ(exported, Do({"lsc", "show", serials[1], "--pem"}));
   std::vector<std::string> to_file = good;
   to_file.insert(to_file.end(), {std::string("--out"), out});
-  EXPECT_EQ(system_->Trustctl(to_file).err, "2 certificates written to " + out + "\n");
+  EXPECT_EQ(system_->Trustctl(to_file).err, "1 certificate written to " + out + "\n");
   EXPECT_EQ(ReadTestFile(out), exported);
   EXPECT_THAT(Refused(to_file), HasSubstr("exists already"));
   const ProgramResult none =
