@@ -116,10 +116,14 @@ absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users
   ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
   ASSIGN_OR_RETURN(const Identity administrator, AdministratorIdentity());
   ASSIGN_OR_RETURN(const Identity itld, ItldIdentity());
-  ASSIGN_OR_RETURN(const Identity cad, CadIdentity());
   RETURN_IF_ERROR(RenewIfDue(authority, paths.admin(), administrator, {}, now));
-  RETURN_IF_ERROR(RenewIfDue(authority, paths.cad(), cad, users.cad, now));
   return RenewIfDue(authority, paths.itld(), itld, users.itld, now);
+}
+
+absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  ASSIGN_OR_RETURN(const Identity cad, CadIdentity());
+  return RenewIfDue(authority, paths.cad(), cad, users.cad, now);
 }
 
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

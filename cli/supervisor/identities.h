@@ -36,11 +36,14 @@ absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users
 // The administrator's identity, from the authority in itld's directory; made unless it is there.
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
-// Issues the identities of the administrator, itld and cad again when less than a third of their life is left: daemons
-// renew theirs while they run, but nobody does for the administrator or after a long rest. FailedPrecondition for a
-// directory that holds another identity, or one of another authority. tvsd's is not issued here: it renews at itld, or
-// joins again.
+// Issues the identities of the administrator and itld again when less than a third of their life is left: daemons renew
+// theirs while they run, but nobody does for the administrator or after a long rest. FailedPrecondition for a directory
+// that holds another identity, or one of another authority. tvsd's is not issued here: it renews at itld, or joins
+// again.
 absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+
+// The same for cad's, apart: phones are served without it.
+absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
 // Whether the identity in the directory, which belongs to `owner`, is past its end.
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

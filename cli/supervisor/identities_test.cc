@@ -62,6 +62,7 @@ TEST_F(IdentitiesTest, AreMadeOnce) {
   const std::string serials = Serial(paths_.admin()) + Serial(paths_.cad());
   ASSERT_OK(MakeAll(absl::Now()));
   ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
+  ASSERT_OK(RenewDueCadIdentity(paths_, users_, absl::Now()));
   EXPECT_EQ(Serial(paths_.admin()) + Serial(paths_.cad()), serials);
 }
 
@@ -91,6 +92,8 @@ TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
   const std::string cad_before = Serial(paths_.cad());
   ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
   EXPECT_NE(Serial(paths_.itld()), before);
+  EXPECT_EQ(Serial(paths_.cad()), cad_before);
+  ASSERT_OK(RenewDueCadIdentity(paths_, users_, absl::Now()));
   EXPECT_NE(Serial(paths_.cad()), cad_before);
   EXPECT_THAT(IdentityHasEnded(paths_.cad(), {}, absl::Now()), IsOkAndHolds(false));
   ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));

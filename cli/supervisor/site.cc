@@ -48,7 +48,8 @@ absl::Status CheckKeyOpens(const std::string& directory, const std::string& name
   return PrivateKey::ReadKeyFile(directory + "/" + name, directory + "/passphrase").status();
 }
 
-// The secrets of a part that was made completely (its directory exists).
+// The secrets of a part that was made completely (its directory exists). Those of cad are checked when it starts:
+// phones are served without it.
 absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool joined) {
   const auto check = [](const std::string& directory, const std::vector<std::string>& names,
                         const std::optional<SystemUser>& user) {
@@ -59,7 +60,6 @@ absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool jo
   RETURN_IF_ERROR(check(paths.tvsd(), tvsd, users.tvsd));
   RETURN_IF_ERROR(
       check(paths.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, users.itld));
-  RETURN_IF_ERROR(check(paths.cad(), {"identity.key", "passphrase", "database.pgpass"}, users.cad));
   RETURN_IF_ERROR(check(paths.capfd(), {"capf.key", "passphrase"}, users.capfd));
   RETURN_IF_ERROR(check(paths.admin(), {"identity.key"}, {}));
   RETURN_IF_ERROR(CheckKeyOpens(paths.tvsd(), "tvs.key", users.tvsd));
@@ -89,6 +89,10 @@ absl::Status CheckPrograms(const Settings& settings, bool other_users, bool join
   if (joined) return absl::OkStatus();
   RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/itld", other_users));
   return CheckProgram(settings.bin_dir + "/cad", other_users);
+}
+
+absl::StatusOr<HttpResponse> AskReady(uint16_t metrics_port) {
+  return HttpGet("127.0.0.1", metrics_port, "/health/ready", kHealthTimeout);
 }
 
 std::string UserName() {
@@ -169,7 +173,7 @@ absl::StatusOr<Site> Site::Open(const Settings& asked) {
   if (site_settings.must_be_written) RETURN_IF_ERROR(site_settings.settings.Write(paths.site()));
   for (const std::string& change : site_settings.changes) Say(change);
   return Site(settings, std::move(site_settings.settings), ports, paths, users, std::move(lock), std::move(joined),
-              std::move(listeners), std::move(postgres_bin_dir));
+              std::move(listeners), std::move(postgres_bin_dir), state == DataState::kAbsent);
 }
 
 absl::Status Site::Start(Supervisor& supervisor) {
@@ -186,13 +190,43 @@ absl::Status Site::Start(Supervisor& supervisor) {
       // Phones are served without it.
       Say(fmt::format("tvsd has no valid identity: {}", joined.message()));
     }
-    RETURN_IF_ERROR(StartCad(supervisor));
-    RETURN_IF_ERROR(MakeAuthorities());
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
+  const absl::Status with_cad = joined_ ? absl::OkStatus() : StartCad(supervisor);
+  if (!with_cad.ok()) {
+    if (is_first_start_) return with_cad;
+    // What ended the start may be a signal, or another child's end.
+    RETURN_IF_ERROR(supervisor.StartFailure());
+  }
   PrintAddresses();
+  if (!with_cad.ok()) {
+    authorities_failure_ = StatusMessage(with_cad);
+    Say(fmt::format("ready, but without {}: {}; phones are served without it, and it is tried again until it comes",
+                    cad_is_up_ ? "the LSC authority or the CAPF certificate" : "cad", with_cad.message()));
+  }
   Say("ready");
   return absl::OkStatus();
+}
+
+bool Site::FinishStart() {
+  if (joined_ || authorities_are_made_) return true;
+  if (!cad_is_up_) {
+    const absl::StatusOr<HttpResponse> answer = AskReady(ports_.cad_metrics);
+    cad_is_up_ = answer.ok() && answer->status == 200;
+  }
+  if (!cad_is_up_ || absl::Now() < next_authorities_) return false;
+  const absl::Status made = MakeAuthorities();
+  authorities_are_made_ = made.ok();
+  if (made.ok()) {
+    Say("cad is ready, and nothing is missing any more");
+    return true;
+  }
+  next_authorities_ = absl::Now() + authorities_back_off_.AfterDeath(absl::ZeroDuration());
+  if (authorities_failure_ != StatusMessage(made)) {
+    authorities_failure_ = StatusMessage(made);
+    Say(fmt::format("cad is ready, but without the LSC authority or the CAPF certificate: {}", made.message()));
+  }
+  return false;
 }
 
 absl::Status Site::StartPostgres(Supervisor& supervisor) const {
@@ -217,14 +251,16 @@ absl::Status Site::PrepareDatabase() const {
   if (!FileExists(paths_.itld())) Say("making the identity authority");
   RETURN_IF_ERROR(EnsureItldDirectory(paths_, users_, absl::Now()));
   RETURN_IF_ERROR(EnsureAdminDirectory(paths_, users_, absl::Now()));
-  RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, absl::Now()));
-  RETURN_IF_ERROR(Renew());
+  RETURN_IF_ERROR(RenewDueIdentities(paths_, users_, absl::Now()));
   RETURN_IF_ERROR(postgres_.GrantFirstAdministrator());
   return WriteAdministratorContext(paths_, settings_, ports_);
 }
 
 absl::Status Site::Renew() const {
-  return joined_ ? absl::OkStatus() : RenewDueIdentities(paths_, users_, absl::Now());
+  if (joined_) return absl::OkStatus();
+  absl::Status renewed = RenewDueIdentities(paths_, users_, absl::Now());
+  renewed.Update(RenewDueCadIdentity(paths_, users_, absl::Now()));
+  return renewed;
 }
 
 absl::Status Site::StartItld(Supervisor& supervisor) const {
@@ -232,7 +268,9 @@ absl::Status Site::StartItld(Supervisor& supervisor) const {
   RETURN_IF_ERROR(postgres_.SetPassword("trustline_itld", password_file, users_.itld));
   RETURN_IF_ERROR(WriteItldConfiguration(paths_, users_.itld, postgres_.RoleConnection("trustline_itld", password_file),
                                          settings_, ports_));
-  return StartDaemon(supervisor, "itld", paths_.itld(), users_.itld, ports_.itld_metrics);
+  return StartDaemon(
+      supervisor,
+      {.name = "itld", .directory = paths_.itld(), .user = users_.itld, .metrics_port = ports_.itld_metrics});
 }
 
 absl::Status Site::JoinLocalNode() const {
@@ -283,12 +321,29 @@ absl::Status Site::JoinLocalNodeAgain() const {
 
 std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
 
-absl::Status Site::StartCad(Supervisor& supervisor) const {
+absl::Status Site::PrepareCad() const {
   const std::string password_file = paths_.cad() + "/database.pgpass";
+  RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, absl::Now()));
+  RETURN_IF_ERROR(CheckPrivateFiles(paths_.cad(), {"identity.key", "passphrase", "database.pgpass"}, users_.cad));
+  RETURN_IF_ERROR(RenewDueCadIdentity(paths_, users_, absl::Now()));
   RETURN_IF_ERROR(postgres_.SetPassword("trustline_cad", password_file, users_.cad));
-  RETURN_IF_ERROR(WriteCadConfiguration(paths_, users_.cad, postgres_.RoleConnection("trustline_cad", password_file),
-                                        LocalItld(), site_settings_, settings_, ports_));
-  return StartDaemon(supervisor, "cad", paths_.cad(), users_.cad, ports_.cad_metrics);
+  return WriteCadConfiguration(paths_, users_.cad, postgres_.RoleConnection("trustline_cad", password_file),
+                               LocalItld(), site_settings_, settings_, ports_);
+}
+
+absl::Status Site::StartCad(Supervisor& supervisor) {
+  // Prepared until it was ready once; later restarts must not wait for a database that is away.
+  const auto prepare = [this] { return cad_is_up_ ? absl::OkStatus() : PrepareCad(); };
+  RETURN_IF_ERROR(StartDaemon(supervisor, {.name = "cad",
+                                           .directory = paths_.cad(),
+                                           .user = users_.cad,
+                                           .metrics_port = ports_.cad_metrics,
+                                           .is_optional = !is_first_start_,
+                                           .prepare = prepare}));
+  cad_is_up_ = true;
+  RETURN_IF_ERROR(MakeAuthorities());
+  authorities_are_made_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status Site::MakeAuthorities() const {
@@ -322,23 +377,28 @@ absl::Status Site::StartTvsd(Supervisor& supervisor) const {
     RETURN_IF_ERROR(postgres_.SetPassword("trustline_tvsd", password_file, users_.tvsd));
   }
   RETURN_IF_ERROR(WriteTvsdConfiguration(paths_, users_.tvsd, node, connection, itld, settings_, ports_));
-  return StartDaemon(supervisor, "tvsd", paths_.tvsd(), users_.tvsd, ports_.tvsd_metrics);
+  return StartDaemon(
+      supervisor,
+      {.name = "tvsd", .directory = paths_.tvsd(), .user = users_.tvsd, .metrics_port = ports_.tvsd_metrics});
 }
 
-absl::Status Site::StartDaemon(Supervisor& supervisor, const std::string& name, const std::string& directory,
-                               const std::optional<SystemUser>& user, uint16_t metrics_port) const {
+absl::Status Site::StartDaemon(Supervisor& supervisor, const Daemon& daemon) const {
+  const std::string& name = daemon.name;
   Say(fmt::format("starting {}", name));
   RETURN_IF_ERROR(supervisor.Start({.name = name,
                                     .command = {.program = settings_.bin_dir + "/" + name,
-                                                .arguments = {"--config", directory + "/" + name + ".toml"},
-                                                .user = user},
+                                                .arguments = {"--config", daemon.directory + "/" + name + ".toml"},
+                                                .user = daemon.user},
                                     .log_path = paths_.log(name),
                                     .pid_path = paths_.pid(name),
-                                    .is_important = IsImportantDaemonLine}));
+                                    .is_important = IsImportantDaemonLine,
+                                    .is_optional = daemon.is_optional,
+                                    .prepare = daemon.prepare}));
   std::string last_answer = "it does not answer";
   absl::Status ready =
       supervisor.WaitUntil(fmt::format("{} did not become ready", name), kReadyTimeout, [&]() -> absl::StatusOr<bool> {
-        const auto answer = HttpGet("127.0.0.1", metrics_port, "/health/ready", kHealthTimeout);
+        if (daemon.is_optional) RETURN_IF_ERROR(supervisor.LastEnd(name));
+        const absl::StatusOr<HttpResponse> answer = AskReady(daemon.metrics_port);
         if (answer.ok() && answer->status == 200) return true;
         if (answer.ok()) last_answer = answer->body;
         return false;

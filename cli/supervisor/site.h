@@ -1,6 +1,8 @@
 // A start of the system on one machine: what `trustline up` does, step by step.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cli/supervisor/back_off.h"
 #include "cli/supervisor/data_directory.h"
 #include "cli/supervisor/private_postgres.h"
 #include "cli/supervisor/settings.h"
@@ -35,7 +39,11 @@ class Site {
   static absl::StatusOr<Site> Open(const Settings& settings);
 
   // Brings everything up; returns when it is ready. Errors name what failed; what was made stays for the next start.
+  // But for the first start cad may be missing then: phones are served without it.
   absl::Status Start(Supervisor& supervisor);
+
+  // Once cad is there, what its absence left undone. Whether nothing is left.
+  bool FinishStart();
 
   // Renews identities that are due; for once a day.
   absl::Status Renew() const;
@@ -45,7 +53,8 @@ class Site {
 
  private:
   Site(Settings settings, SiteSettings site_settings, Ports ports, DataPaths paths, SystemUsers users, DataLock lock,
-       std::optional<JoinedNode> joined, std::vector<ListenerAddress> listeners, std::string postgres_bin_dir)
+       std::optional<JoinedNode> joined, std::vector<ListenerAddress> listeners, std::string postgres_bin_dir,
+       bool is_first_start)
       : settings_(std::move(settings)),
         site_settings_(std::move(site_settings)),
         ports_(ports),
@@ -54,7 +63,17 @@ class Site {
         lock_(std::move(lock)),
         joined_(std::move(joined)),
         listeners_(std::move(listeners)),
-        postgres_(paths_, std::move(postgres_bin_dir), users_) {}
+        postgres_(paths_, std::move(postgres_bin_dir), users_),
+        is_first_start_(is_first_start) {}
+
+  struct Daemon {
+    std::string name;
+    std::string directory;
+    std::optional<SystemUser> user;
+    uint16_t metrics_port;
+    bool is_optional = false;
+    std::function<absl::Status()> prepare = {};  // before each start
+  };
 
   absl::Status StartPostgres(Supervisor& supervisor) const;
   absl::Status PrepareDatabase() const;
@@ -63,12 +82,14 @@ class Site {
   // When tvsd's identity ended during a long rest, so that it cannot renew it at itld any more.
   absl::Status JoinLocalNodeAgain() const;
   std::string LocalItld() const;
-  absl::Status StartCad(Supervisor& supervisor) const;
+  // Everything of cad's before it runs.
+  absl::Status PrepareCad() const;
+  // cad and the authorities; FinishStart() goes on where it failed.
+  absl::Status StartCad(Supervisor& supervisor);
   // What phones will know this site by: the authority that certifies them, and the certificate of its CAPF.
   absl::Status MakeAuthorities() const;
   absl::Status StartTvsd(Supervisor& supervisor) const;
-  absl::Status StartDaemon(Supervisor& supervisor, const std::string& name, const std::string& directory,
-                           const std::optional<SystemUser>& user, uint16_t metrics_port) const;
+  absl::Status StartDaemon(Supervisor& supervisor, const Daemon& daemon) const;
   void PrintAddresses() const;
 
   Settings settings_;
@@ -80,6 +101,12 @@ class Site {
   std::optional<JoinedNode> joined_;
   std::vector<ListenerAddress> listeners_;
   PrivatePostgres postgres_;
+  bool is_first_start_;
+  bool cad_is_up_ = false;  // it was ready once
+  bool authorities_are_made_ = false;
+  BackOff authorities_back_off_;
+  absl::Time next_authorities_ = absl::InfinitePast();
+  std::string authorities_failure_;  // that the operator was told
 };
 
 // A line of progress on stdout.

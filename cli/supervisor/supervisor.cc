@@ -20,6 +20,9 @@ namespace {
 // How often WaitUntil asks.
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 
+// How often Run tries to finish.
+constexpr absl::Duration kFinishInterval = absl::Seconds(1);
+
 // So many requests to stop mean now. Two come easily by one Ctrl-C: from the terminal and from a script around us.
 constexpr int kImpatientRequests = 3;
 
@@ -32,6 +35,7 @@ struct Supervisor::Child {
   std::optional<ChildProcess> process;
   absl::Time started_at;
   absl::Time restart_at = absl::InfiniteFuture();
+  absl::Status last_end;
 };
 
 Supervisor::Supervisor(std::function<void(std::string_view)> report) : report_(std::move(report)) {}
@@ -58,7 +62,9 @@ absl::Status Supervisor::Start(ChildSpec spec) {
   };
   ASSIGN_OR_RETURN(ChildLog log, ChildLog::Open({.path = spec.log_path}, on_line));
   auto child = std::make_unique<Child>(Child{.spec = std::move(spec), .log = std::move(log)});
-  RETURN_IF_ERROR(StartProcess(*child));
+  const absl::Status started = StartProcess(*child);
+  if (!started.ok() && !child->spec.is_optional) return started;
+  if (!started.ok()) PutOff(*child, started);
   children_.push_back(std::move(child));
   return absl::OkStatus();
 }
@@ -77,8 +83,7 @@ absl::Status Supervisor::WaitUntil(std::string_view what, absl::Duration timeout
   const absl::Time deadline = absl::Now() + timeout;
   for (;;) {
     Step(absl::ZeroDuration());
-    if (stop_requested_) return absl::CancelledError("stopped before it was ready");
-    RETURN_IF_ERROR(early_end_);
+    RETURN_IF_ERROR(StartFailure());
     ASSIGN_OR_RETURN(const bool is_done, done());
     if (is_done) return absl::OkStatus();
     if (absl::Now() >= deadline) return DeadlineExceeded("{} within {}", what, absl::FormatDuration(timeout));
@@ -86,11 +91,28 @@ absl::Status Supervisor::WaitUntil(std::string_view what, absl::Duration timeout
   }
 }
 
-void Supervisor::Run(const std::function<void()>& daily) {
+absl::Status Supervisor::StartFailure() const {
+  if (stop_requested_) return absl::CancelledError("stopped before it was ready");
+  return early_end_;
+}
+
+absl::Status Supervisor::LastEnd(std::string_view name) const {
+  for (const auto& child : children_) {
+    if (child->spec.name == name) return child->last_end;
+  }
+  return absl::OkStatus();
+}
+
+void Supervisor::Run(const std::function<void()>& daily, const std::function<bool()>& finish) {
   starting_ = false;
   absl::Time next_daily = absl::Now() + absl::Hours(24);
+  absl::Time next_finish = absl::Now();
   while (!stop_requested_) {
-    Step(absl::Minutes(1));
+    Step(std::min(absl::Minutes(1), next_finish - absl::Now()));
+    if (stop_requested_) return;
+    if (absl::Now() >= next_finish) {
+      next_finish = finish() ? absl::InfiniteFuture() : absl::Now() + kFinishInterval;
+    }
     if (absl::Now() < next_daily) continue;
     next_daily = absl::Now() + absl::Hours(24);
     daily();
@@ -134,9 +156,10 @@ void Supervisor::AfterEnd(Child& child, int wait_status) {
     child.log.Note(fmt::format("{} {}", child.spec.name, how));
     return;
   }
-  if (WIFEXITED(wait_status) && child.spec.must_survive_start) {
-    early_end_ =
-        FailedPrecondition("{} {}: {} (log: {})", child.spec.name, how, child.log.last_line(), child.spec.log_path);
+  child.last_end =
+      FailedPrecondition("{} {}: {} (log: {})", child.spec.name, how, child.log.last_line(), child.spec.log_path);
+  if (WIFEXITED(wait_status) && child.spec.must_survive_start && !child.spec.is_optional) {
+    early_end_ = child.last_end;
     if (starting_) {
       // The start is given up.
       child.log.Note(fmt::format("{} {}", child.spec.name, how));
@@ -156,15 +179,19 @@ void Supervisor::RestartDue() {
   for (const auto& child : children_) {
     if (child->process || absl::Now() < child->restart_at) continue;
     if (const absl::Status started = StartProcess(*child); !started.ok()) {
-      child->process.reset();
-      const absl::Duration wait = child->back_off.AfterDeath(absl::ZeroDuration());
-      child->restart_at = absl::Now() + wait;
-      report_(fmt::format("{} could not be started again ({}); next try in {}", child->spec.name, started.message(),
-                          absl::FormatDuration(wait)));
-      continue;
+      PutOff(*child, started);
+    } else {
+      child->log.Note(fmt::format("{} was started again", child->spec.name));
     }
-    child->log.Note(fmt::format("{} was started again", child->spec.name));
   }
+}
+
+void Supervisor::PutOff(Child& child, const absl::Status& not_started) {
+  child.process.reset();
+  child.last_end = Annotate(not_started, fmt::format("{} could not be started", child.spec.name));
+  const absl::Duration wait = child.back_off.AfterDeath(absl::ZeroDuration());
+  child.restart_at = absl::Now() + wait;
+  report_(fmt::format("{}; next try in {}", child.last_end.message(), absl::FormatDuration(wait)));
 }
 
 absl::Duration Supervisor::UntilNextRestart(absl::Duration at_most) const {

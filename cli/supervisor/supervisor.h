@@ -29,6 +29,8 @@ struct ChildSpec {
   std::function<bool(std::string_view line)> is_important;
   // Whether its end with an exit status, before it was ready, ends the start of the system.
   bool must_survive_start = true;
+  // The system starts without it: its end ends no start, and what cannot even be started is tried again later.
+  bool is_optional = false;
   // Before each start; its error is reported and the restart tried again later.
   std::function<absl::Status()> prepare;
 };
@@ -51,8 +53,15 @@ class Supervisor {
   absl::Status WaitUntil(std::string_view what, absl::Duration timeout,
                          const std::function<absl::StatusOr<bool>()>& done);
 
-  // Looks after the children until a stop is asked for. `daily` runs once a day.
-  void Run(const std::function<void()>& daily);
+  // Why no start can succeed any more: Cancelled or FailedPrecondition as WaitUntil has them.
+  absl::Status StartFailure() const;
+
+  // How the child last ended, with its last line, or why it could not be started; OK when neither has happened.
+  absl::Status LastEnd(std::string_view name) const;
+
+  // Looks after the children until a stop is asked for. `daily` runs once a day, `finish` once a second until it says
+  // that nothing is left to do.
+  void Run(const std::function<void()>& daily, const std::function<bool()>& finish);
 
   // Stops the children, each after those that were started later.
   void StopAll();
@@ -68,6 +77,7 @@ class Supervisor {
   void Step(absl::Duration timeout);
   void ReadSignals();
   void AfterEnd(Child& child, int wait_status);
+  void PutOff(Child& child, const absl::Status& not_started);
   void RestartDue();
   absl::Duration UntilNextRestart(absl::Duration at_most) const;
 

@@ -75,6 +75,38 @@ TEST_F(SupervisorTest, OneThatMayEndIsStartedAgain) {
   EXPECT_OK(WaitUntil([&] { return Content("a.log").find("second") != std::string::npos; }));
 }
 
+TEST_F(SupervisorTest, OneThatIsOptionalMayEndOrNotStartAtAll) {
+  ChildSpec ends = Shell("ends", "echo 'a key is open to others' >&2; exit 1");
+  ends.is_optional = true;
+  ASSERT_OK(supervisor_->Start(ends));
+  EXPECT_OK(supervisor_->LastEnd("ends"));
+  ASSERT_OK(WaitUntil([&] { return !supervisor_->LastEnd("ends").ok(); }));
+  EXPECT_THAT(supervisor_->LastEnd("ends"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("ends ended with status 1"), HasSubstr("a key is open to others"))));
+
+  bool is_mended = false;
+  ChildSpec late = Shell("late", "exec sleep 1000");
+  late.is_optional = true;
+  late.prepare = [&] { return is_mended ? absl::OkStatus() : FailedPrecondition("a file is damaged"); };
+  ASSERT_OK(supervisor_->Start(late));
+  EXPECT_THAT(supervisor_->LastEnd("late"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                     HasSubstr("late could not be started: a file is damaged")));
+  is_mended = true;
+  EXPECT_OK(WaitUntil([&] { return FileExists(File("late.pid")); }));
+  EXPECT_OK(supervisor_->StartFailure());
+}
+
+TEST_F(SupervisorTest, WhatIsLeftIsTriedUntilItIsDone) {
+  int tries = 0;
+  supervisor_->Run([] {},
+                   [&] {
+                     if (++tries == 2) kill(getpid(), SIGTERM);
+                     return tries == 2;
+                   });
+  EXPECT_EQ(tries, 2);
+}
+
 TEST_F(SupervisorTest, ImportantLinesAreShown) {
   ASSERT_OK(supervisor_->Start(Shell("a", "echo quiet; echo '! loud'; exec sleep 1000")));
   ASSERT_OK(WaitUntil([&] { return !reports_.empty(); }));

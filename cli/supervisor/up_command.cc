@@ -21,11 +21,13 @@ absl::Status RunUp(const Settings& settings) {
   ASSIGN_OR_RETURN(Site site, Site::Open(settings));
   const absl::Status started = site.Start(*supervisor);
   if (started.ok()) {
-    supervisor->Run([&site] {
-      if (const absl::Status renewed = site.Renew(); !renewed.ok()) {
-        Report(fmt::format("identities could not be renewed: {}", renewed.message()));
-      }
-    });
+    supervisor->Run(
+        [&site] {
+          if (const absl::Status renewed = site.Renew(); !renewed.ok()) {
+            Report(fmt::format("identities could not be renewed: {}", renewed.message()));
+          }
+        },
+        [&site] { return site.FinishStart(); });
   }
   if (supervisor->stop_requested()) Say("stopping");
   supervisor->StopAll();

@@ -66,8 +66,8 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
 
 TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
   for (const char* moment : {"creating the database", "starting PostgreSQL", "applying migration",
-                             "making the identity", "starting itld", "joining this machine", "starting cad",
-                             "making the LSC authority", "making the CAPF certificate", "starting tvsd"}) {
+                             "making the identity", "starting itld", "joining this machine", "starting tvsd",
+                             "starting cad", "making the LSC authority", "making the CAPF certificate"}) {
     ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
     up_->Signal(SIGKILL);
     EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
