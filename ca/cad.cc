@@ -68,7 +68,7 @@ absl::StatusOr<CadConfig> ReadConfig(ConfigTable root) {
   CadConfig config;
   ASSIGN_OR_RETURN(ConfigTable authority, root.Table("authority"));
   ASSIGN_OR_RETURN(config.keys, authority.Path("keys"));
-  ASSIGN_OR_RETURN(config.passphrase_file, authority.Path("passphrase_file"));
+  ASSIGN_OR_RETURN(config.passphrase_file, authority.PassphrasePath("passphrase"));
   ASSIGN_OR_RETURN(config.issuer.public_url, authority.Text("public_url"));
   constexpr size_t kLongestUrl = 200;
   if (!config.issuer.public_url.starts_with("http://") || config.issuer.public_url.size() > kLongestUrl) {

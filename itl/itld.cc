@@ -64,7 +64,7 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
   ASSIGN_OR_RETURN(ConfigTable authority, root.Table("identity_authority"));
   ASSIGN_OR_RETURN(config.authority_certificate, authority.Path("certificate"));
   ASSIGN_OR_RETURN(config.authority_key, authority.Path("key"));
-  ASSIGN_OR_RETURN(config.authority_passphrase_file, authority.PathOr("passphrase_file", ""));
+  ASSIGN_OR_RETURN(config.authority_passphrase_file, authority.PassphrasePathOr("passphrase", ""));
   ASSIGN_OR_RETURN(ConfigTable audit, root.Table("audit"));
   ASSIGN_OR_RETURN(config.seal_file, audit.Path("seal_file"));
   return config;

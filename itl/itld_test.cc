@@ -12,6 +12,7 @@
 #include "common/net/http_client.h"
 #include "common/rpc/rpc_testing.h"
 #include "common/service/audit.h"
+#include "common/service/text_file.h"
 #include "itl/itl_testing.h"
 #include "proto/trust_store.grpc.pb.h"
 
@@ -136,6 +137,11 @@ TEST_F(ItldTest, ChecksItsConfiguration) {
   };
   config_ = WriteConfig("sealfile = \"x\"\n");
   refused("sealfile");
+  config_ = WriteConfig("");
+  ASSERT_OK_AND_ASSIGN(std::string text, ReadTextFile(config_, 1024 * 1024));
+  const std::string key = "passphrase_file = \"passphrase\"";
+  folder_.WriteFile("itld.toml", text.replace(text.find(key), key.size(), "passphrase_credential = \"itld-keys\""));
+  refused("LoadCredential=itld-keys");
   config_ = WriteConfig("");
   folder_.WriteFile("passphrase", "wrong\n");
   refused("passphrase");

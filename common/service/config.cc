@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "common/posix/credentials_directory.h"
 #include "common/service/nearest_text.h"
 #include "common/service/text_file.h"
 #include "common/service/time_text.h"
@@ -160,6 +161,35 @@ absl::StatusOr<std::string> ConfigTable::PathOr(std::string_view key, std::strin
   if (path.empty()) return path;
   const std::filesystem::path folder = std::filesystem::path(file_->path).parent_path();
   return (folder / path).string();  // an absolute path replaces the folder
+}
+
+absl::StatusOr<std::string> ConfigTable::PassphrasePath(std::string_view key) {
+  const std::string file_key = fmt::format("{}_file", key);
+  ASSIGN_OR_RETURN(std::string path, PassphrasePathOr(key, ""));
+  if (!path.empty()) return path;
+  if (Has(file_key)) return Error(file_key, "must not be empty");
+  return Error(file_key, fmt::format("is missing: name a file, or a credential with {}_credential", key));
+}
+
+absl::StatusOr<std::string> ConfigTable::PassphrasePathOr(std::string_view key, std::string_view otherwise) {
+  const std::string file_key = fmt::format("{}_file", key);
+  const std::string credential_key = fmt::format("{}_credential", key);
+  ASSIGN_OR_RETURN(const std::string name, TextOr(credential_key, ""));
+  ASSIGN_OR_RETURN(std::string path, PathOr(file_key, otherwise));
+  if (!Has(credential_key)) return path;
+  if (Has(file_key)) return Error(credential_key, fmt::format("stands beside {}: one of them decides", file_key));
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
+    return Error(credential_key, "must be the name of a credential, without '/'");
+  }
+  const std::string directory = CredentialsDirectory();
+  if (directory.empty()) {
+    return Error(
+        credential_key,
+        fmt::format("there are no credentials, CREDENTIALS_DIRECTORY is not set: start the program by a systemd "
+                    "unit with LoadCredential={}:FILE",
+                    name));
+  }
+  return fmt::format("{}/{}", directory, name);
 }
 
 absl::StatusOr<ConfigTable> ConfigTable::Table(std::string_view key) {

@@ -35,6 +35,11 @@ class ConfigTable {
   absl::StatusOr<std::string> Path(std::string_view key);
   absl::StatusOr<std::string> PathOr(std::string_view key, std::string_view otherwise);
 
+  // The file with a passphrase, from exactly one of two keys: KEY_file is a path, KEY_credential the name of a
+  // credential that systemd gave this process. The ...Or form takes neither, too.
+  absl::StatusOr<std::string> PassphrasePath(std::string_view key);
+  absl::StatusOr<std::string> PassphrasePathOr(std::string_view key, std::string_view otherwise);
+
   bool Has(std::string_view key) const;
   // Keys in the order of their names, without marking them as known.
   std::vector<std::string> Keys() const;

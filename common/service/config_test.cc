@@ -1,5 +1,7 @@
 #include "common/service/config.h"
 
+#include <cstdlib>
+
 #include "common/service/daemon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temporary_directory.h"
@@ -76,6 +78,36 @@ TEST(ConfigTest, ErrorsNameFileLineAndKey) {
   EXPECT_THAT(grpc.DurationOr("limit", absl::ZeroDuration(), absl::ZeroDuration(), absl::Hours(1)),
               StatusIs(kInvalid, HasSubstr(":6: grpc.limit: 2h is not between 0s and 1h")));
   EXPECT_THAT(grpc.Text("key"), StatusIs(kInvalid, HasSubstr("/etc/tvsd.toml:2: grpc.key: is missing")));
+}
+
+TEST(ConfigTest, APassphraseComesFromAFileOrFromACredential) {
+  const auto read = [](std::string_view text) {
+    ConfigFile file = ParseOrDie(text);
+    absl::StatusOr<std::string> path = file.root().PassphrasePath("passphrase");
+    if (path.ok()) {
+      EXPECT_OK(file.RefuseUnknownKeys());
+    }
+    return path;
+  };
+  unsetenv("CREDENTIALS_DIRECTORY");
+  EXPECT_THAT(read("passphrase_file = \"passphrase\""), IsOkAndHolds("/etc/passphrase"));
+  EXPECT_THAT(read("passphrase_credential = \"cad-keys\""),
+              StatusIs(kInvalid, AllOf(HasSubstr(":1: passphrase_credential"), HasSubstr("CREDENTIALS_DIRECTORY"),
+                                       HasSubstr("LoadCredential=cad-keys:FILE"))));
+  EXPECT_THAT(read(""),
+              StatusIs(kInvalid, AllOf(HasSubstr("passphrase_file: is missing"), HasSubstr("passphrase_credential"))));
+  EXPECT_THAT(read("passphrase_file = \"\""), StatusIs(kInvalid, HasSubstr("must not be empty")));
+
+  setenv("CREDENTIALS_DIRECTORY", "/run/credentials/cad.service", 1);
+  EXPECT_THAT(read("passphrase_credential = \"cad-keys\""), IsOkAndHolds("/run/credentials/cad.service/cad-keys"));
+  EXPECT_THAT(read("passphrase_file = \"a\"\npassphrase_credential = \"b\""),
+              StatusIs(kInvalid, HasSubstr(":2: passphrase_credential: stands beside passphrase_file")));
+  for (const char* name : {"", ".", "..", "/etc/shadow", "a/b"}) {
+    EXPECT_THAT(read(fmt::format("passphrase_credential = \"{}\"", name)),
+                StatusIs(kInvalid, HasSubstr("without '/'")));
+  }
+  unsetenv("CREDENTIALS_DIRECTORY");
+  EXPECT_THAT(ParseOrDie("").root().PassphrasePathOr("passphrase", ""), IsOkAndHolds(""));
 }
 
 TEST(ConfigTest, NamesEachUnknownKeyWithLineAndNearestKey) {

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "common/posix/credentials_directory.h"
 #include "common/status/status.h"
 #include "common/x509/file_content.h"
 #include "common/x509/openssl_error.h"
@@ -39,6 +40,13 @@ bool IsEncrypted(const PemBlock& block) {
   return block.label == "ENCRYPTED PRIVATE KEY" || block.body.find("ENCRYPTED") != std::string_view::npos;
 }
 
+// Whether systemd put it there for this process: the group's bits are then the mask of an ACL (acl(5)).
+bool IsCredential(const std::string& path, const struct stat& info) {
+  const std::filesystem::path directory = CredentialsDirectory();
+  return !directory.empty() && std::filesystem::path(path).parent_path() == (directory / "").parent_path() &&
+         (info.st_uid == 0 || info.st_uid == geteuid());
+}
+
 absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file.valid()) return FileError("open", path, errno);
@@ -50,7 +58,8 @@ absl::StatusOr<SecretBytes> ReadSecretFile(const std::string& path) {
     return PermissionDenied("{} belongs to another user (number {}), who could change it; run: chown {} {}", path,
                             info.st_uid, geteuid(), path);
   }
-  if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+  const mode_t allowed = IsCredential(path, info) ? S_IRGRP : 0;
+  if ((info.st_mode & (S_IRWXG | S_IRWXO) & ~allowed) != 0) {
     return PermissionDenied("{} is open to other users (mode {:04o}); run: chmod 600 {}", path, info.st_mode & 07777,
                             path);
   }

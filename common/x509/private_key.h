@@ -33,7 +33,8 @@ class PrivateKey {
 
   // As FromPem, from files of at most 64 KB that only their owner may read or write and that belong to this process's
   // user or root (PermissionDenied with the command that mends it). A line end after the passphrase does not belong to
-  // it. An empty `passphrase_path` means none.
+  // it. An empty `passphrase_path` means none. A file directly in systemd's folder of credentials may be readable for
+  // its group: there that is the mask of the ACL by which systemd lets the service's user read it.
   static absl::StatusOr<PrivateKey> ReadKeyFile(const std::string& path, const std::string& passphrase_path = "");
   static absl::StatusOr<PrivateKey> ReadKeyFile(const std::string& path, const SecretBytes& passphrase);
 

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "common/x509/pem.h"
@@ -143,6 +144,27 @@ TEST(PrivateKeyTest, RefusesFilesThatOthersMayUse) {
   const std::string encrypted = folder.Write("key", ReadVector("tvs.pem"));
   EXPECT_EQ(PrivateKey::ReadKeyFile(encrypted, folder.Write("pass", "x", 0644)).status().code(),
             absl::StatusCode::kPermissionDenied);
+}
+
+// systemd grants a credential by an ACL, whose mask the group's bits show: root's file of mode 0440.
+TEST(PrivateKeyTest, ACredentialMayBeReadableForItsGroup) {
+  const ScratchFolder folder;
+  std::filesystem::create_directories(folder.Path("credentials/below"));
+  setenv("CREDENTIALS_DIRECTORY", folder.Path("credentials").c_str(), 1);
+  const auto code = [&](std::string_view name, int mode) {
+    return ReadPassphraseFile(folder.Write(name, "correct horse\n", mode)).status().code();
+  };
+  EXPECT_EQ(code("credentials/granted", 0440), absl::StatusCode::kOk);
+  EXPECT_EQ(code("credentials/private", 0400), absl::StatusCode::kOk);
+  for (const int mode : {0460, 0470, 0444, 0441, 0620}) {
+    EXPECT_EQ(code(fmt::format("credentials/{:o}", mode), mode), absl::StatusCode::kPermissionDenied);
+  }
+  EXPECT_EQ(code("credentials/below/granted", 0440), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(code("beside", 0440), absl::StatusCode::kPermissionDenied);
+  setenv("CREDENTIALS_DIRECTORY", (folder.Path("credentials") + "/").c_str(), 1);
+  EXPECT_EQ(code("credentials/slash", 0440), absl::StatusCode::kOk);
+  unsetenv("CREDENTIALS_DIRECTORY");
+  EXPECT_EQ(code("credentials/without", 0440), absl::StatusCode::kPermissionDenied);
 }
 
 TEST(PrivateKeyTest, SaysWhatIsWrongWithAFile) {

@@ -296,6 +296,7 @@ TEST_P(CadDaemonTest, ABadPassphraseOrAnOpenKeyFileStopsTheStart) {
   ASSERT_EQ(RunCommand(fmt::format("chmod 600 {}/*.key", site_->keys_folder().string())).exit_status, 0);
   EXPECT_THAT(site_->StartCad({.passphrase = "wrong\n"}).status().message(), HasSubstr("passphrase is wrong"));
   EXPECT_OK(site_->StartCad());
+  EXPECT_OK(site_->StartCad({.passphrase_is_credential = true}));
 }
 
 }  // namespace

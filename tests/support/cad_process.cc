@@ -53,17 +53,27 @@ absl::StatusOr<std::unique_ptr<DaemonProcess>> CadSite::StartCad(const CadOption
   ASSIGN_OR_RETURN(const Identity identity, Identity::Create(kSystemCluster, "cad", options.node));
   RETURN_IF_ERROR(identities_.IssueInto(folder, identity));
   RETURN_IF_ERROR(WritePrivateFile(folder / "passphrase", options.passphrase));
+  const fs::path credentials = folder / "credentials";
+  if (options.passphrase_is_credential) {
+    fs::create_directory(credentials);
+    fs::rename(folder / "passphrase", credentials / "cad-passphrase");
+    chmod((credentials / "cad-passphrase").c_str(), 0440);
+  }
   const fs::path keys = keys_folder();
   fs::create_directory(keys);
   chmod(keys.c_str(), 0700);
   RETURN_IF_ERROR(WritePrivateFile(
       folder / "cad.toml",
       fmt::format("[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n{}{}[authority]\nkeys = \"{}\"\n"
-                  "passphrase_file = \"passphrase\"\npublic_url = \"http://127.0.0.1:9480\"\n"
-                  "[services]\nitld = \"127.0.0.1:{}\"\n",
+                  "{}\npublic_url = \"http://127.0.0.1:9480\"\n[services]\nitld = \"127.0.0.1:{}\"\n",
                   options.node, database_.Conninfo("trustline_cad"), kIdentitySection, kPorts, keys.string(),
+                  options.passphrase_is_credential ? "passphrase_credential = \"cad-passphrase\""
+                                                   : "passphrase_file = \"passphrase\"",
                   itld_->grpc_port())));
   DaemonProcessOptions process = {.program = Program(options.program), .configuration = folder / "cad.toml"};
+  if (options.passphrase_is_credential) {
+    process.environment.push_back("CREDENTIALS_DIRECTORY=" + credentials.string());
+  }
   if (!options.fail_point.empty()) process.environment.push_back("TRUSTLINE_FAIL_POINT=" + options.fail_point);
   return DaemonProcess::Start(process);
 }

@@ -22,6 +22,7 @@ struct CadOptions {
   std::string program = "cad";  // in the folder of the built programs
   std::string fail_point;       // for the program with fail points
   std::string passphrase = "a passphrase for tests\n";
+  bool passphrase_is_credential = false;  // as systemd would hand it over
 };
 
 // A system with a database, itld, and any number of cad that share the authorities' keys. The person "admin" is an
