@@ -23,7 +23,7 @@ absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
   ASSIGN_OR_RETURN(listener.server.interface, table.TextOr("interface", ""));
   ASSIGN_OR_RETURN(listener.certificate, table.Path("certificate"));
   ASSIGN_OR_RETURN(listener.key, table.Path("key"));
-  ASSIGN_OR_RETURN(listener.passphrase_file, table.PathOr("passphrase_file", ""));
+  ASSIGN_OR_RETURN(listener.passphrase_file, table.PassphrasePathOr("passphrase", ""));
   ASSIGN_OR_RETURN(listener.allow_tls10, table.BoolOr("allow_tls10", false));
   ASSIGN_OR_RETURN(const int64_t per_address, table.IntegerOr("connections_per_address", 1'024, 1, 1'000'000));
   listener.server.connections_per_address = static_cast<uint32_t>(per_address);

@@ -1,4 +1,7 @@
 // The real tvsd against hostile and old peers, and through the death of its database.
+#include <sys/stat.h>
+
+#include <cstdlib>
 #include <random>
 
 #include "cli/phone/tvs_phone.h"
@@ -9,6 +12,7 @@
 #include "common/rpc/channel.h"
 #include "proto/verification.grpc.pb.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temporary_directory.h"
 #include "tests/support/tvsd_process.h"
 #include "tests/support/wire_vector.h"
 #include "tvs/message.h"
@@ -170,6 +174,19 @@ TEST_F(TvsdTest, AFleetThatAsksAgainResumesItsSessions) {
 TEST_F(TvsdTest, AnUnknownKeyOfTheConfigurationIsNamedWithItsLine) {
   EXPECT_THAT(TvsdProcess::Start(*site_, {.listener = "allow_tls1 = true\n"}).status().ToString(),
               AllOf(HasSubstr("allow_tls1"), HasSubstr("allow_tls10"), HasSubstr("tvsd.toml:")));
+}
+
+TEST_F(TvsdTest, APassphraseMayBeACredentialOfSystemd) {
+  EXPECT_THAT(TvsdProcess::Start(*site_, {.listener = "passphrase_credential = \"tvs-key\"\n"}).status().ToString(),
+              HasSubstr("stands beside passphrase_file"));
+  const TemporaryDirectory credentials;
+  const std::string file = credentials.WriteFile("tvs-key", "a passphrase for tests");
+  ASSERT_EQ(chmod(file.c_str(), 0440), 0);
+  setenv("CREDENTIALS_DIRECTORY", credentials.path().c_str(), 1);
+  EXPECT_OK(TvsdProcess::Start(*site_, {.tables = "[[listener]]\naddress = \"127.0.0.1\"\nport = 0\n"
+                                                  "certificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
+                                                  "passphrase_credential = \"tvs-key\"\n"}));
+  unsetenv("CREDENTIALS_DIRECTORY");
 }
 
 // A stream of questions is worth as many answers as the node can give.
