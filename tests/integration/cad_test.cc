@@ -131,22 +131,6 @@ TEST_P(CadDaemonTest, RevocationReachesTheCrlAndTheTrustStore) {
   EXPECT_THAT(AuditFindings(), IsEmpty());
 }
 
-TEST_P(CadDaemonTest, CrlNumbersRiseWithSeveralCad) {
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<DaemonProcess> second, site_->StartCad({.node = "node2"}));
-  int64_t last = 0;
-  for (int i = 0; i < 5; ++i) {
-    const std::string device = fmt::format("SEP0000000001{:02}", i);
-    AddDevice(device);
-    ASSERT_OK_AND_ASSIGN(const v1::IssueResponse issued, Enroll(device, NewRequest(device)));
-    ASSERT_OK(Revoke(issued.certificate().serial()));
-    WaitForCount("SELECT revoked_count FROM ca_crl WHERE trust_store_at IS NOT NULL", i + 1, absl::Seconds(5));
-    const int64_t number = Count("SELECT crl_number FROM ca_crl");
-    EXPECT_GT(number, last);
-    last = number;
-  }
-  EXPECT_EQ(Count("SELECT crl_number FROM ca_authority"), last);
-}
-
 TEST_P(CadDaemonTest, RollsOver) {
   AddDevice(kPhone);
   ASSERT_OK_AND_ASSIGN(const v1::IssueResponse old, Enroll(kPhone, NewRequest(kPhone)));
