@@ -163,6 +163,15 @@ TEST_F(ConnectionTest, ErrorsCarryCodeStateConstraintAndNoStatementText) {
   EXPECT_OK(connection_->Execute("SELECT 1"));
 }
 
+TEST_F(ConnectionTest, AFullDiskIsNamed) {
+  // As PostgreSQL raises it when a table cannot grow.
+  EXPECT_THAT(
+      connection_->Execute("DO $$ BEGIN RAISE EXCEPTION 'could not extend file \"base/1/2\"' USING ERRCODE = "
+                           "'53100', HINT = 'Check free disk space.'; END $$"),
+      StatusIs(absl::StatusCode::kResourceExhausted,
+               Eq("the database's disk is full: could not extend file \"base/1/2\" Hint: Check free disk space.")));
+}
+
 TEST_F(ConnectionTest, PrivilegesAndReadOnly) {
   ASSERT_OK(connection_->ExecuteScript(
       "CREATE TABLE t (a int); DROP ROLE IF EXISTS nobody_special; CREATE ROLE nobody_special LOGIN"));

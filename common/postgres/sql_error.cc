@@ -26,8 +26,12 @@ std::string OneLine(std::string_view text) {
   return line;
 }
 
-absl::Status WithSqlState(std::string_view sqlstate, std::string_view message) {
-  absl::Status status(CodeOfSqlState(sqlstate), absl::string_view(message.data(), message.size()));
+constexpr std::string_view kDiskFull = "53100";
+
+absl::Status WithSqlState(std::string_view sqlstate, std::string message) {
+  // PostgreSQL speaks of a file that cannot be extended.
+  if (sqlstate == kDiskFull) message.insert(0, "the database's disk is full: ");
+  absl::Status status(CodeOfSqlState(sqlstate), message);
   status.SetPayload(kSqlStatePayload, absl::Cord(absl::string_view(sqlstate.data(), sqlstate.size())));
   return status;
 }
@@ -99,7 +103,7 @@ absl::Status StatusOfFailedResult(const PGresult* result) {
   std::string message = OneLine(field(PG_DIAG_MESSAGE_PRIMARY));
   if (const std::string detail = OneLine(field(PG_DIAG_MESSAGE_DETAIL)); !detail.empty()) message += ": " + detail;
   if (const std::string hint = OneLine(field(PG_DIAG_MESSAGE_HINT)); !hint.empty()) message += " Hint: " + hint;
-  absl::Status status = WithSqlState(sqlstate, message);
+  absl::Status status = WithSqlState(sqlstate, std::move(message));
   if (const std::string_view constraint = field(PG_DIAG_CONSTRAINT_NAME); !constraint.empty()) {
     status.SetPayload(kConstraintPayload, absl::Cord(absl::string_view(constraint.data(), constraint.size())));
   }

@@ -24,7 +24,7 @@ inline constexpr char kConstraintPayload[] = "postgres.constraint";
 absl::StatusCode CodeOfSqlState(std::string_view sqlstate);
 
 // The error of a failed result: the server's message, detail and hint, never the text of the statement (it may hold a
-// secret). A result without SQLSTATE means that the connection was lost.
+// secret); of a full disk it says so first. A result without SQLSTATE means that the connection was lost.
 absl::Status StatusOfFailedResult(const pg_result* result);
 
 // Why a connection could not be made or was lost.

@@ -147,7 +147,9 @@ absl::Status PostgresCluster::Initialize() {
     if (account == nullptr) return NotFound("root cannot run PostgreSQL and there is no user postgres or nobody");
     account_ = Account{account->pw_uid, account->pw_gid};
   }
-  std::string pattern = "/tmp/tlpg.XXXXXX";
+  std::error_code error;
+  std::string pattern = (fs::temp_directory_path(error) / "tlpg.XXXXXX").string();
+  if (error) return Internal("there is no folder for temporary files: {}", error.message());
   if (mkdtemp(pattern.data()) == nullptr) return Internal("mkdtemp {}: {}", pattern, std::strerror(errno));
   directory_ = pattern;
   // Daemons under test may run as other users; the data directory in it is private by itself.

@@ -12,9 +12,9 @@
 
 namespace trustline {
 
-// Lives in a folder under /tmp. A keeper process, child of ours, is the postmaster's parent: when we end in whatever
-// way it sees the end of a pipe, ends the postmaster and removes the folder; when the keeper itself is killed, the
-// postmaster gets SIGQUIT from the kernel. Not thread-safe.
+// Lives in a folder under that for temporary files (TMPDIR, /tmp). A keeper process, child of ours, is the postmaster's
+// parent: when we end in whatever way it sees the end of a pipe, ends the postmaster and removes the folder; when the
+// keeper itself is killed, the postmaster gets SIGQUIT from the kernel. Not thread-safe.
 class PostgresCluster {
  public:
   PostgresCluster() = default;

@@ -9,7 +9,7 @@
 namespace trustline {
 
 TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = "/tmp/tl.XXXXXX";
+  std::string pattern = (std::filesystem::temp_directory_path() / "tl.XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp " + pattern);
   path_ = pattern;
 }

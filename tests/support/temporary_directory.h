@@ -7,8 +7,9 @@
 
 namespace trustline {
 
-// Made under /tmp with a short path (Unix socket names are limited to 107 bytes) and mode 0700; removed with all it
-// holds when destroyed. The constructor throws when it cannot be made, which fails the test.
+// Made under the folder for temporary files (TMPDIR, /tmp) with a short name (those of Unix sockets are limited to 107
+// bytes) and mode 0700; removed with all it holds when destroyed. The constructor throws when it cannot be made, which
+// fails the test.
 class TemporaryDirectory {
  public:
   TemporaryDirectory();
