@@ -10,6 +10,7 @@
 #include "ca/issuance/issuance_service.h"
 #include "ca/issuance/issuer.h"
 #include "ca/issuance/sweeper.h"
+#include "ca/profile/public_url.h"
 #include "ca/revocation/crl_publisher.h"
 #include "ca/trust_store_client.h"
 #include "common/postgres/pool.h"
@@ -69,12 +70,10 @@ absl::StatusOr<CadConfig> ReadConfig(ConfigTable root) {
   ASSIGN_OR_RETURN(ConfigTable authority, root.Table("authority"));
   ASSIGN_OR_RETURN(config.keys, authority.Path("keys"));
   ASSIGN_OR_RETURN(config.passphrase_file, authority.PassphrasePath("passphrase"));
-  ASSIGN_OR_RETURN(config.issuer.public_url, authority.Text("public_url"));
-  constexpr size_t kLongestUrl = 200;
-  if (!config.issuer.public_url.starts_with("http://") || config.issuer.public_url.size() > kLongestUrl) {
-    return authority.Error("public_url",
-                           "must begin with http:// and have at most 200 characters: phones fetch CRLs there");
-  }
+  ASSIGN_OR_RETURN(std::string public_url, authority.Text("public_url"));
+  absl::StatusOr<std::string> checked_url = CheckPublicUrl(std::move(public_url));
+  if (!checked_url.ok()) return authority.Error("public_url", StatusMessage(checked_url.status()));
+  config.issuer.public_url = *std::move(checked_url);
   ASSIGN_OR_RETURN(config.admin.organization, authority.TextOr("organization", "Trustline"));
   ASSIGN_OR_RETURN(config.admin.organizational_unit, authority.TextOr("organizational_unit", "Voice"));
   ASSIGN_OR_RETURN(config.issuer.key_policy.allow_rsa_1024, authority.BoolOr("allow_rsa_1024", false));
@@ -178,9 +177,10 @@ class Cad final : public DaemonService {
     return absl::OkStatus();
   }
 
-  // Every active authority's key must be at hand somewhere; a cad without it says so.
+  // The key of every authority that issues or makes CRLs must be at hand somewhere; a cad without one says so.
   absl::Status AskDatabase() {
-    static constexpr Statement kAsk = {"cad_ready", "SELECT key_name FROM ca_authority WHERE state = 'active'"};
+    static constexpr Statement kAsk = {
+        "cad_ready", "SELECT key_name FROM ca_authority WHERE state IN ('prepared', 'active', 'tainted')"};
     ASSIGN_OR_RETURN(const Pool::Lease lease, pool_->Acquire(absl::Seconds(1)));
     ASSIGN_OR_RETURN(const Result result, lease->Execute(kAsk));
     for (const Row row : result) {

@@ -3,6 +3,8 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "absl/strings/str_join.h"
 #include "common/postgres/transaction.h"
@@ -17,6 +19,7 @@ namespace trustline {
 namespace {
 
 constexpr int64_t kNamedDependents = 10;
+constexpr int64_t kMostCounted = 10'000;
 constexpr size_t kMaxChain = 8;
 
 absl::Status CheckAuthorityCertificate(const Certificate& certificate, absl::Time now) {
@@ -97,6 +100,37 @@ absl::Status AuthorityAdmin::Audit(Connection& connection, const AuthorityCaller
   return AppendAudit(connection, event);
 }
 
+absl::StatusOr<Certificate> AuthorityAdmin::MakeSelfSigned(const AuthorityKey& key, std::string_view subject,
+                                                           absl::Duration lifetime) const {
+  CertificateTemplate form;
+  ASSIGN_OR_RETURN(form.subject, SubjectOf(subject, AuthorityKeyName(key.public_key_sha256())));
+  const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
+  form.not_before = now - kClockSkewAllowance;
+  form.not_after = now + lifetime;
+  form.is_ca = true;
+  form.path_length = 0;
+  form.key_usage = {"digitalSignature", "keyCertSign", "cRLSign"};
+  return key.SelfSign(form);
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::SettleNew(const AuthorityCaller& caller, const std::string& key_name,
+                                                    absl::StatusOr<Authority> stored, const Certificate* anchor) {
+  if (stored.ok()) return stored;
+  using Found = std::optional<Authority>;
+  const absl::StatusOr<Found> found = RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Found> {
+    AuthorityStore store(connection, caller.cluster_id);
+    // Waits for a commit that was begun and not answered.
+    RETURN_IF_ERROR(store.LockAll());
+    return store.FindByKey(key_name);
+  });
+  // Nobody knows: what would be taken back may be in use.
+  if (!found.ok()) return stored;
+  if (*found) return **found;
+  if (anchor != nullptr) trust_store_.RemoveAuthority(caller.cluster, *anchor).IgnoreError();
+  keys_.Discard(key_name).IgnoreError();
+  return stored;
+}
+
 absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller, KeyKind kind, std::string_view subject,
                                                   absl::Duration lifetime) {
   if (lifetime < kLeastAuthorityLifetime || lifetime > kLongestAuthorityLifetime) {
@@ -106,29 +140,24 @@ absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller,
   RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
   const std::string key_name = AuthorityKeyName(key->public_key_sha256());
-  CertificateTemplate form;
-  ASSIGN_OR_RETURN(form.subject, SubjectOf(subject, key_name));
-  const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
-  form.not_before = now - kClockSkewAllowance;
-  form.not_after = now + lifetime;
-  form.is_ca = true;
-  form.path_length = 0;
-  form.key_usage = {"digitalSignature", "keyCertSign", "cRLSign"};
-  ASSIGN_OR_RETURN(const Certificate certificate, key->SelfSign(form));
-
+  const absl::StatusOr<Certificate> certificate = MakeSelfSigned(*key, subject, lifetime);
   // The trust store first: an authority that is prepared is known to every phone's TVS.
-  RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
+  const absl::Status vouched =
+      certificate.ok() ? trust_store_.AddAuthority(caller.cluster, *certificate) : certificate.status();
+  if (!vouched.ok()) {
+    keys_.Discard(key_name).IgnoreError();
+    return vouched;
+  }
   absl::StatusOr<Authority> prepared =
       RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
         AuthorityStore store(connection, caller.cluster_id);
+        RETURN_IF_ERROR(store.LockAll());
         ASSIGN_OR_RETURN(const Authority inserted,
                          store.InsertRequested(key_name, key->public_key_sha256(), key->kind_text(),
-                                               form.subject.ToText(), caller.actor));
-        return SetPrepared(connection, caller, inserted.id, certificate, {}, "ca.prepare");
+                                               certificate->subject().ToText(), caller.actor));
+        return SetPrepared(connection, caller, inserted.id, *certificate, {}, "ca.prepare");
       });
-  // Nobody would ever issue under it.
-  if (!prepared.ok()) trust_store_.RemoveAuthority(caller.cluster, certificate).IgnoreError();
-  return prepared;
+  return SettleNew(caller, key_name, std::move(prepared), &*certificate);
 }
 
 absl::StatusOr<AuthorityAdmin::Requested> AuthorityAdmin::Request(const AuthorityCaller& caller, KeyKind kind,
@@ -136,17 +165,24 @@ absl::StatusOr<AuthorityAdmin::Requested> AuthorityAdmin::Request(const Authorit
   RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
   const std::string key_name = AuthorityKeyName(key->public_key_sha256());
-  ASSIGN_OR_RETURN(const DistinguishedName name, SubjectOf(subject, key_name));
-  ASSIGN_OR_RETURN(CertificateRequest request, key->Request(name));
-  ASSIGN_OR_RETURN(
-      Authority authority, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
-        ASSIGN_OR_RETURN(Authority inserted, AuthorityStore(connection, caller.cluster_id)
-                                                 .InsertRequested(key_name, key->public_key_sha256(), key->kind_text(),
-                                                                  name.ToText(), caller.actor));
+  const absl::StatusOr<DistinguishedName> name = SubjectOf(subject, key_name);
+  absl::StatusOr<CertificateRequest> request =
+      name.ok() ? key->Request(*name) : absl::StatusOr<CertificateRequest>(name.status());
+  if (!request.ok()) {
+    keys_.Discard(key_name).IgnoreError();
+    return request.status();
+  }
+  absl::StatusOr<Authority> requested =
+      RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+        AuthorityStore store(connection, caller.cluster_id);
+        RETURN_IF_ERROR(store.LockAll());
+        ASSIGN_OR_RETURN(Authority inserted, store.InsertRequested(key_name, key->public_key_sha256(), key->kind_text(),
+                                                                   name->ToText(), caller.actor));
         RETURN_IF_ERROR(Audit(connection, caller, "ca.request", inserted));
         return inserted;
-      }));
-  return Requested{std::move(authority), std::move(request)};
+      });
+  ASSIGN_OR_RETURN(Authority authority, SettleNew(caller, key_name, std::move(requested), nullptr));
+  return Requested{std::move(authority), *std::move(request)};
 }
 
 absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& caller,
@@ -194,18 +230,24 @@ absl::StatusOr<Authority> AuthorityAdmin::SetPrepared(Connection& connection, co
   return prepared;
 }
 
+absl::Status AuthorityAdmin::CheckMayActivate(const Authority& authority) {
+  if (authority.state != AuthorityState::kPrepared && authority.state != AuthorityState::kTainted) {
+    return FailedPrecondition("authority {} is {}: a prepared or tainted one can be activated (`trustctl ca list`)",
+                              authority.id, AuthorityStateName(authority.state));
+  }
+  RETURN_IF_ERROR(CheckAuthorityCertificate(*authority.certificate, clock_.Now()));
+  // An authority that cannot sign would stop every issuance.
+  return keys_.Find(authority.key_name).status();
+}
+
 absl::StatusOr<AuthorityAdmin::Activated> AuthorityAdmin::Activate(const AuthorityCaller& caller, int32_t id) {
   return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Activated> {
     AuthorityStore store(connection, caller.cluster_id);
     RETURN_IF_ERROR(store.LockAll());
     ASSIGN_OR_RETURN(const Authority authority, store.Load(id));
-    if (authority.state != AuthorityState::kPrepared) {
-      return FailedPrecondition("authority {} is {}: only a prepared one can be activated (`trustctl ca list`)", id,
-                                AuthorityStateName(authority.state));
-    }
-    RETURN_IF_ERROR(CheckAuthorityCertificate(*authority.certificate, clock_.Now()));
-    // An authority that cannot sign would stop every issuance.
-    RETURN_IF_ERROR(keys_.Find(authority.key_name).status());
+    RETURN_IF_ERROR(CheckMayActivate(authority));
+    // Whatever became of the anchor meanwhile. Under the lock, so that nobody retires the authority at the same time.
+    RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, *authority.certificate));
     Activated result;
     ASSIGN_OR_RETURN(const std::vector<Authority> all, store.List());
     for (const Authority& other : all) {
@@ -221,7 +263,7 @@ absl::StatusOr<AuthorityAdmin::Activated> AuthorityAdmin::Activate(const Authori
   });
 }
 
-absl::StatusOr<Authority> AuthorityAdmin::Taint(const AuthorityCaller& caller, int32_t id) {
+absl::StatusOr<Authority> AuthorityAdmin::Taint(const AuthorityCaller& caller, int32_t id, bool force) {
   return RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
     AuthorityStore store(connection, caller.cluster_id);
     RETURN_IF_ERROR(store.LockAll());
@@ -231,49 +273,67 @@ absl::StatusOr<Authority> AuthorityAdmin::Taint(const AuthorityCaller& caller, i
       return FailedPrecondition("authority {} is {}: an active or prepared one can be tainted", id,
                                 AuthorityStateName(authority.state));
     }
+    if (authority.state == AuthorityState::kActive && !force) {
+      return FailedPrecondition(
+          "authority {} is the one that issues, and nothing issues then: activate its successor first (`trustctl ca "
+          "rollover prepare`, `trustctl ca rollover activate ID`, which taints this one), or say --force",
+          id);
+    }
     RETURN_IF_ERROR(store.SetState(id, AuthorityState::kTainted));
     RETURN_IF_ERROR(Audit(connection, caller, "ca.taint", authority));
     return store.Load(id);
   });
 }
 
-absl::StatusOr<Authority> AuthorityAdmin::Retire(const AuthorityCaller& caller, int32_t id) {
-  ASSIGN_OR_RETURN(
-      Authority retired, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
-        AuthorityStore store(connection, caller.cluster_id);
-        RETURN_IF_ERROR(store.LockAll());
-        // Waits for every issuance that has begun under it, and keeps new ones out.
-        ASSIGN_OR_RETURN(const Authority authority, store.Lock(id));
-        if (authority.state == AuthorityState::kRetired) return authority;
-        if (authority.state == AuthorityState::kActive) {
-          return FailedPrecondition(
-              "authority {} is the one that issues: activate its successor first (`trustctl ca rollover prepare`, "
-              "`activate ID`), or taint it",
-              id);
-        }
-        if (authority.state == AuthorityState::kRequested) {
-          return FailedPrecondition("authority {} has no certificate yet: there is nothing to retire", id);
-        }
-        ASSIGN_OR_RETURN(const int64_t open, store.OpenIntents(id));
-        if (open > 0) {
-          return FailedPrecondition("{} requests to authority {} are not finished: try again in some seconds", open,
-                                    id);
-        }
-        ASSIGN_OR_RETURN(const AuthorityUse use, store.Use(id));
-        if (use.dependents > 0) {
-          ASSIGN_OR_RETURN(std::vector<std::string> named, store.Dependents(id, kNamedDependents + 1));
-          const bool more = std::ssize(named) > kNamedDependents;
-          if (more) named.pop_back();
-          return FailedPrecondition(
-              "authority {} is still needed: good certificates of devices in service that chain to it: {} ({}{}); "
-              "renew or revoke them first; all of them: `trustctl lsc list --authority {}`",
-              id, use.dependents, absl::StrJoin(named, ", "), more ? ", ..." : "", id);
-        }
-        RETURN_IF_ERROR(store.SetState(id, AuthorityState::kRetired));
-        RETURN_IF_ERROR(Audit(connection, caller, "ca.retire", authority));
-        return store.Load(id);
-      }));
-  RETURN_IF_ERROR(trust_store_.RemoveAuthority(caller.cluster, *retired.certificate));
+absl::Status AuthorityAdmin::CheckMayRetire(AuthorityStore& store, const Authority& authority) {
+  if (authority.state == AuthorityState::kActive) {
+    return FailedPrecondition(
+        "authority {} is the one that issues: activate its successor first (`trustctl ca rollover prepare`, `trustctl "
+        "ca rollover activate ID`)",
+        authority.id);
+  }
+  ASSIGN_OR_RETURN(const int64_t open, store.OpenIntents(authority.id));
+  if (open > 0) {
+    return FailedPrecondition("{} requests to authority {} are not finished: try again in some seconds", open,
+                              authority.id);
+  }
+  ASSIGN_OR_RETURN(const int64_t dependents, store.CountDependents(authority.id, kMostCounted + 1));
+  if (dependents == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<std::string> named, store.Dependents(authority.id, kNamedDependents + 1));
+  const bool more = std::ssize(named) > kNamedDependents;
+  if (more) named.pop_back();
+  return FailedPrecondition(
+      "authority {0} is still needed: good certificates of devices in service that chain to it: {1} ({2}{3}); renew "
+      "these devices, then `trustctl lsc revoke --authority {0} --superseded`; all of them: `trustctl lsc list "
+      "--authority {0} --good`",
+      authority.id, dependents > kMostCounted ? "more than 10,000" : std::to_string(dependents),
+      absl::StrJoin(named, ", "), more ? ", ..." : "");
+}
+
+absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCaller& caller, int32_t id) {
+  ASSIGN_OR_RETURN(Retired retired, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Retired> {
+                     AuthorityStore store(connection, caller.cluster_id);
+                     RETURN_IF_ERROR(store.LockAll());
+                     // Waits for every issuance that has begun under it, and keeps new ones out.
+                     ASSIGN_OR_RETURN(const Authority authority, store.Lock(id));
+                     if (authority.state == AuthorityState::kRetired) return Retired{authority};
+                     if (authority.state == AuthorityState::kRequested) {
+                       RETURN_IF_ERROR(store.Discard(id));
+                       RETURN_IF_ERROR(Audit(connection, caller, "ca.discard", authority));
+                       return Retired{authority, true};
+                     }
+                     RETURN_IF_ERROR(CheckMayRetire(store, authority));
+                     RETURN_IF_ERROR(store.SetState(id, AuthorityState::kRetired));
+                     RETURN_IF_ERROR(Audit(connection, caller, "ca.retire", authority));
+                     ASSIGN_OR_RETURN(Authority changed, store.Load(id));
+                     return Retired{std::move(changed)};
+                   }));
+  if (retired.discarded) {
+    // What stays of it would certify nothing.
+    keys_.Discard(retired.authority.key_name).IgnoreError();
+    return retired;
+  }
+  RETURN_IF_ERROR(trust_store_.RemoveAuthority(caller.cluster, *retired.authority.certificate));
   return retired;
 }
 

@@ -27,8 +27,9 @@ struct AuthorityAdminOptions {
 };
 
 // Thread-safe. The references must outlive it. The key file is there before its row, the trust store vouches before an
-// authority is prepared, and stops only after it is retired; an import or a retirement that stops half-way is completed
-// by the same call. What a crash leaves of Prepare is a key file and an anchor under which nothing is ever issued.
+// authority is prepared and again before it is active, and stops only after it is retired; an import or a retirement
+// that stops half-way is completed by the same call. What fails leaves neither key nor anchor, unless a row may be
+// there or itld does not answer; a crash leaves a key file and an anchor under which nothing is ever issued.
 class AuthorityAdmin {
  public:
   AuthorityAdmin(AuthorityAdminOptions options, Pool& pool, AuthorityKeys& keys, TrustStoreClient& trust_store,
@@ -55,13 +56,28 @@ class AuthorityAdmin {
     Authority authority;
     int32_t tainted_id = 0;
   };
+  // A prepared one, or a tainted one again.
   absl::StatusOr<Activated> Activate(const AuthorityCaller& caller, int32_t id);
-  absl::StatusOr<Authority> Taint(const AuthorityCaller& caller, int32_t id);
+  // FailedPrecondition for the active one unless `force`: nothing issues then.
+  absl::StatusOr<Authority> Taint(const AuthorityCaller& caller, int32_t id, bool force);
+
+  struct Retired {
+    Authority authority;     // as it was, when discarded
+    bool discarded = false;  // it was requested only: it and its key are gone
+  };
   // FailedPrecondition, with how many and the first of them, while a device in service has a good certificate of it.
-  absl::StatusOr<Authority> Retire(const AuthorityCaller& caller, int32_t id);
+  absl::StatusOr<Retired> Retire(const AuthorityCaller& caller, int32_t id);
 
  private:
   absl::StatusOr<DistinguishedName> SubjectOf(std::string_view text, const std::string& key_name) const;
+  absl::StatusOr<Certificate> MakeSelfSigned(const AuthorityKey& key, std::string_view subject,
+                                             absl::Duration lifetime) const;
+  // The outcome of the transaction that was to store an authority with this new key: whether it took effect is asked
+  // again when it failed. Takes key and anchor (may be null) back when there is no such authority.
+  absl::StatusOr<Authority> SettleNew(const AuthorityCaller& caller, const std::string& key_name,
+                                      absl::StatusOr<Authority> stored, const Certificate* anchor);
+  absl::Status CheckMayActivate(const Authority& authority);
+  absl::Status CheckMayRetire(AuthorityStore& store, const Authority& authority);
   absl::StatusOr<Authority> SetPrepared(Connection& connection, const AuthorityCaller& caller, int32_t id,
                                         const Certificate& certificate, const std::vector<Certificate>& chain,
                                         std::string_view action);

@@ -95,6 +95,10 @@ absl::StatusOr<std::unique_ptr<AuthorityKeys>> AuthorityKeys::Open(const std::st
   return keys;
 }
 
+std::string AuthorityKeys::PathOf(std::string_view key_name) const {
+  return fmt::format("{}/{}{}", folder_, key_name, kSuffix);
+}
+
 absl::Status AuthorityKeys::CheckAll() {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
@@ -110,13 +114,13 @@ absl::Status AuthorityKeys::CheckAll() {
 absl::StatusOr<std::shared_ptr<const AuthorityKey>> AuthorityKeys::Generate(KeyKind kind) {
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate(kind));
   const std::string name = AuthorityKeyName(key.public_key_sha256());
-  RETURN_IF_ERROR(key.WriteKeyFile(folder_ + "/" + name + std::string(kSuffix), &passphrase_));
+  RETURN_IF_ERROR(key.WriteKeyFile(PathOf(name), &passphrase_));
   const std::lock_guard lock(mutex_);
   return keys_[name] = std::make_shared<AuthorityKey>(std::move(key));
 }
 
 absl::StatusOr<std::shared_ptr<const AuthorityKey>> AuthorityKeys::Load(const std::string& key_name) {
-  const std::string path = folder_ + "/" + key_name + std::string(kSuffix);
+  const std::string path = PathOf(key_name);
   absl::StatusOr<PrivateKey> key = PrivateKey::ReadKeyFile(path, passphrase_);
   if (absl::IsNotFound(key.status())) {
     return FailedPrecondition(
@@ -141,5 +145,16 @@ absl::StatusOr<std::shared_ptr<const AuthorityKey>> AuthorityKeys::Find(std::str
 }
 
 bool AuthorityKeys::Has(std::string_view key_name) { return Find(key_name).ok(); }
+
+absl::Status AuthorityKeys::Discard(std::string_view key_name) {
+  if (!IsKeyName(key_name)) return InvalidArgument("\"{}\" is not the name of an authority's key", key_name);
+  const std::string path = PathOf(key_name);
+  const std::lock_guard lock(mutex_);
+  if (const auto found = keys_.find(key_name); found != keys_.end()) keys_.erase(found);
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (error) return PermissionDenied("the key file {} cannot be removed: {}", path, error.message());
+  return absl::OkStatus();
+}
 
 }  // namespace trustline

@@ -58,8 +58,12 @@ class AuthorityKeys {
   absl::StatusOr<std::shared_ptr<const AuthorityKey>> Find(std::string_view key_name);
   bool Has(std::string_view key_name);
 
+  // For a key that no authority has: it and its file are gone. OK when they were before.
+  absl::Status Discard(std::string_view key_name);
+
  private:
   AuthorityKeys(std::string folder, SecretBytes passphrase);
+  std::string PathOf(std::string_view key_name) const;
   absl::Status CheckAll();
   absl::StatusOr<std::shared_ptr<const AuthorityKey>> Load(const std::string& key_name);
 

@@ -1,6 +1,7 @@
 #include "ca/authority/authority_service.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -62,10 +63,17 @@ v1::ClientAuthority ToProto(const ClientAuthority& authority) {
   return message;
 }
 
-absl::StatusOr<Authority> FindAuthority(Pool& pool, int32_t cluster_id, int32_t id) {
-  ASSIGN_OR_RETURN(const Pool::Lease lease, pool.Acquire());
-  AuthorityStore store(*lease, cluster_id);
+absl::StatusOr<Authority> FindAuthority(Connection& connection, int32_t cluster_id, int32_t id) {
+  AuthorityStore store(connection, cluster_id);
   return id == 0 ? store.Active() : store.Load(id);
+}
+
+void SetCrl(const std::map<int32_t, AuthorityCrl>& crls, v1::AuthorityInfo& info) {
+  const auto crl = crls.find(info.authority_id());
+  if (crl == crls.end()) return;
+  info.set_crl_number(crl->second.number);
+  *info.mutable_crl_next_update() = ToProtoTime(crl->second.next_update);
+  info.set_crl_revoked(crl->second.revoked);
 }
 
 }  // namespace
@@ -93,20 +101,13 @@ grpc::Status AuthorityService::Serve(const grpc::ServerContext& context, std::st
   return ToGrpc(caller.ok() ? body(*caller) : caller.status());
 }
 
-absl::StatusOr<v1::AuthorityInfo> AuthorityService::Describe(const Caller& caller, const Authority& authority) {
-  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
-  ASSIGN_OR_RETURN(const AuthorityUse use, AuthorityStore(*lease, caller.cluster_id).Use(authority.id));
+v1::AuthorityInfo AuthorityService::Describe(const Authority& authority) const {
   v1::AuthorityInfo info;
   info.set_authority_id(authority.id);
   info.set_state(static_cast<v1::AuthorityState>(static_cast<int>(authority.state) + 1));
   info.set_subject(authority.subject);
   info.set_public_key(authority.public_key);
   if (authority.certificate) *info.mutable_certificate() = SummaryOf(*authority.certificate);
-  info.set_issued(use.issued);
-  info.set_dependents(use.dependents);
-  info.set_crl_number(use.crl_number);
-  if (use.crl_next_update) *info.mutable_crl_next_update() = ToProtoTime(*use.crl_next_update);
-  info.set_crl_revoked(use.crl_revoked);
   info.set_crl_url(CrlUrl(parts_.public_url, authority.key_name));
   info.set_created_by(authority.created_by);
   *info.mutable_created_at() = ToProtoTime(authority.created_at);
@@ -128,7 +129,7 @@ grpc::Status AuthorityService::PrepareAuthority(grpc::ServerContext* context,
     ASSIGN_OR_RETURN(const Authority authority,
                      parts_.admin.Prepare(CallerOf(caller), kind, request->subject(), lifetime));
     parts_.publisher.Wake();
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    *response->mutable_authority() = Describe(authority);
     return absl::OkStatus();
   });
 }
@@ -140,7 +141,7 @@ grpc::Status AuthorityService::RequestAuthority(grpc::ServerContext* context,
     ASSIGN_OR_RETURN(const KeyKind kind, ReadKeyKind(request->key()));
     ASSIGN_OR_RETURN(const AuthorityAdmin::Requested requested,
                      parts_.admin.Request(CallerOf(caller), kind, request->subject()));
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, requested.authority));
+    *response->mutable_authority() = Describe(requested.authority);
     response->set_certificate_request(std::string(AsText(requested.request.der())));
     return absl::OkStatus();
   });
@@ -165,7 +166,7 @@ absl::Status AuthorityService::Import(const Caller& caller, const v1::ImportAuth
   }
   ASSIGN_OR_RETURN(const Authority authority, parts_.admin.ImportChain(CallerOf(caller), certificates));
   parts_.publisher.Wake();
-  ASSIGN_OR_RETURN(*response.mutable_authority(), Describe(caller, authority));
+  *response.mutable_authority() = Describe(authority);
   return absl::OkStatus();
 }
 
@@ -175,7 +176,7 @@ grpc::Status AuthorityService::ActivateAuthority(grpc::ServerContext* context,
   return Serve(*context, "ActivateAuthority", *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const AuthorityAdmin::Activated activated,
                      parts_.admin.Activate(CallerOf(caller), request->authority_id()));
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, activated.authority));
+    *response->mutable_authority() = Describe(activated.authority);
     response->set_tainted_authority_id(activated.tainted_id);
     return absl::OkStatus();
   });
@@ -184,8 +185,9 @@ grpc::Status AuthorityService::ActivateAuthority(grpc::ServerContext* context,
 grpc::Status AuthorityService::TaintAuthority(grpc::ServerContext* context, const v1::TaintAuthorityRequest* request,
                                               v1::TaintAuthorityResponse* response) {
   return Serve(*context, "TaintAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.Taint(CallerOf(caller), request->authority_id()));
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    ASSIGN_OR_RETURN(const Authority authority,
+                     parts_.admin.Taint(CallerOf(caller), request->authority_id(), request->force()));
+    *response->mutable_authority() = Describe(authority);
     return absl::OkStatus();
   });
 }
@@ -193,8 +195,10 @@ grpc::Status AuthorityService::TaintAuthority(grpc::ServerContext* context, cons
 grpc::Status AuthorityService::RetireAuthority(grpc::ServerContext* context, const v1::RetireAuthorityRequest* request,
                                                v1::RetireAuthorityResponse* response) {
   return Serve(*context, "RetireAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const Authority authority, parts_.admin.Retire(CallerOf(caller), request->authority_id()));
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    ASSIGN_OR_RETURN(const AuthorityAdmin::Retired retired,
+                     parts_.admin.Retire(CallerOf(caller), request->authority_id()));
+    *response->mutable_authority() = Describe(retired.authority);
+    response->set_discarded(retired.discarded);
     return absl::OkStatus();
   });
 }
@@ -203,12 +207,17 @@ grpc::Status AuthorityService::ListAuthorities(grpc::ServerContext* context, con
                                                v1::ListAuthoritiesResponse* response) {
   return Serve(*context, "ListAuthorities", *request, [&](const Caller& caller) -> absl::Status {
     std::vector<Authority> authorities;
+    std::map<int32_t, AuthorityCrl> crls;
     {
       ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
-      ASSIGN_OR_RETURN(authorities, AuthorityStore(*lease, caller.cluster_id).List());
+      AuthorityStore store(*lease, caller.cluster_id);
+      ASSIGN_OR_RETURN(authorities, store.List());
+      ASSIGN_OR_RETURN(crls, store.Crls());
     }
     for (const Authority& authority : authorities) {
-      ASSIGN_OR_RETURN(*response->add_authorities(), Describe(caller, authority));
+      v1::AuthorityInfo& info = *response->add_authorities();
+      info = Describe(authority);
+      SetCrl(crls, info);
     }
     return absl::OkStatus();
   });
@@ -217,8 +226,16 @@ grpc::Status AuthorityService::ListAuthorities(grpc::ServerContext* context, con
 grpc::Status AuthorityService::ShowAuthority(grpc::ServerContext* context, const v1::ShowAuthorityRequest* request,
                                              v1::ShowAuthorityResponse* response) {
   return Serve(*context, "ShowAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(parts_.pool, caller.cluster_id, request->authority_id()));
-    ASSIGN_OR_RETURN(*response->mutable_authority(), Describe(caller, authority));
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(*lease, caller.cluster_id, request->authority_id()));
+    AuthorityStore store(*lease, caller.cluster_id);
+    ASSIGN_OR_RETURN(const AuthorityUse use, store.CountUse(authority.id));
+    ASSIGN_OR_RETURN(const auto crls, store.Crls());
+    v1::AuthorityInfo& info = *response->mutable_authority();
+    info = Describe(authority);
+    info.set_issued(use.issued);
+    info.set_dependents(use.dependents);
+    SetCrl(crls, info);
     if (authority.certificate) response->set_certificate(std::string(AsText(authority.certificate->der())));
     for (const Certificate& issuer : authority.chain) response->add_chain(std::string(AsText(issuer.der())));
     return absl::OkStatus();
@@ -228,8 +245,8 @@ grpc::Status AuthorityService::ShowAuthority(grpc::ServerContext* context, const
 grpc::Status AuthorityService::GetCrl(grpc::ServerContext* context, const v1::GetCrlRequest* request,
                                       v1::GetCrlResponse* response) {
   return Serve(*context, "GetCrl", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(parts_.pool, caller.cluster_id, request->authority_id()));
     ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ASSIGN_OR_RETURN(const Authority authority, FindAuthority(*lease, caller.cluster_id, request->authority_id()));
     ASSIGN_OR_RETURN(const Result result,
                      lease->Execute(kNewestCrl, Parameters().Int64(caller.cluster_id).Int64(authority.id)));
     if (result.empty()) {

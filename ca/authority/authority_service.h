@@ -71,8 +71,8 @@ class AuthorityService final : public v1::Authorities::Service {
   absl::Status Import(const Caller& caller, const v1::ImportAuthorityChainRequest& request,
                       v1::ImportAuthorityChainResponse& response);
 
-  // Reads what depends on it and on its CRL.
-  absl::StatusOr<v1::AuthorityInfo> Describe(const Caller& caller, const Authority& authority);
+  // Without the database, so that nothing can go wrong once a change is committed.
+  v1::AuthorityInfo Describe(const Authority& authority) const;
 
   const AuthorityServiceParts parts_;
   const std::vector<MethodPolicy> policies_;

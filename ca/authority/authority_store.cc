@@ -12,6 +12,7 @@ namespace {
   "prepared_at, activated_at, tainted_at, retired_at FROM ca_authority WHERE cluster_id = $1 "
 constexpr Statement kList = {"list_authorities", AUTHORITY_COLUMNS "ORDER BY authority_id"};
 constexpr Statement kLoad = {"load_authority", AUTHORITY_COLUMNS "AND authority_id = $2"};
+constexpr Statement kFindByKey = {"authority_by_key", AUTHORITY_COLUMNS "AND key_name = $2"};
 constexpr Statement kActive = {"active_authority", AUTHORITY_COLUMNS "AND state = 'active'"};
 // Stronger than the lock that every new issuance takes through its foreign key.
 constexpr Statement kLock = {"lock_authority", AUTHORITY_COLUMNS "AND authority_id = $2 FOR UPDATE"};
@@ -30,23 +31,32 @@ constexpr Statement kSetCertificate = {
 constexpr Statement kSetState = {
     "set_authority_state",
     "UPDATE ca_authority SET state = $3, activated_at = CASE WHEN $3 = 'active' THEN now() ELSE activated_at END, "
-    "tainted_at = CASE WHEN $3 = 'tainted' THEN now() ELSE tainted_at END, "
+    "tainted_at = CASE WHEN $3 = 'tainted' THEN now() WHEN $3 = 'active' THEN NULL ELSE tainted_at END, "
     "retired_at = CASE WHEN $3 = 'retired' THEN now() ELSE retired_at END WHERE cluster_id = $1 AND authority_id = $2"};
+constexpr Statement kDiscard = {
+    "discard_authority",
+    "DELETE FROM ca_authority WHERE cluster_id = $1 AND authority_id = $2 AND state = 'requested'"};
+constexpr Statement kCrls = {"authority_crls",
+                             "SELECT authority_id, crl_number, next_update, revoked_count FROM ca_crl WHERE cluster_id "
+                             "= $1"};
+
+// By index issuance_good.
+#define DEPENDENT_CERTIFICATES                                                                           \
+  "FROM issuance i JOIN device d ON d.cluster_id = i.cluster_id AND d.name = i.device "                  \
+  "WHERE i.cluster_id = $1 AND i.authority_id = $2 AND i.state IN ('signed', 'delivered', 'confirmed') " \
+  "AND i.not_after > now() AND d.state = 'in service'"
 constexpr Statement kUse = {
     "authority_use",
-    "SELECT (SELECT count(*) FROM issuance i WHERE i.cluster_id = $1 AND i.authority_id = $2 AND i.certificate IS NOT "
-    "NULL), "
-    "(SELECT count(*) FROM issuance i JOIN device d ON d.cluster_id = i.cluster_id AND d.name = i.device "
-    " WHERE i.cluster_id = $1 AND i.authority_id = $2 AND i.state IN ('signed', 'delivered', 'confirmed') "
-    " AND i.not_after > now() AND d.state = 'in service'), "
-    "coalesce(c.crl_number, 0), c.next_update, coalesce(c.revoked_count, 0) "
-    "FROM ca_authority a LEFT JOIN ca_crl c USING (cluster_id, authority_id) "
-    "WHERE a.cluster_id = $1 AND a.authority_id = $2"};
-constexpr Statement kDependents = {
-    "authority_dependents",
-    "SELECT DISTINCT i.device FROM issuance i JOIN device d ON d.cluster_id = i.cluster_id AND d.name = i.device "
-    "WHERE i.cluster_id = $1 AND i.authority_id = $2 AND i.state IN ('signed', 'delivered', 'confirmed') "
-    "AND i.not_after > now() AND d.state = 'in service' ORDER BY i.device LIMIT $3"};
+    "SELECT (SELECT count(*) FROM issuance WHERE cluster_id = $1 AND authority_id = $2 AND certificate IS NOT NULL), "
+    "(SELECT count(*) " DEPENDENT_CERTIFICATES ")"};
+// The order has it read that index from its beginning, and no further than it must.
+constexpr Statement kCountDependents = {"count_authority_dependents",
+                                        "SELECT count(*) FROM (SELECT " DEPENDENT_CERTIFICATES
+                                        " ORDER BY i.not_after, i.issuance_id LIMIT $3) counted"};
+constexpr Statement kDependents = {"authority_dependents",
+                                   "SELECT DISTINCT device FROM (SELECT i.device " DEPENDENT_CERTIFICATES
+                                   " ORDER BY i.not_after, i.issuance_id LIMIT $3) first_to_end ORDER BY device"};
+#undef DEPENDENT_CERTIFICATES
 constexpr Statement kOpenIntents = {
     "authority_open_intents",
     "SELECT count(*) FROM issuance WHERE cluster_id = $1 AND authority_id = $2 AND state = 'intent'"};
@@ -98,6 +108,13 @@ absl::StatusOr<Authority> AuthorityStore::Load(int32_t id) {
   return ReadOne(result, id);
 }
 
+absl::StatusOr<std::optional<Authority>> AuthorityStore::FindByKey(std::string_view key_name) {
+  ASSIGN_OR_RETURN(const Result result,
+                   connection_.Execute(kFindByKey, Parameters().Int64(cluster_id_).Text(key_name)));
+  if (result.empty()) return std::nullopt;
+  return ReadRow(result[0]);
+}
+
 absl::StatusOr<Authority> AuthorityStore::Lock(int32_t id) {
   ASSIGN_OR_RETURN(const Result result, connection_.Execute(kLock, Parameters().Int64(cluster_id_).Int64(id)));
   return ReadOne(result, id);
@@ -145,7 +162,7 @@ absl::Status AuthorityStore::SetCertificate(int32_t id, const Certificate& certi
                                                                                  .Time(certificate.not_before())
                                                                                  .Time(certificate.not_after())));
   if (result.affected() == 1) return absl::OkStatus();
-  return FailedPrecondition("authority {} has its certificate already: see `trustctl ca show {}`", id, id);
+  return FailedPrecondition("authority {} does not wait for its certificate any more: see `trustctl ca list`", id);
 }
 
 absl::Status AuthorityStore::SetState(int32_t id, AuthorityState state) {
@@ -153,12 +170,35 @@ absl::Status AuthorityStore::SetState(int32_t id, AuthorityState state) {
       .status();
 }
 
-absl::StatusOr<AuthorityUse> AuthorityStore::Use(int32_t id) {
+absl::Status AuthorityStore::Discard(int32_t id) {
+  ASSIGN_OR_RETURN(const Result result, connection_.Execute(kDiscard, Parameters().Int64(cluster_id_).Int64(id)));
+  if (result.affected() == 1) return absl::OkStatus();
+  return FailedPrecondition("authority {} does not wait for its certificate any more: see `trustctl ca list`", id);
+}
+
+absl::StatusOr<std::map<int32_t, AuthorityCrl>> AuthorityStore::Crls() {
+  ASSIGN_OR_RETURN(const Result result, connection_.Execute(kCrls, Parameters().Int64(cluster_id_)));
+  std::map<int32_t, AuthorityCrl> crls;
+  for (const Row row : result) {
+    int32_t id = 0;
+    AuthorityCrl crl;
+    RETURN_IF_ERROR(row.Scan(id, crl.number, crl.next_update, crl.revoked));
+    crls.emplace(id, crl);
+  }
+  return crls;
+}
+
+absl::StatusOr<AuthorityUse> AuthorityStore::CountUse(int32_t id) {
   ASSIGN_OR_RETURN(const Result result, connection_.Execute(kUse, Parameters().Int64(cluster_id_).Int64(id)));
   AuthorityUse use;
-  if (result.empty()) return use;
-  RETURN_IF_ERROR(result[0].Scan(use.issued, use.dependents, use.crl_number, use.crl_next_update, use.crl_revoked));
+  RETURN_IF_ERROR(result[0].Scan(use.issued, use.dependents));
   return use;
+}
+
+absl::StatusOr<int64_t> AuthorityStore::CountDependents(int32_t id, int64_t most) {
+  ASSIGN_OR_RETURN(const Result result,
+                   connection_.Execute(kCountDependents, Parameters().Int64(cluster_id_).Int64(id).Int64(most)));
+  return result.Value<int64_t>();
 }
 
 absl::StatusOr<std::vector<std::string>> AuthorityStore::Dependents(int32_t id, int64_t limit) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,13 +32,17 @@ struct Authority {
   std::optional<absl::Time> prepared_at, activated_at, tainted_at, retired_at;
 };
 
-// What depends on an authority, and its newest CRL.
+// What depends on an authority.
 struct AuthorityUse {
   int64_t issued = 0;
   int64_t dependents = 0;  // good certificates of devices that are in service
-  int64_t crl_number = 0;
-  std::optional<absl::Time> crl_next_update;
-  int64_t crl_revoked = 0;
+};
+
+// Its newest CRL.
+struct AuthorityCrl {
+  int64_t number = 0;
+  absl::Time next_update;
+  int64_t revoked = 0;
 };
 
 // Works on whatever transaction `connection` is in.
@@ -48,6 +54,8 @@ class AuthorityStore {
   absl::StatusOr<std::vector<Authority>> List();
   // NotFound naming `trustctl ca list`.
   absl::StatusOr<Authority> Load(int32_t id);
+  // Empty when no authority has the key.
+  absl::StatusOr<std::optional<Authority>> FindByKey(std::string_view key_name);
   // The one that issues. FailedPrecondition when there is none.
   absl::StatusOr<Authority> Active();
   // As Load; nobody else changes it, or issues under it, until the transaction ends.
@@ -59,12 +67,19 @@ class AuthorityStore {
   absl::StatusOr<Authority> InsertRequested(const std::string& key_name, const Sha256Digest& public_key_sha256,
                                             const std::string& public_key, const std::string& subject,
                                             std::string_view created_by);
-  // Its certificate; it is prepared from then on.
+  // Its certificate; it is prepared from then on. FailedPrecondition unless it was requested.
   absl::Status SetCertificate(int32_t id, const Certificate& certificate, const std::vector<Certificate>& chain);
   absl::Status SetState(int32_t id, AuthorityState state);
+  // Its row is gone. FailedPrecondition unless it was requested.
+  absl::Status Discard(int32_t id);
 
-  absl::StatusOr<AuthorityUse> Use(int32_t id);
-  // Names of devices in service that have a good certificate of it, at most `limit`.
+  // By authority; those without one are left out.
+  absl::StatusOr<std::map<int32_t, AuthorityCrl>> Crls();
+  // Takes a second for a million certificates.
+  absl::StatusOr<AuthorityUse> CountUse(int32_t id);
+  // Good certificates of devices in service, counted up to `most`.
+  absl::StatusOr<int64_t> CountDependents(int32_t id, int64_t most);
+  // The devices of the first `limit` of them to end.
   absl::StatusOr<std::vector<std::string>> Dependents(int32_t id, int64_t limit);
   // Requests that are not signed yet.
   absl::StatusOr<int64_t> OpenIntents(int32_t id);

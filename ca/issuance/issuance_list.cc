@@ -12,6 +12,13 @@ namespace {
 constexpr char kSelect[] = "SELECT " ISSUANCE_RECORD_COLUMNS
                            " FROM issuance i JOIN ca_authority a USING (cluster_id, authority_id) "
                            "WHERE i.cluster_id = $1";
+// A page of each authority by itself, as index issuance_good has them, and what comes first among these.
+constexpr char kSelectOfEach[] = "SELECT " ISSUANCE_RECORD_COLUMNS
+                                 " FROM ca_authority a CROSS JOIN LATERAL (SELECT i.* FROM issuance i "
+                                 "WHERE i.cluster_id = a.cluster_id AND i.authority_id = a.authority_id";
+constexpr char kIsGood[] =
+    "i.state IN ('signed', 'delivered', 'confirmed') AND i.not_after > now() AND EXISTS (SELECT FROM device d "
+    "WHERE d.cluster_id = i.cluster_id AND d.name = i.device AND d.state = 'in service')";
 
 // The least text that is greater than every text with this prefix; empty when there is none.
 std::string PrefixEnd(std::string prefix) {
@@ -23,7 +30,7 @@ std::string PrefixEnd(std::string prefix) {
 // Collects conditions and their parameters.
 class Query {
  public:
-  explicit Query(int32_t cluster_id) : sql_(kSelect) { parameters_.Int64(cluster_id); }
+  Query(const char* select, int32_t cluster_id) : sql_(select) { parameters_.Int64(cluster_id); }
 
   Parameters& parameters() { return parameters_; }
   // The placeholder of the parameter that is added next.
@@ -68,7 +75,7 @@ Order OrderOf(const IssuanceFilter& filter) {
   if (!filter.serial_prefix.empty() || !filter.public_key_prefix.empty()) return Order::kNewest;
   if (!filter.device_prefix.empty()) return Order::kDevice;
   if (!filter.subject_prefix.empty()) return Order::kSubject;
-  if (filter.expires_after || filter.expires_before) return Order::kExpiry;
+  if (filter.expires_after || filter.expires_before || filter.good) return Order::kExpiry;
   return Order::kNewest;
 }
 
@@ -164,15 +171,22 @@ absl::StatusOr<std::string> PurgedText(Connection& connection, int32_t cluster_i
 absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t cluster_id, const IssuanceFilter& filter,
                                            int32_t page_size, std::string_view after) {
   const Order order = OrderOf(filter);
-  Query query(cluster_id);
+  const bool of_each = filter.good && order == Order::kExpiry;
+  Query query(of_each ? kSelectOfEach : kSelect, cluster_id);
+  std::string authorities = "a.cluster_id = $1";
   query.AndTextPrefix("i.device", filter.device_prefix);
   query.AndTextPrefix("i.subject", filter.subject_prefix);
   query.AndBytesPrefix("i.serial", filter.serial_prefix);
   query.AndBytesPrefix("i.public_key_sha256", filter.public_key_prefix);
   if (filter.authority_id != 0) {
-    query.And(fmt::format("i.authority_id = {}", query.Next()));
+    if (of_each) {
+      authorities += fmt::format(" AND a.authority_id = {}", query.Next());
+    } else {
+      query.And(fmt::format("i.authority_id = {}", query.Next()));
+    }
     query.parameters().Int64(filter.authority_id);
   }
+  if (filter.good) query.And(kIsGood);
   if (filter.state) {
     query.And(fmt::format("i.state = {}", query.Next()));
     query.parameters().Text(IssuanceStateName(*filter.state));
@@ -189,8 +203,9 @@ absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t clust
     ASSIGN_OR_RETURN(const Position position, ReadToken(after));
     RETURN_IF_ERROR(AndAfter(query, order, position));
   }
-  query.Append(OrderBy(order));
-  query.Append(fmt::format(" LIMIT {}", page_size + 1));
+  const std::string first = fmt::format("{} LIMIT {}", OrderBy(order), page_size + 1);
+  query.Append(first);
+  if (of_each) query.Append(fmt::format(") i WHERE {}{}", authorities, first));
 
   ASSIGN_OR_RETURN(const Result result, query.Run(connection));
   IssuancePage page;

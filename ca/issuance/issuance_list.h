@@ -21,6 +21,7 @@ struct IssuanceFilter {
   int32_t authority_id = 0;       // 0: any
   std::optional<absl::Time> expires_after, expires_before;
   std::optional<IssuanceState> state;
+  bool good = false;  // signed, not revoked, not past its end, of a device in service
 };
 
 struct IssuancePage {
@@ -29,7 +30,8 @@ struct IssuancePage {
 };
 
 // The order follows the filter, so that one index gives both: by device, subject, or expiry when those are asked for,
-// in this precedence; else the newest first. `after` is a page's `next`; InvalidArgument for anything else.
+// in this precedence (good ones are by expiry); else the newest first. `after` is a page's `next`; InvalidArgument for
+// anything else.
 absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t cluster_id, const IssuanceFilter& filter,
                                            int32_t page_size, std::string_view after);
 

@@ -72,6 +72,7 @@ absl::StatusOr<IssuanceFilter> ReadFilter(const v1::ListCertificatesRequest& req
     if (!v1::CertificateState_IsValid(request.state())) return InvalidArgument("there is no such state");
     filter.state = static_cast<IssuanceState>(static_cast<int>(request.state()) - 1);
   }
+  filter.good = request.good();
   return filter;
 }
 

@@ -11,6 +11,7 @@
 #include "ca/issuance/issuance_messages.h"
 #include "ca/issuance/issuance_purge.h"
 #include "ca/refusal.h"
+#include "ca/revocation/superseded.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
@@ -91,11 +92,13 @@ absl::StatusOr<std::unique_ptr<IssuanceService>> IssuanceService::Create(const I
   ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListCertificates"));
   ASSIGN_OR_RETURN(MethodPolicy show, MethodPolicy::Find(service, "ShowCertificate"));
   ASSIGN_OR_RETURN(MethodPolicy revoke, MethodPolicy::Find(service, "RevokeCertificate"));
+  ASSIGN_OR_RETURN(MethodPolicy revoke_superseded, MethodPolicy::Find(service, "RevokeSuperseded"));
   ASSIGN_OR_RETURN(MethodPolicy audit, MethodPolicy::Find(service, "AuditCertificates"));
   ASSIGN_OR_RETURN(MethodPolicy purge, MethodPolicy::Find(service, "PurgeCertificates"));
   return std::unique_ptr<IssuanceService>(new IssuanceService(
-      parts, Policies{std::move(issue_from_request), std::move(issue_for_key), std::move(record_delivery),
-                      std::move(list), std::move(show), std::move(revoke), std::move(audit), std::move(purge)}));
+      parts,
+      Policies{std::move(issue_from_request), std::move(issue_for_key), std::move(record_delivery), std::move(list),
+               std::move(show), std::move(revoke), std::move(revoke_superseded), std::move(audit), std::move(purge)}));
 }
 
 absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const Caller& caller, std::string_view device,
@@ -177,7 +180,7 @@ absl::Status IssuanceService::Deliver(const Caller& caller, const v1::RecordDeli
         if (state == IssuanceState::kConfirmed) {
           ASSIGN_OR_RETURN(
               result.superseded,
-              Revoker(connection, CallerOf(caller)).RevokeUnacknowledged(result.record.device, result.record.id));
+              Revoker(connection, CallerOf(caller)).RevokeReplaced(result.record.device, result.record.id));
         }
         return result;
       }));
@@ -241,6 +244,27 @@ absl::Status IssuanceService::Revoke(const Caller& caller, const v1::RevokeCerti
   ASSIGN_OR_RETURN(const IssuanceRecord record, IssuanceStore(*lease, caller.cluster_id).Load(revocation.issuance_id));
   response.set_changed(revocation.changed);
   *response.mutable_certificate() = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status IssuanceService::RevokeAllSuperseded(const Caller& caller, const v1::RevokeSupersededRequest& request,
+                                                  const grpc::ServerContext& context,
+                                                  grpc::ServerWriter<v1::RevokeSupersededResponse>& writer) {
+  const auto tell = [&writer](const SupersededCount& count, bool finished) {
+    v1::RevokeSupersededResponse message;
+    message.set_certificates_checked(count.checked);
+    message.set_revoked(count.revoked);
+    message.set_finished(finished);
+    return writer.Write(message);
+  };
+  const absl::StatusOr<SupersededCount> count = trustline::RevokeSuperseded(
+      parts_.long_pool, CallerOf(caller), request.authority_id(), [&](const SupersededCount& so_far) -> absl::Status {
+        if (!context.IsCancelled() && tell(so_far, false)) return absl::OkStatus();
+        return absl::CancelledError("the client went away");
+      });
+  parts_.publisher.Wake();
+  RETURN_IF_ERROR(count.status());
+  tell(*count, true);
   return absl::OkStatus();
 }
 
@@ -340,6 +364,12 @@ grpc::Status IssuanceService::RevokeCertificate(grpc::ServerContext* context,
                                                 v1::RevokeCertificateResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.revoke, *request);
   return ToGrpc(caller.ok() ? Revoke(*caller, *request, *response) : caller.status());
+}
+
+grpc::Status IssuanceService::RevokeSuperseded(grpc::ServerContext* context, const v1::RevokeSupersededRequest* request,
+                                               grpc::ServerWriter<v1::RevokeSupersededResponse>* writer) {
+  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.revoke_superseded, *request);
+  return ToGrpc(caller.ok() ? RevokeAllSuperseded(*caller, *request, *context, *writer) : caller.status());
 }
 
 grpc::Status IssuanceService::AuditCertificates(grpc::ServerContext* context,

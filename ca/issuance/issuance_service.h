@@ -44,6 +44,8 @@ class IssuanceService final : public v1::Issuance::Service {
                                v1::ShowCertificateResponse* response) override;
   grpc::Status RevokeCertificate(grpc::ServerContext* context, const v1::RevokeCertificateRequest* request,
                                  v1::RevokeCertificateResponse* response) override;
+  grpc::Status RevokeSuperseded(grpc::ServerContext* context, const v1::RevokeSupersededRequest* request,
+                                grpc::ServerWriter<v1::RevokeSupersededResponse>* writer) override;
   grpc::Status AuditCertificates(grpc::ServerContext* context, const v1::AuditCertificatesRequest* request,
                                  grpc::ServerWriter<v1::AuditCertificatesResponse>* writer) override;
   grpc::Status PurgeCertificates(grpc::ServerContext* context, const v1::PurgeCertificatesRequest* request,
@@ -51,7 +53,7 @@ class IssuanceService final : public v1::Issuance::Service {
 
  private:
   struct Policies {
-    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, audit, purge;
+    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, revoke_superseded, audit, purge;
   };
   IssuanceService(const IssuanceServiceParts& parts, Policies policies);
 
@@ -70,6 +72,9 @@ class IssuanceService final : public v1::Issuance::Service {
                     v1::ShowCertificateResponse& response);
   absl::Status Revoke(const Caller& caller, const v1::RevokeCertificateRequest& request,
                       v1::RevokeCertificateResponse& response);
+  absl::Status RevokeAllSuperseded(const Caller& caller, const v1::RevokeSupersededRequest& request,
+                                   const grpc::ServerContext& context,
+                                   grpc::ServerWriter<v1::RevokeSupersededResponse>& writer);
   absl::Status AuditAll(const Caller& caller, const v1::AuditCertificatesRequest& request,
                         const grpc::ServerContext& context, grpc::ServerWriter<v1::AuditCertificatesResponse>& writer);
   absl::Status Purge(const Caller& caller, const v1::PurgeCertificatesRequest& request,

@@ -14,24 +14,25 @@ namespace {
 constexpr char kMetric[] = "trustline_ca_crls_total";
 constexpr char kHelp[] = "CRLs that were to be made";
 
+// Past its end an authority makes none: nothing that it issued is good any more.
 constexpr Statement kDue = {
     "crls_due",
-    "SELECT a.cluster_id, k.name, a.authority_id, a.key_name, "
+    "SELECT a.cluster_id, k.name, a.authority_id, a.key_name, coalesce(c.crl_number, 0), "
     "c.crl_number IS NULL OR c.this_update < $1 OR c.this_update > $2 OR EXISTS (SELECT FROM issuance i WHERE "
     "i.cluster_id = a.cluster_id AND i.authority_id = a.authority_id AND i.state = 'revoked' AND i.first_crl_number IS "
     "NULL), c.trust_store_at IS NULL "
     "FROM ca_authority a JOIN cluster k USING (cluster_id) LEFT JOIN ca_crl c USING (cluster_id, authority_id) "
-    "WHERE a.state IN ('prepared', 'active', 'tainted') ORDER BY a.cluster_id, a.authority_id"};
+    "WHERE a.state IN ('prepared', 'active', 'tainted') AND a.not_after > $3 ORDER BY a.cluster_id, a.authority_id"};
 // Holds the row until the CRL is stored, so that numbers are in the order of what the CRLs say.
 constexpr Statement kTakeNumber = {"take_crl_number",
                                    "UPDATE ca_authority SET crl_number = crl_number + 1 WHERE cluster_id = $1 AND "
                                    "authority_id = $2 RETURNING crl_number"};
-// Past its end a certificate stays for one CRL at least (RFC 5280, section 3.3).
+// An entry stays until a CRL that was made after the certificate's end has named it (RFC 5280, section 3.3).
 constexpr Statement kRevoked = {
     "crl_entries",
     "SELECT issuance_id, serial, revoked_at, revocation_reason, first_crl_number IS NULL FROM issuance "
-    "WHERE cluster_id = $1 AND authority_id = $2 AND state = 'revoked' AND (not_after > now() OR first_crl_number IS "
-    "NULL)"};
+    "WHERE cluster_id = $1 AND authority_id = $2 AND state = 'revoked' AND (first_crl_number IS NULL OR not_after >= "
+    "coalesce((SELECT c.this_update FROM ca_crl c WHERE c.cluster_id = $1 AND c.authority_id = $2), '-infinity'))"};
 constexpr Statement kStoreCrl = {
     "store_crl",
     "INSERT INTO ca_crl (cluster_id, authority_id, crl_number, der, sha256, this_update, next_update, revoked_count) "
@@ -108,29 +109,54 @@ absl::Status CrlPublisher::Publish() {
   ASSIGN_OR_RETURN(const std::vector<Due> all, FindDue());
   absl::Status first_failure;
   for (const Due& due : all) {
-    if (!due.needs_crl && !due.needs_trust_store) continue;
-    const absl::StatusOr<std::shared_ptr<const AuthorityKey>> key = keys_.Find(due.key_name);
-    absl::Status status;
-    // Without the key it is another cad's to make; whoever can brings it to the trust store.
-    if (due.needs_crl && key.ok()) status = MakeCrl(due, **key);
-    if (status.ok()) status = BringToTrustStore(due);
+    const absl::Status status = PublishOne(due);
     if (first_failure.ok())
       first_failure = Annotate(status, fmt::format("authority {} of {}", due.authority_id, due.cluster));
   }
   return first_failure;
 }
 
+absl::Status CrlPublisher::PublishOne(const Due& due) {
+  bool is_new = false;
+  absl::Status without_key;
+  if (due.needs_crl) {
+    const absl::StatusOr<std::shared_ptr<const AuthorityKey>> key = keys_.Find(due.key_name);
+    if (key.ok()) {
+      RETURN_IF_ERROR(MakeCrl(due, **key));
+      is_new = true;
+    } else if (IsOverdue(due)) {
+      without_key = key.status();
+    }
+  }
+  // Whoever can does it, also with what another cad has made.
+  if (is_new || due.needs_trust_store) RETURN_IF_ERROR(BringToTrustStore(due));
+  return without_key;
+}
+
+bool CrlPublisher::IsOverdue(const Due& due) {
+  const absl::Time now = clock_.Now();
+  const std::lock_guard lock(mutex_);
+  Missing& missing = missing_[{due.cluster_id, due.authority_id}];
+  if (missing.since == absl::Time() || missing.crl_number != due.crl_number) missing = {due.crl_number, now};
+  return now - missing.since > options_.key_patience;
+}
+
 absl::StatusOr<std::vector<CrlPublisher::Due>> CrlPublisher::FindDue() {
   const absl::Time now = clock_.Now();
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
   // One from the future was made before the clock was set back.
-  ASSIGN_OR_RETURN(const Result result,
-                   lease->Execute(kDue, Parameters().Time(now - options_.renew_after).Time(now + absl::Hours(1))));
+  ASSIGN_OR_RETURN(
+      const Result result,
+      lease->Execute(kDue, Parameters().Time(now - options_.renew_after).Time(now + absl::Hours(1)).Time(now)));
   std::vector<Due> all;
   for (const Row row : result) {
     Due& due = all.emplace_back();
-    RETURN_IF_ERROR(
-        row.Scan(due.cluster_id, due.cluster, due.authority_id, due.key_name, due.needs_crl, due.needs_trust_store));
+    RETURN_IF_ERROR(row.Scan(due.cluster_id, due.cluster, due.authority_id, due.key_name, due.crl_number, due.needs_crl,
+                             due.needs_trust_store));
+  }
+  const std::lock_guard lock(mutex_);
+  for (const Due& due : all) {
+    if (!due.needs_crl) missing_.erase({due.cluster_id, due.authority_id});
   }
   return all;
 }
@@ -146,7 +172,7 @@ absl::Status CrlPublisher::MakeCrl(const Due& due, const AuthorityKey& key) {
 
     // Whole seconds, as a CRL has them; never past the authority's own end.
     const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
-    const absl::Time next = now + options_.lifetime;
+    const absl::Time next = std::min(now + options_.lifetime, authority.certificate->not_after());
     ASSIGN_OR_RETURN(CrlBuilder builder, CrlBuilder::Begin(*authority.certificate, now, next));
     std::vector<int64_t> new_ones;
     RETURN_IF_ERROR(connection.ForEachRow(kRevoked, of_authority, [&](const Row& row) -> absl::Status {

@@ -2,9 +2,13 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +27,8 @@ struct CrlPublisherOptions {
   // An expired CRL makes every certificate of its authority invalid, so a new one comes long before.
   absl::Duration lifetime = absl::Hours(24 * 7);
   absl::Duration renew_after = absl::Hours(24);
+  // How long a CRL may be due that only another cad has the key for.
+  absl::Duration key_patience = absl::Seconds(5);
 };
 
 // A thread of its own; the pool's statements may take minutes. Of several cad one makes a CRL at a time: its number is
@@ -40,7 +46,8 @@ class CrlPublisher {
   // Looks at once instead of after the interval.
   void Wake();
 
-  // One pass over all authorities whose key is here. Thread-safe.
+  // One pass over all authorities. What lacks its key here is left to another cad, and an error once that takes too
+  // long. Thread-safe.
   absl::Status Publish();
 
  private:
@@ -49,11 +56,20 @@ class CrlPublisher {
     std::string cluster;
     int32_t authority_id = 0;
     std::string key_name;
+    int64_t crl_number = 0;  // of the newest; 0: none
     bool needs_crl = false;
     bool needs_trust_store = false;
   };
+  // A CRL that is due and whose key is not here.
+  struct Missing {
+    int64_t crl_number = 0;
+    absl::Time since;
+  };
   void Run();
   absl::StatusOr<std::vector<Due>> FindDue();
+  absl::Status PublishOne(const Due& due);
+  // Since somebody last made one, as far as this cad has seen.
+  bool IsOverdue(const Due& due);
   absl::Status MakeCrl(const Due& due, const AuthorityKey& key);
   absl::Status BringToTrustStore(const Due& due);
 
@@ -69,6 +85,7 @@ class CrlPublisher {
   std::condition_variable changed_;
   bool stopping_ = false;
   bool woken_ = false;
+  std::map<std::pair<int32_t, int32_t>, Missing> missing_;  // by cluster and authority
   std::thread thread_;
 };
 

@@ -27,11 +27,21 @@ constexpr Statement kAbandonOpen = {
     "abandon_open_intent",
     "UPDATE issuance SET state = 'abandoned', abandoned_at = now(), abandoned_because = $3 "
     "WHERE cluster_id = $1 AND device = $2 AND state = 'intent'"};
-constexpr Statement kRevokeUnacknowledged = {
-    "revoke_unacknowledged",
-    "UPDATE issuance SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
-    "WHERE cluster_id = $1 AND device = $2 AND issuance_id < $5 AND state IN ('signed', 'delivered') "
-    "AND not_after > now() RETURNING issuance_id, device, encode(serial, 'hex')"};
+constexpr Statement kRevokeReplaced = {
+    "revoke_replaced",
+    "UPDATE issuance i SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
+    "WHERE i.cluster_id = $1 AND i.device = $2 AND i.issuance_id < $5 AND i.not_after > now() "
+    "AND (i.state IN ('signed', 'delivered') OR (i.state = 'confirmed' AND EXISTS (SELECT FROM ca_authority a "
+    "WHERE a.cluster_id = i.cluster_id AND a.authority_id = i.authority_id AND a.state = 'tainted'))) "
+    "RETURNING i.confirmed_at IS NOT NULL, encode(i.serial, 'hex')"};
+constexpr Statement kRevokeSuperseded = {
+    "revoke_superseded",
+    "UPDATE issuance i SET state = 'revoked', revoked_at = now(), revocation_reason = $4, revoked_by = $5 "
+    "WHERE i.cluster_id = $1 AND i.authority_id = $2 AND i.issuance_id = ANY($3) "
+    "AND i.state IN ('signed', 'delivered', 'confirmed') AND i.not_after > now() AND EXISTS (SELECT FROM issuance n "
+    "WHERE n.cluster_id = i.cluster_id AND n.device = i.device AND n.issuance_id > i.issuance_id "
+    "AND n.authority_id <> i.authority_id AND n.state = 'confirmed' AND n.not_after > now()) "
+    "RETURNING i.device, encode(i.serial, 'hex')"};
 
 }  // namespace
 
@@ -99,18 +109,38 @@ absl::StatusOr<int64_t> Revoker::RevokeAllOf(std::string_view device, Revocation
   return revoked.rows();
 }
 
-absl::StatusOr<int64_t> Revoker::RevokeUnacknowledged(std::string_view device, int64_t before) {
+absl::StatusOr<int64_t> Revoker::RevokeReplaced(std::string_view device, int64_t before) {
+  constexpr auto kReason = RevocationReason::kSuperseded;
+  ASSIGN_OR_RETURN(const Result revoked, connection_.Execute(kRevokeReplaced, Parameters()
+                                                                                  .Int64(caller_.cluster_id)
+                                                                                  .Text(device)
+                                                                                  .Int64(static_cast<int64_t>(kReason))
+                                                                                  .Text(caller_.actor)
+                                                                                  .Int64(before)));
+  for (const Row row : revoked) {
+    bool acknowledged = false;
+    std::string serial;
+    RETURN_IF_ERROR(row.Scan(acknowledged, serial));
+    RETURN_IF_ERROR(Audit(device, serial, kReason,
+                          acknowledged ? "its authority is tainted, and a newer one was acknowledged"
+                                       : "never acknowledged, and a newer one was"));
+  }
+  return revoked.rows();
+}
+
+absl::StatusOr<int64_t> Revoker::RevokeSuperseded(int32_t authority_id, std::span<const int64_t> issuances) {
   constexpr auto kReason = RevocationReason::kSuperseded;
   ASSIGN_OR_RETURN(const Result revoked,
-                   connection_.Execute(kRevokeUnacknowledged, Parameters()
-                                                                  .Int64(caller_.cluster_id)
-                                                                  .Text(device)
-                                                                  .Int64(static_cast<int64_t>(kReason))
-                                                                  .Text(caller_.actor)
-                                                                  .Int64(before)));
+                   connection_.Execute(kRevokeSuperseded, Parameters()
+                                                              .Int64(caller_.cluster_id)
+                                                              .Int64(authority_id)
+                                                              .Int64Array(issuances)
+                                                              .Int64(static_cast<int64_t>(kReason))
+                                                              .Text(caller_.actor)));
   for (const Row row : revoked) {
-    ASSIGN_OR_RETURN(const std::string serial, row.Get<std::string>(2));
-    RETURN_IF_ERROR(Audit(device, serial, kReason, "never acknowledged, and a newer one was"));
+    std::string device, serial;
+    RETURN_IF_ERROR(row.Scan(device, serial));
+    RETURN_IF_ERROR(Audit(device, serial, kReason, "another authority's newer one was acknowledged"));
   }
   return revoked.rows();
 }

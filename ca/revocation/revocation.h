@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -39,8 +40,13 @@ class Revoker {
   // how many were revoked.
   absl::StatusOr<int64_t> RevokeAllOf(std::string_view device, RevocationReason reason, std::string_view because);
 
-  // Those of the device that it never acknowledged and that are older than the issuance `before`.
-  absl::StatusOr<int64_t> RevokeUnacknowledged(std::string_view device, int64_t before);
+  // Those of the device that are older than the issuance `before`, which it has acknowledged: what it never
+  // acknowledged, and what an authority issued that is tainted.
+  absl::StatusOr<int64_t> RevokeReplaced(std::string_view device, int64_t before);
+
+  // Those among `issuances`, all of the authority, whose device has acknowledged a newer one of another authority that
+  // is good.
+  absl::StatusOr<int64_t> RevokeSuperseded(int32_t authority_id, std::span<const int64_t> issuances);
 
  private:
   absl::Status Audit(std::string_view device, std::string_view serial, RevocationReason reason,

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <climits>
-#include <string_view>
 
+#include "ca/profile/public_url.h"
 #include "cli/supervisor/daemon_files.h"
 #include "cli/supervisor/private_file.h"
 #include "common/service/config.h"
@@ -15,29 +15,7 @@
 namespace trustline {
 namespace {
 
-constexpr std::string_view kScheme = "http://";
-constexpr size_t kMaxUrl = 200;
-
 bool IsLetterOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
-
-// The characters of a host, a port and a plain path (RFC 3986).
-bool IsUrlCharacter(char c) { return IsLetterOrDigit(c) || std::string_view("-._~:/[]%").find(c) != std::string::npos; }
-
-absl::StatusOr<std::string> CheckUrl(const std::string& what, std::string url) {
-  while (url.size() > kScheme.size() && url.back() == '/') url.pop_back();
-  const size_t host = kScheme.size();
-  if (url.starts_with("https://")) {
-    return InvalidArgument(
-        "{} {}: phones fetch CRLs without TLS, because checking its certificate would need a CRL first: write http://",
-        what, url);
-  }
-  if (url.size() <= host || url.size() > kMaxUrl || !url.starts_with(kScheme) || url[host] == '/' || url[host] == ':' ||
-      !std::ranges::all_of(url, IsUrlCharacter)) {
-    return InvalidArgument("{} {}: that is not of the form http://HOST:PORT with at most {} characters", what, url,
-                           kMaxUrl);
-  }
-  return url;
-}
 
 // One of the settings: its option, its name in the file, its place and its value if nobody says anything.
 struct Setting {
@@ -49,7 +27,11 @@ struct Setting {
 };
 
 absl::StatusOr<std::string> Check(const Setting& setting, const std::string& what, std::string value) {
-  if (setting.value == &SiteSettings::public_url) return CheckUrl(what, std::move(value));
+  if (setting.value == &SiteSettings::public_url) {
+    absl::StatusOr<std::string> url = CheckPublicUrl(std::move(value));
+    if (!url.ok()) return InvalidArgument("{} {}", what, StatusMessage(url.status()));
+    return url;
+  }
   RETURN_IF_ERROR(CheckOrganization(what, value));
   return value;
 }

@@ -31,8 +31,6 @@ std::vector<Column> AuthorityColumns() {
           {"subject", "SUBJECT"},
           {"public_key", "KEY"},
           {"not_after", "EXPIRES"},
-          {"issued", "ISSUED"},
-          {"dependents", "DEPENDENTS"},
           {"crl_number", "CRL"},
           {"crl_next_update", "CRL NEXT UPDATE"},
           {"key_is_here", "KEY IS HERE"},
@@ -57,8 +55,6 @@ Row AuthorityRow(const v1::AuthorityInfo& authority) {
           authority.subject(),
           authority.public_key(),
           TimestampCell(certificate.not_after()),
-          authority.issued(),
-          authority.dependents(),
           authority.crl_number() == 0 ? Cell() : Cell(authority.crl_number()),
           TimestampCell(authority.crl_next_update()),
           authority.key_is_here(),
@@ -90,8 +86,8 @@ Record AuthorityRecord(const v1::AuthorityInfo& authority) {
       .Add("key_is_here", "Key is here", authority.key_is_here())
       .Add("not_before", "Valid from", TimestampCell(certificate.not_before()))
       .Add("not_after", "Expires", TimestampCell(certificate.not_after()))
-      .Add("issued", "Issued", authority.issued())
-      .Add("dependents", "Dependents", authority.dependents())
+      .Add("issued", "Issued", authority.has_issued() ? Cell(authority.issued()) : Cell())
+      .Add("dependents", "Dependents", authority.has_dependents() ? Cell(authority.dependents()) : Cell())
       .Add("crl_number", "CRL number", authority.crl_number() == 0 ? Cell() : Cell(authority.crl_number()))
       .Add("crl_next_update", "CRL next update", TimestampCell(authority.crl_next_update()))
       .Add("crl_revoked", "CRL revoked", authority.crl_revoked())
@@ -247,22 +243,29 @@ absl::StatusOr<int> Activate(Environment& environment, int64_t id) {
               fmt::format("{} issues from now on{}", AuthorityText(response.authority()),
                           tainted == 0 ? ""
                                        : fmt::format("; authority {} is tainted, renew its devices: trustctl lsc list "
-                                                     "--authority {}",
+                                                     "--authority {} --good",
                                                      tainted, tainted)),
               AuthorityRecord(response.authority())
                   .Add("tainted_authority_id", "Tainted", tainted == 0 ? Cell() : Cell(tainted)));
   return kExitSuccess;
 }
 
-absl::StatusOr<int> Taint(Environment& environment, int64_t id) {
+struct TaintArguments {
+  std::optional<int64_t> id;
+  bool force = false;
+};
+
+absl::StatusOr<int> Taint(Environment& environment, const TaintArguments& arguments) {
+  const int64_t id = arguments.id.value_or(0);
   v1::TaintAuthorityRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_authority_id(static_cast<int32_t>(id));
+  request.set_force(arguments.force);
   ASSIGN_OR_RETURN(Client<v1::Authorities> client, environment.Connect<v1::Authorities>(kCad));
   ASSIGN_OR_RETURN(const v1::TaintAuthorityResponse response,
                    (environment.Ask(client, &v1::Authorities::Stub::TaintAuthority, request)));
   WriteResult(environment.out(), environment.options().output,
-              fmt::format("{} issues no more; renew its devices: trustctl lsc list --authority {}",
+              fmt::format("{} issues no more; renew its devices: trustctl lsc list --authority {} --good",
                           AuthorityText(response.authority()), id),
               AuthorityRecord(response.authority()));
   return kExitSuccess;
@@ -276,8 +279,10 @@ absl::StatusOr<int> Retire(Environment& environment, int64_t id) {
   ASSIGN_OR_RETURN(const v1::RetireAuthorityResponse response,
                    (environment.Ask(client, &v1::Authorities::Stub::RetireAuthority, request)));
   WriteResult(environment.out(), environment.options().output,
-              fmt::format("{} is retired and out of the trust store", AuthorityText(response.authority())),
-              AuthorityRecord(response.authority()));
+              fmt::format("{} is {}", AuthorityText(response.authority()),
+                          response.discarded() ? "discarded with its key: it had no certificate"
+                                               : "retired and out of the trust store"),
+              AuthorityRecord(response.authority()).Add("discarded", "Discarded", response.discarded()));
   return kExitSuccess;
 }
 
@@ -303,10 +308,18 @@ void AddRolloverCommands(CommandLine& line, CLI::App& ca) {
   AddKeyAndSubject(prepare, *arguments);
   AddNumber(prepare, "--days", "DAYS", kShortestLifetimeDays, kLongestLifetimeDays, arguments->days,
             "How long it is good: 365 to 10950; ten years unless given");
-  AddRolloverStep(line, rollover, "activate", "Let a prepared authority issue; the one that did is tainted", Activate);
-  AddRolloverStep(line, rollover, "taint", "Let an authority issue no more; its devices are to be renewed", Taint);
+  AddRolloverStep(line, rollover, "activate",
+                  "Let a prepared authority issue, or a tainted one again; the one that did is tainted", Activate);
+  auto tainted = std::make_shared<TaintArguments>();
+  CLI::App& taint = AddCommand(line, rollover, "taint", "Let an authority issue no more; its devices are to be renewed",
+                               "  trustctl ca rollover taint 2",
+                               [tainted](Environment& environment) { return Taint(environment, *tainted); });
+  AddAuthorityId(taint, tainted->id, "Number of the authority: see `trustctl ca list`")->required();
+  taint.add_flag("--force", tainted->force, "Also the one that issues: then nothing does");
   AddRolloverStep(line, rollover, "retire",
-                  "Take an authority out of the trust store; refused while a device in service depends on it", Retire);
+                  "Take an authority out of the trust store; refused while a device in service depends on it. One that "
+                  "waits for its certificate is discarded with its key",
+                  Retire);
 }
 
 }  // namespace

@@ -50,14 +50,17 @@ TEST_F(AuthorityCommandsTest, ListAndShow) {
   EXPECT_THAT(table.out, AllOf(HasSubstr("prepared"), HasSubstr("CN=Phones\\x1b[2J"), Not(HasSubstr("\x1b"))));
   const boost::json::value list = boost::json::parse(Run({"ca", "list", "--output", "json"}).out);
   EXPECT_EQ(list.at(0).at("authority_id"), 2);
-  EXPECT_EQ(list.at(0).at("dependents"), 3);
+  EXPECT_FALSE(list.at(0).as_object().contains("dependents"));
 
   authorities_.show.set_certificate(DerOf(VectorCertificate("capf.pem")));
   authorities_.show.add_chain(DerOf(VectorCertificate("callmanager.pem")));
   const ProgramResult shown = Run({"ca", "show", "2", "--output", "json"});
   EXPECT_EQ(shown.exit_status, 0) << shown.err;
   EXPECT_EQ(authorities_.shown.authority_id(), 2);
-  EXPECT_EQ(boost::json::parse(shown.out).at("chain").as_array().size(), 1u);
+  const boost::json::value record = boost::json::parse(shown.out);
+  EXPECT_EQ(record.at("chain").as_array().size(), 1u);
+  EXPECT_EQ(record.at("issued"), 12);
+  EXPECT_EQ(record.at("dependents"), 3);
   EXPECT_EQ(Run({"ca", "show", "--pem"}).out, EncodePem("CERTIFICATE", authorities_.show.certificate()) +
                                                   EncodePem("CERTIFICATE", authorities_.show.chain(0)));
   EXPECT_EQ(authorities_.shown.authority_id(), 0);
@@ -107,11 +110,23 @@ TEST_F(AuthorityCommandsTest, RolloverStepByStep) {
 
   EXPECT_EQ(Run({"ca", "rollover", "activate", "3"}).out, "authority 3 (CN=Phones\\x1b[2J) issues from now on\n");
   authorities_.tainted = 1;
-  EXPECT_THAT(Run({"ca", "rollover", "activate", "3"}).out, EndsWith("trustctl lsc list --authority 1\n"));
-  EXPECT_THAT(Run({"ca", "rollover", "taint", "3"}).out, StartsWith("authority 3 (CN=Phones\\x1b[2J) issues no more"));
+  EXPECT_THAT(Run({"ca", "rollover", "activate", "3"}).out, EndsWith("trustctl lsc list --authority 1 --good\n"));
+  EXPECT_THAT(Run({"ca", "rollover", "taint", "3"}).out,
+              AllOf(StartsWith("authority 3 (CN=Phones\\x1b[2J) issues no more"),
+                    EndsWith("trustctl lsc list --authority 3 --good\n")));
+  EXPECT_FALSE(authorities_.tainting.force());
+  EXPECT_EQ(Run({"ca", "rollover", "taint", "3", "--force"}).exit_status, 0);
+  EXPECT_TRUE(authorities_.tainting.force());
   const ProgramResult retired = Run({"ca", "rollover", "retire", "3"});
   EXPECT_EQ(retired.exit_status, 1);
   EXPECT_THAT(retired.err, HasSubstr("3 devices in service depend on it"));
+  authorities_.authority.set_state(v1::AUTHORITY_STATE_REQUESTED);
+  authorities_.authority.clear_issued();
+  EXPECT_THAT(Run({"ca", "rollover", "retire", "3"}).out, HasSubstr("is discarded with its key"));
+  const boost::json::value discarded =
+      boost::json::parse(Run({"ca", "rollover", "retire", "3", "--output", "json"}).out);
+  EXPECT_EQ(discarded.at("discarded"), true);
+  EXPECT_TRUE(discarded.at("issued").is_null());
 }
 
 TEST_F(AuthorityCommandsTest, CrlInPemDerAndAsARecord) {

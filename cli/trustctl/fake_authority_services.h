@@ -184,6 +184,22 @@ class FakeIssuance final : public v1::Issuance::Service {
     return grpc::Status::OK;
   }
 
+  // Says how far it is once, and ends with `superseded_status`.
+  grpc::Status RevokeSuperseded(grpc::ServerContext*, const v1::RevokeSupersededRequest* request,
+                                grpc::ServerWriter<v1::RevokeSupersededResponse>* stream) override {
+    superseded_of = *request;
+    v1::RevokeSupersededResponse response;
+    response.set_certificates_checked(1000);
+    response.set_revoked(800);
+    stream->Write(response);
+    if (!superseded_status.ok() || superseded_ends_early) return superseded_status;
+    response.set_certificates_checked(2000);
+    response.set_revoked(1500);
+    response.set_finished(true);
+    stream->Write(response);
+    return grpc::Status::OK;
+  }
+
   grpc::Status AuditCertificates(grpc::ServerContext*, const v1::AuditCertificatesRequest* request,
                                  grpc::ServerWriter<v1::AuditCertificatesResponse>* stream) override {
     audited = *request;
@@ -230,6 +246,9 @@ class FakeIssuance final : public v1::Issuance::Service {
   v1::ShowCertificateRequest shown;
   v1::RevokeCertificateRequest revoked;
   bool revoked_already = false;
+  v1::RevokeSupersededRequest superseded_of;
+  grpc::Status superseded_status;
+  bool superseded_ends_early = false;
   v1::AuditCertificatesRequest audited;
   std::vector<std::string> findings;
   int64_t findings_left_out = 0;
@@ -270,12 +289,16 @@ class FakeAuthorities final : public v1::Authorities::Service {
   }
   grpc::Status TaintAuthority(grpc::ServerContext*, const v1::TaintAuthorityRequest* request,
                               v1::TaintAuthorityResponse* response) override {
+    tainting = *request;
     *response->mutable_authority() = authority;
     response->mutable_authority()->set_authority_id(request->authority_id());
     return grpc::Status::OK;
   }
   grpc::Status RetireAuthority(grpc::ServerContext*, const v1::RetireAuthorityRequest*,
-                               v1::RetireAuthorityResponse*) override {
+                               v1::RetireAuthorityResponse* response) override {
+    *response->mutable_authority() = authority;
+    response->set_discarded(authority.state() == v1::AUTHORITY_STATE_REQUESTED);
+    if (response->discarded()) return grpc::Status::OK;
     return {grpc::StatusCode::FAILED_PRECONDITION, "3 devices in service depend on it: SEP001122334455, ..."};
   }
   grpc::Status ListAuthorities(grpc::ServerContext*, const v1::ListAuthoritiesRequest*,
@@ -334,6 +357,7 @@ class FakeAuthorities final : public v1::Authorities::Service {
   std::string certificate_request;
   v1::ImportAuthorityChainRequest imported;
   int32_t tainted = 0;
+  v1::TaintAuthorityRequest tainting;
   v1::ShowAuthorityRequest shown;
   v1::ShowAuthorityResponse show;
   v1::GetCrlResponse crl;

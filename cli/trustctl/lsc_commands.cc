@@ -11,6 +11,7 @@
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/issuance_records.h"
+#include "cli/trustctl/lsc_superseded.h"
 #include "cli/trustctl/progress.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
@@ -35,6 +36,7 @@ struct Filter {
   std::optional<std::string> expires_before;
   std::optional<std::string> expires_after;
   v1::CertificateState state = v1::CERTIFICATE_STATE_UNSPECIFIED;
+  bool good = false;
   int64_t limit = 0;
 };
 
@@ -60,6 +62,8 @@ void AddFilter(CLI::App& command, Filter& filter) {
   AddTime(command, "--expires-after", filter.expires_after, "Only that end after this time, or so long from now");
   AddWord(command, "--state", kCertificateStateType, kCertificateStates, filter.state,
           "Only in this state: intent, signed, delivered, confirmed, abandoned or revoked");
+  command.add_flag("--good", filter.good,
+                   "Only that are good: signed, not revoked, not past their end, of a device in service");
   AddCount(command, "--limit", filter.limit, "The first so many; 0 for all");
 }
 
@@ -80,6 +84,7 @@ absl::StatusOr<v1::ListCertificatesRequest> RequestFor(Environment& environment,
     *request.mutable_expires_after() = TimeToProto(after);
   }
   request.set_state(filter.state);
+  request.set_good(filter.good);
   return request;
 }
 
@@ -101,7 +106,7 @@ void AddListCommand(CommandLine& line, CLI::App& lsc) {
   CLI::App& command = AddCommand(line, lsc, "list", "List issued certificates",
                                  "  trustctl lsc list --device SEP0011\n"
                                  "  trustctl lsc list --expires-after 0 --expires-before 30d --state confirmed\n"
-                                 "  trustctl lsc list --authority 2 --limit 100 --output csv",
+                                 "  trustctl lsc list --authority 2 --good --limit 100 --output csv",
                                  [filter](Environment& environment) { return List(environment, *filter); });
   AddFilter(command, *filter);
 }
@@ -195,15 +200,20 @@ void AddShowCommand(CommandLine& line, CLI::App& lsc) {
 }
 
 struct RevokeArguments {
-  std::string serial;
-  v1::CertificateRevocationReason reason = v1::CERTIFICATE_REVOCATION_REASON_NO_REASON;
+  std::string serial;  // or both of an authority and what is superseded
+  v1::CertificateRevocationReason reason = v1::CERTIFICATE_REVOCATION_REASON_UNSPECIFIED;
+  std::optional<int64_t> authority;
+  bool superseded = false;
 };
 
 absl::StatusOr<int> Revoke(Environment& environment, const RevokeArguments& arguments) {
+  if (arguments.superseded) return RevokeSuperseded(environment, static_cast<int32_t>(arguments.authority.value_or(0)));
   v1::RevokeCertificateRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_serial(arguments.serial);
-  request.set_reason(arguments.reason);
+  request.set_reason(arguments.reason == v1::CERTIFICATE_REVOCATION_REASON_UNSPECIFIED
+                         ? v1::CERTIFICATE_REVOCATION_REASON_NO_REASON
+                         : arguments.reason);
   ASSIGN_OR_RETURN(Client<v1::Issuance> client, environment.Connect<v1::Issuance>(kCad));
   ASSIGN_OR_RETURN(const v1::RevokeCertificateResponse response,
                    (environment.Ask(client, &v1::Issuance::Stub::RevokeCertificate, request)));
@@ -224,12 +234,23 @@ absl::StatusOr<int> Revoke(Environment& environment, const RevokeArguments& argu
 
 void AddRevokeCommand(CommandLine& line, CLI::App& lsc) {
   auto arguments = std::make_shared<RevokeArguments>();
-  CLI::App& command = AddCommand(line, lsc, "revoke", "Revoke an issued certificate for good",
-                                 "  trustctl lsc revoke 5b7a90c1d2e3f405 --reason keyCompromise",
+  CLI::App& command = AddCommand(line, lsc, "revoke", "Revoke an issued certificate for good, or what a rollover left",
+                                 "  trustctl lsc revoke 5b7a90c1d2e3f405 --reason keyCompromise\n"
+                                 "  trustctl lsc revoke --authority 1 --superseded",
                                  [arguments](Environment& environment) { return Revoke(environment, *arguments); });
-  AddSerial(command, "SERIAL", arguments->serial, "The whole serial number")->required();
+  AddSerial(command, "SERIAL", arguments->serial, "The whole serial number");
   AddWord(command, "--reason", kRevocationReasonType, kRevocationReasons, arguments->reason,
           "As RFC 5280 names it: keyCompromise, superseded, cessationOfOperation, ...; unspecified unless given");
+  AddNumber(command, "--authority", "ID", 1, std::numeric_limits<int32_t>::max(), arguments->authority,
+            "With --superseded: of this authority, which is tainted");
+  command.add_flag("--superseded", arguments->superseded,
+                   "With --authority: all good ones whose device has acknowledged a newer one of another authority");
+  command.parse_complete_callback([arguments] {
+    const bool in_bulk = arguments->authority || arguments->superseded;
+    const bool alone = arguments->serial.empty() && arguments->reason == v1::CERTIFICATE_REVOCATION_REASON_UNSPECIFIED;
+    const bool is_whole = in_bulk ? arguments->authority && arguments->superseded && alone : !arguments->serial.empty();
+    if (!is_whole) throw CLI::ValidationError("revoke", "give SERIAL, or nothing but --authority and --superseded");
+  });
 }
 
 struct ExportArguments {

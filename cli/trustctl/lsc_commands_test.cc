@@ -198,7 +198,7 @@ TEST_F(LscCommandsTest, ListSendsTheFilterAndFollowsThePages) {
   for (const std::string serial : {"0a01", "0a02", "0a03", "0a04", "0a05"}) Know(serial, "device-lsc.pem");
   const ProgramResult table = Run({"lsc", "list", "--device", "sep0011", "--subject", "CN=SEP", "--serial", "0A",
                                    "--key", "AB:AB", "--authority", "2", "--expires-before", "2026-12-01T00:00:00Z",
-                                   "--expires-after", "2026-11-22T00:00:00Z", "--state", "confirmed"});
+                                   "--expires-after", "2026-11-22T00:00:00Z", "--state", "confirmed", "--good"});
   EXPECT_EQ(table.exit_status, 0) << table.err;
   EXPECT_THAT(table.out,
               AllOf(StartsWith("DEVICE"), HasSubstr("0a01"), HasSubstr("0a05"), HasSubstr("CN=SEP\\x1b[2J")));
@@ -212,9 +212,11 @@ TEST_F(LscCommandsTest, ListSendsTheFilterAndFollowsThePages) {
   EXPECT_EQ(issuance_.listed.expires_before().seconds(), 1'796'083'200);
   EXPECT_EQ(issuance_.listed.expires_after().seconds(), 1'795'305'600);
   EXPECT_EQ(issuance_.listed.state(), v1::CERTIFICATE_STATE_CONFIRMED);
+  EXPECT_TRUE(issuance_.listed.good());
 
   const boost::json::value three = boost::json::parse(Run({"lsc", "list", "--limit", "3", "--output", "json"}).out);
   ASSERT_EQ(three.as_array().size(), 3u);
+  EXPECT_FALSE(issuance_.listed.good());
   EXPECT_EQ(three.at(2).at("serial"), "0a03");
   EXPECT_EQ(three.at(2).at("state"), "confirmed");
 }
@@ -258,6 +260,28 @@ TEST_F(LscCommandsTest, RevokeNamesTheReasonAsTheRfcDoes) {
   EXPECT_EQ(issuance_.revoked.reason(), v1::CERTIFICATE_REVOCATION_REASON_NO_REASON);
   const boost::json::value json = boost::json::parse(Run({"lsc", "revoke", "5b7a90c1", "--output", "json"}).out);
   EXPECT_EQ(json.at("changed"), false);
+}
+
+TEST_F(LscCommandsTest, RevokesInBulkWhatIsSuperseded) {
+  const ProgramResult done = Run({"lsc", "revoke", "--authority", "3", "--superseded"});
+  EXPECT_EQ(done.exit_status, 0) << done.err;
+  EXPECT_EQ(issuance_.superseded_of.cluster(), "default");
+  EXPECT_EQ(issuance_.superseded_of.authority_id(), 3);
+  EXPECT_THAT(done.out, StartsWith("revoked 1500 certificates of authority 3 as superseded, of 2000 that were good"));
+  const boost::json::value json =
+      boost::json::parse(Run({"lsc", "revoke", "--authority", "3", "--superseded", "--output", "json"}).out);
+  EXPECT_EQ(json.at("revoked"), 1500);
+  EXPECT_EQ(json.at("certificates_checked"), 2000);
+
+  issuance_.superseded_status = {grpc::StatusCode::UNAVAILABLE, "the database is away"};
+  const ProgramResult failed = Run({"lsc", "revoke", "--authority", "3", "--superseded"});
+  EXPECT_EQ(failed.exit_status, 1);
+  EXPECT_THAT(failed.err, AllOf(HasSubstr("at least 800 certificates revoked, and stay so"), HasSubstr("goes on"),
+                                HasSubstr("the database is away")));
+  issuance_.superseded_status = grpc::Status::OK;
+  issuance_.superseded_ends_early = true;
+  EXPECT_THAT(Run({"lsc", "revoke", "--authority", "3", "--superseded"}).err, HasSubstr("without a result"));
+  EXPECT_EQ(issuance_.revoked.serial(), "");
 }
 
 TEST_F(LscCommandsTest, ExportWritesEveryCertificateThatThereIs) {

@@ -147,6 +147,11 @@ absl::Status MeasureSearch(v1::Issuance::Stub& stub, int32_t authority_id, Repor
     *r.mutable_expires_before() = in_days(30);
     r.set_state(v1::CERTIFICATE_STATE_REVOKED);
   });
+  add("good", [](Request& r) { r.set_good(true); });
+  add("good and issuer", [&](Request& r) {
+    r.set_good(true);
+    r.set_authority_id(authority_id);
+  });
   for (const auto& [name, request] : filters) {
     std::vector<double> times;
     for (int i = 0; i < 20; ++i) {
@@ -234,6 +239,10 @@ absl::Status Run(Report& report) {
   RETURN_IF_ERROR(FillRows(superuser, authority_id, 4'000'000, kIssued - kRevoked, "signed"));
   RETURN_IF_ERROR(
       MeasureIssuance(*site, *cad, 2 * kRequests, raw_ec, fmt::format("P-256 ({} rows)", kIssued), 600, report));
+  RETURN_IF_ERROR(superuser.ExecuteScript(fmt::format(
+      "INSERT INTO device (cluster_id, name, added_by) SELECT 1, 'SEP' || upper(lpad(to_hex(n), 12, '0')), 'benchmark' "
+      "FROM generate_series(4000000, 4000000 + {} - 1) n; ANALYZE device",
+      kIssued - kRevoked)));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, site->Channel(*cad));
   const auto stub = v1::Issuance::NewStub(channel);
   RETURN_IF_ERROR(MeasureSearch(*stub, authority_id, report));

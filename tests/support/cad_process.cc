@@ -65,11 +65,11 @@ absl::StatusOr<std::unique_ptr<DaemonProcess>> CadSite::StartCad(const CadOption
   RETURN_IF_ERROR(WritePrivateFile(
       folder / "cad.toml",
       fmt::format("[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n{}{}[authority]\nkeys = \"{}\"\n"
-                  "{}\npublic_url = \"http://127.0.0.1:9480\"\n[services]\nitld = \"127.0.0.1:{}\"\n",
+                  "{}\npublic_url = \"{}\"\n[services]\nitld = \"127.0.0.1:{}\"\n",
                   options.node, database_.Conninfo("trustline_cad"), kIdentitySection, kPorts, keys.string(),
                   options.passphrase_is_credential ? "passphrase_credential = \"cad-passphrase\""
                                                    : "passphrase_file = \"passphrase\"",
-                  itld_->grpc_port())));
+                  options.public_url, itld_->grpc_port())));
   DaemonProcessOptions process = {.program = Program(options.program), .configuration = folder / "cad.toml"};
   if (options.passphrase_is_credential) {
     process.environment.push_back("CREDENTIALS_DIRECTORY=" + credentials.string());

@@ -23,6 +23,7 @@ struct CadOptions {
   std::string fail_point;       // for the program with fail points
   std::string passphrase = "a passphrase for tests\n";
   bool passphrase_is_credential = false;  // as systemd would hand it over
+  std::string public_url = "http://127.0.0.1:9480";
 };
 
 // A system with a database, itld, and any number of cad that share the authorities' keys. The person "admin" is an
