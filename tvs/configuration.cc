@@ -3,16 +3,10 @@
 #include <set>
 
 #include "common/net/ip_address.h"
-#include "common/net/tls_context.h"
-#include "common/service/text_file.h"
 #include "common/status/status.h"
-#include "common/x509/certificate.h"
-#include "common/x509/private_key.h"
 
 namespace trustline {
 namespace {
-
-constexpr size_t kMaxCertificateChainFile = 256 * 1024;
 
 absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
   TvsListenerConfig listener;
@@ -21,9 +15,9 @@ absl::StatusOr<TvsListenerConfig> ReadListener(ConfigTable table) {
   ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", 2445, 0, 65'535));
   listener.server.port = static_cast<uint16_t>(port);
   ASSIGN_OR_RETURN(listener.server.interface, table.TextOr("interface", ""));
-  ASSIGN_OR_RETURN(listener.certificate, table.Path("certificate"));
-  ASSIGN_OR_RETURN(listener.key, table.Path("key"));
-  ASSIGN_OR_RETURN(listener.passphrase_file, table.PassphrasePathOr("passphrase", ""));
+  ASSIGN_OR_RETURN(listener.files.certificate, table.Path("certificate"));
+  ASSIGN_OR_RETURN(listener.files.key, table.Path("key"));
+  ASSIGN_OR_RETURN(listener.files.passphrase_file, table.PassphrasePathOr("passphrase", ""));
   ASSIGN_OR_RETURN(listener.allow_tls10, table.BoolOr("allow_tls10", false));
   ASSIGN_OR_RETURN(const int64_t per_address, table.IntegerOr("connections_per_address", 1'024, 1, 1'000'000));
   listener.server.connections_per_address = static_cast<uint32_t>(per_address);
@@ -83,15 +77,13 @@ absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root) {
   return config;
 }
 
-absl::StatusOr<std::shared_ptr<TlsContext>> LoadListenerTls(const TvsListenerConfig& listener) {
-  ASSIGN_OR_RETURN(const std::string pem, ReadTextFile(listener.certificate, kMaxCertificateChainFile));
-  ASSIGN_OR_RETURN(const PrivateKey key, PrivateKey::ReadKeyFile(listener.key, listener.passphrase_file));
-  absl::StatusOr<std::shared_ptr<TlsContext>> context =
-      TlsContext::Create({.certificate_chain_pem = pem, .private_key = key.get(), .allow_tls10 = listener.allow_tls10});
-  if (!context.ok()) {
-    return Annotate(context.status(), fmt::format("{} with {}", listener.certificate, listener.key));
+absl::StatusOr<LoadedListener> LoadListener(const TvsListenerConfig& listener) {
+  ASSIGN_OR_RETURN(ListenerCredentials credentials, LoadListenerCredentials(listener.files));
+  absl::StatusOr<std::shared_ptr<TlsContext>> tls = MakeListenerTls(credentials, listener.allow_tls10);
+  if (!tls.ok()) {
+    return Annotate(tls.status(), fmt::format("{} with {}", listener.files.certificate, listener.files.key));
   }
-  return context;
+  return LoadedListener{std::move(credentials.chain), *std::move(tls)};
 }
 
 }  // namespace trustline

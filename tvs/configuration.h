@@ -1,6 +1,7 @@
 // tvsd's own sections of its configuration file (docs/OPERATIONS.md).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/net/tls_server.h"
 #include "common/service/config.h"
+#include "common/service/listener_files.h"
 #include "tvs/crl_endpoint.h"
 #include "tvs/freshness.h"
 
@@ -16,9 +18,7 @@ namespace trustline {
 struct TvsListenerConfig {
   std::string cluster;
   TlsServerOptions server;  // without its TLS context
-  std::string certificate;
-  std::string key;
-  std::string passphrase_file;  // empty: the key is not encrypted
+  ListenerFiles files;
   bool allow_tls10 = false;
 };
 
@@ -33,7 +33,11 @@ struct TvsdConfig {
 // on the same address and port.
 absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root);
 
-// Reads certificate and key, and builds the listener's TLS context from them. Errors name the file.
-absl::StatusOr<std::shared_ptr<TlsContext>> LoadListenerTls(const TvsListenerConfig& listener);
+// Reads the listener's certificate and key, and builds its TLS context from them. Errors name the file.
+struct LoadedListener {
+  std::vector<Certificate> chain;
+  std::shared_ptr<TlsContext> tls;
+};
+absl::StatusOr<LoadedListener> LoadListener(const TvsListenerConfig& listener);
 
 }  // namespace trustline

@@ -78,6 +78,13 @@ void TrustFollower::Confirm(const FollowedCluster& cluster, std::function<void(a
   }
 }
 
+std::future<absl::Status> TrustFollower::Confirm(const FollowedCluster& cluster) {
+  auto asked = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> answer = asked->get_future();
+  Confirm(cluster, [asked](absl::Status status) { asked->set_value(std::move(status)); });
+  return answer;
+}
+
 absl::Status TrustFollower::LastStatus() const {
   const std::lock_guard lock(mutex_);
   return last_status_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -75,6 +76,8 @@ class TrustFollower {
   // is now at least as new as this call. All who wait share one question to the database. ResourceExhausted, at once,
   // when too many wait.
   void Confirm(const FollowedCluster& cluster, std::function<void(absl::Status)> done);
+  // The same for who can wait, but not for ever.
+  std::future<absl::Status> Confirm(const FollowedCluster& cluster);
 
   // The last error of reading any cluster, OK when the last reading succeeded.
   absl::Status LastStatus() const;

@@ -2,9 +2,9 @@
 #include <future>
 
 #include "common/net/io_workers.h"
-#include "common/net/tls_server.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/identity_renewal.h"
+#include "common/rpc/listener_service.h"
 #include "common/rpc/server.h"
 #include "common/service/audit.h"
 #include "common/service/daemon.h"
@@ -13,7 +13,7 @@
 #include "tvs/crl_downloads.h"
 #include "tvs/crl_endpoint.h"
 #include "tvs/metrics.h"
-#include "tvs/session.h"
+#include "tvs/phone_listener.h"
 #include "tvs/trust_follower.h"
 #include "tvs/verification_service.h"
 
@@ -75,15 +75,28 @@ class Tvsd final : public DaemonService {
     follower_.Start();
     authorizer_.Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
-    for (const TvsListenerConfig& listener : config_.listeners) RETURN_IF_ERROR(StartListener(listener));
+    for (const TvsListenerConfig& config : config_.listeners) {
+      ASSIGN_OR_RETURN(listeners_.emplace_back(), PhoneListener::Start(config, {.follower = follower_,
+                                                                                .workers = *workers_,
+                                                                                .freshness = config_.freshness,
+                                                                                .clock = context_.clock,
+                                                                                .log = context_.log}));
+    }
     if (config_.crl) RETURN_IF_ERROR(StartCrlListener(*config_.crl));
     ASSIGN_OR_RETURN(verification_, VerificationService::Create(context_.config.node, follower_, config_.freshness,
                                                                 context_.clock, authorizer_));
+    std::vector<ManagedListener> managed;
+    for (const auto& listener : listeners_) managed.push_back(listener->Managed());
+    ASSIGN_OR_RETURN(
+        listener_service_,
+        ListenerService::Create(
+            {.authorizer = authorizer_, .audit = audit_, .clock = context_.clock, .metrics = context_.metrics},
+            std::move(managed)));
     ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
                                                     .port = context_.config.grpc_port,
                                                     .identity = context_.config.identity,
                                                     .log = &context_.log},
-                                                   {verification_.get()}, context_.health));
+                                                   {verification_.get(), listener_service_.get()}, context_.health));
     context_.log.Info("RPC_LISTENING", "programs are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
     if (!context_.config.identity_renew_from.empty()) {
@@ -96,7 +109,7 @@ class Tvsd final : public DaemonService {
     registrations_ = RegisterFollowerMetrics(context_.metrics, follower_);
     for (const auto& listener : listeners_) {
       for (auto& registration :
-           RegisterListenerMetrics(context_.metrics, listener->cluster, *listener->server, *listener->endpoint)) {
+           RegisterListenerMetrics(context_.metrics, listener->cluster(), listener->server(), listener->endpoint())) {
         registrations_.push_back(std::move(registration));
       }
     }
@@ -107,7 +120,7 @@ class Tvsd final : public DaemonService {
 
   void Stop() override {
     registrations_.clear();
-    for (const auto& listener : listeners_) listener->server->Stop();
+    for (const auto& listener : listeners_) listener->Stop();
     if (crl_endpoint_) crl_endpoint_->Stop();
     if (crl_downloads_) crl_downloads_->Stop();
     follower_.Stop();
@@ -118,43 +131,6 @@ class Tvsd final : public DaemonService {
   }
 
  private:
-  struct Listener {
-    std::string cluster;
-    std::string certificate_der;
-    std::unique_ptr<TvsEndpoint> endpoint;
-    std::unique_ptr<TlsServer> server;
-  };
-
-  absl::Status StartListener(const TvsListenerConfig& config) {
-    auto listener = std::make_unique<Listener>();
-    listener->cluster = config.cluster;
-    TlsServerOptions options = config.server;
-    ASSIGN_OR_RETURN(options.tls, LoadListenerTls(config));
-    ASSIGN_OR_RETURN(const Certificate certificate,
-                     Certificate::FromX509(SSL_CTX_get0_certificate(options.tls->ssl_ctx())));
-    listener->certificate_der = AsText(certificate.der());
-    options.on_event = [&log = context_.log](const ConnectionEvent& event) {
-      log.Info("TVS_CONNECTION", "a connection ended without an answer",
-               {{"kind", ConnectionEventName(event.kind)},
-                {"peer", event.peer.ToText()},
-                {"listener", event.peer.listener},
-                {"detail", event.detail}});
-    };
-    listener->endpoint = std::make_unique<TvsEndpoint>(*follower_.Find(config.cluster), follower_, config_.freshness,
-                                                       workers_->size(), context_.clock, context_.log);
-    ASSIGN_OR_RETURN(listener->server, TlsServer::Start(*workers_, std::move(options),
-                                                        [endpoint = listener->endpoint.get()](const Peer& peer) {
-                                                          return endpoint->NewSession(peer);
-                                                        }));
-    context_.log.Info("TVS_LISTENING", "phones are answered",
-                      {{"cluster", config.cluster},
-                       {"address", config.server.address},
-                       {"port", listener->server->port()},
-                       {"tls10", config.allow_tls10}});
-    listeners_.push_back(std::move(listener));
-    return absl::OkStatus();
-  }
-
   absl::Status StartCrlListener(const CrlListenerConfig& config) {
     ASSIGN_OR_RETURN(crl_downloads_, CrlDownloads::Create({.connection = context_.config.database_connection,
                                                            .application_name = "tvsd crl"},
@@ -168,11 +144,7 @@ class Tvsd final : public DaemonService {
   // A real question to the database about each cluster, then a real verdict on each listener's own certificate.
   absl::Status GiveVerdicts() {
     std::vector<std::future<absl::Status>> answers;
-    for (const auto& cluster : follower_.clusters()) {
-      auto asked = std::make_shared<std::promise<absl::Status>>();
-      answers.push_back(asked->get_future());
-      follower_.Confirm(*cluster, [asked](absl::Status status) { asked->set_value(std::move(status)); });
-    }
+    for (const auto& cluster : follower_.clusters()) answers.push_back(follower_.Confirm(*cluster));
     const auto deadline = std::chrono::steady_clock::now() + kReadinessPatience;
     for (std::future<absl::Status>& answer : answers) {
       if (answer.wait_until(deadline) != std::future_status::ready) {
@@ -180,18 +152,7 @@ class Tvsd final : public DaemonService {
       }
       RETURN_IF_ERROR(answer.get());
     }
-    for (const auto& listener : listeners_) {
-      const FollowedCluster& cluster = *follower_.Find(listener->cluster);
-      if (FreshnessOf(cluster.Age(), config_.freshness) != Freshness::kFresh) {
-        return Unavailable("the trust store of cluster {} is not up to date", listener->cluster);
-      }
-      const auto snapshot = cluster.Snapshot();
-      const TrustVerdict verdict =
-          JudgeCertificate(*snapshot, AsBytes(listener->certificate_der), context_.clock.Now());
-      if (verdict.reason == InvalidReason::kMalformed) {
-        return Internal("no verdict on the certificate of listener {}", listener->server->options().name);
-      }
-    }
+    for (const auto& listener : listeners_) RETURN_IF_ERROR(listener->Ready());
     return absl::OkStatus();
   }
 
@@ -202,10 +163,11 @@ class Tvsd final : public DaemonService {
   Authorizer authorizer_;
   TrustFollower follower_;
   std::unique_ptr<IoWorkers> workers_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<PhoneListener>> listeners_;
   std::unique_ptr<CrlDownloads> crl_downloads_;
   std::unique_ptr<CrlEndpoint> crl_endpoint_;
   std::unique_ptr<VerificationService> verification_;
+  std::unique_ptr<ListenerService> listener_service_;
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<IdentityRenewal> renewal_;
   std::vector<Metrics::Registration> registrations_;
@@ -217,7 +179,7 @@ absl::StatusOr<std::unique_ptr<DaemonService>> BuildTvsd(DaemonContext& context)
   ASSIGN_OR_RETURN(ConfigTable database, context.root.Table("database"));
   ASSIGN_OR_RETURN(const std::string audit_connection,
                    database.TextOr("audit_connection", context.config.database_connection));
-  for (const TvsListenerConfig& listener : config.listeners) RETURN_IF_ERROR(LoadListenerTls(listener).status());
+  for (const TvsListenerConfig& listener : config.listeners) RETURN_IF_ERROR(LoadListener(listener).status());
   return std::make_unique<Tvsd>(context, std::move(config), audit_connection);
 }
 

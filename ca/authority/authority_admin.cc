@@ -12,7 +12,7 @@
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_builder.h"
-#include "common/x509/openssl_error.h"
+#include "common/x509/certificate_chain.h"
 #include "common/x509/signature_algorithm.h"
 
 namespace trustline {
@@ -41,38 +41,6 @@ absl::Status CheckAuthorityCertificate(const Certificate& certificate, absl::Tim
                               certificate.subject().ToText());
   }
   return SignatureAlgorithmOf(X509_get0_pubkey(certificate.x509())).status();
-}
-
-bool Issued(const Certificate& issuer, const Certificate& certificate) {
-  const OpenSslErrorScope errors;
-  EVP_PKEY* const key = X509_get0_pubkey(issuer.x509());
-  return certificate.issuer().key() == issuer.subject().key() && key != nullptr &&
-         X509_verify(certificate.x509(), key) == 1;
-}
-
-// The issuers of `leaf` from `others`, all of which it must use.
-absl::StatusOr<std::vector<Certificate>> OrderChain(const Certificate& leaf, std::vector<Certificate> others,
-                                                    absl::Time now) {
-  std::vector<Certificate> chain;
-  Certificate at = leaf;
-  while (!Issued(at, at)) {
-    const auto issuer =
-        std::ranges::find_if(others, [&](const Certificate& candidate) { return Issued(candidate, at); });
-    if (issuer == others.end()) {
-      return FailedPrecondition("the chain has a gap: the certificate of {}, which issued {}, is not in it",
-                                at.issuer().ToText(), at.subject().ToText());
-    }
-    if (!issuer->is_ca() || issuer->not_after() <= now) {
-      return FailedPrecondition("{} in the chain is no authority or is past its end", issuer->subject().ToText());
-    }
-    at = *issuer;
-    chain.push_back(at);
-    others.erase(issuer);
-  }
-  if (!others.empty()) {
-    return FailedPrecondition("{} does not belong to the chain: leave it out", others[0].subject().ToText());
-  }
-  return chain;
 }
 
 }  // namespace

@@ -23,22 +23,10 @@ constexpr Statement kNewestCrl = {"show_crl",
 
 AuthorityCaller CallerOf(const Caller& caller) { return {caller.cluster_id, caller.cluster, caller.actor()}; }
 
-absl::StatusOr<KeyKind> ReadKeyKind(v1::AuthorityKey key) {
-  switch (key) {
-    case v1::AUTHORITY_KEY_UNSPECIFIED:
-    case v1::AUTHORITY_KEY_RSA_2048:
-      return KeyKind::kRsa2048;
-    case v1::AUTHORITY_KEY_RSA_3072:
-      return KeyKind::kRsa3072;
-    case v1::AUTHORITY_KEY_RSA_4096:
-      return KeyKind::kRsa4096;
-    case v1::AUTHORITY_KEY_EC_P256:
-      return KeyKind::kEcP256;
-    case v1::AUTHORITY_KEY_EC_P384:
-      return KeyKind::kEcP384;
-    default:
-      return InvalidArgument("there is no such kind of key for an authority");
-  }
+absl::StatusOr<KeyKind> ReadKeyKind(v1::CertificateKey key) {
+  if (key == v1::CERTIFICATE_KEY_UNSPECIFIED) return KeyKind::kRsa2048;
+  if (const std::optional<KeyKind> kind = FromProto(key)) return *kind;
+  return InvalidArgument("there is no such kind of key for an authority");
 }
 
 absl::StatusOr<ClientAuthorityPurpose> ReadPurpose(v1::ClientAuthorityPurpose purpose) {

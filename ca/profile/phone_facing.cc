@@ -13,6 +13,19 @@ constexpr size_t kMaxCommonName = 64;
 constexpr size_t kCapfNumberSize = 4;
 constexpr int kLifetimeYears = 5;
 
+constexpr std::string_view kCommonNameOid = "2.5.4.3";
+constexpr std::string_view kOrganizationOid = "2.5.4.10";
+constexpr std::string_view kOrganizationalUnitOid = "2.5.4.11";
+
+// The first value of this kind in the certificate's subject; `name` is how people know it.
+absl::StatusOr<std::string> ValueOf(const Certificate& certificate, std::string_view oid, std::string_view name) {
+  for (const NameAttribute& attribute : certificate.subject().attributes()) {
+    if (attribute.oid == oid && attribute.is_text) return attribute.value;
+  }
+  return FailedPrecondition("the subject of {} has no {}, which this system's own certificates have",
+                            certificate.subject().ToText(), name);
+}
+
 }  // namespace
 
 PhoneFacingProfile NewPhoneFacingProfile(PhoneFacingKind kind, const PhoneFacingSubject& subject) {
@@ -58,6 +71,22 @@ absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(const PhoneFacingProfile
   form.extended_key_usage = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.5"};
   form.dns_names = {profile.dns_name};
   return form;
+}
+
+absl::StatusOr<Certificate> RenewPhoneFacing(const Certificate& present, const PrivateKey& key, absl::Time now) {
+  PhoneFacingProfile profile = {};
+  ASSIGN_OR_RETURN(profile.common_name, ValueOf(present, kCommonNameOid, "CN"));
+  ASSIGN_OR_RETURN(profile.organization, ValueOf(present, kOrganizationOid, "O"));
+  ASSIGN_OR_RETURN(profile.organizational_unit, ValueOf(present, kOrganizationalUnitOid, "OU"));
+  const std::vector<std::string> dns_names = present.dns_names();
+  if (dns_names.empty()) {
+    return FailedPrecondition("{} has no DNS name, which this system's own certificates have",
+                              present.subject().ToText());
+  }
+  profile.dns_name = dns_names.front();
+  ASSIGN_OR_RETURN(CertificateTemplate form, PhoneFacingTemplate(profile, now));
+  form.dns_names = dns_names;
+  return BuildSelfSigned(form, key);
 }
 
 absl::StatusOr<Certificate> WriteNewPhoneFacing(const PhoneFacingProfile& profile, const std::string& directory,

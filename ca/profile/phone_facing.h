@@ -39,6 +39,10 @@ PhoneFacingProfile NewPhoneFacingProfile(PhoneFacingKind kind, const PhoneFacing
 // InvalidArgument for names that no certificate can have.
 absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(const PhoneFacingProfile& profile, absl::Time now);
 
+// The successor of `present` for another key: self-signed, of the form above, with the same CN, O, OU and DNS names.
+// FailedPrecondition, naming what is missing, for a certificate that is not of this form.
+absl::StatusOr<Certificate> RenewPhoneFacing(const Certificate& present, const PrivateKey& key, absl::Time now);
+
 // Makes a key and its self-signed certificate and writes `name`.key (mode 0600, encrypted with `passphrase`) and
 // `name`.crt into `directory`, which exists. Each file is written whole, the certificate last: where it stands, its key
 // stands too. To be called as the user to whom they shall belong.

@@ -108,6 +108,30 @@ TEST(PhoneFacingTest, LastsFiveYears) {
   EXPECT_EQ(certificate.not_after(), absl::FromCivil(absl::CivilDay(2031, 12, 1), absl::UTCTimeZone()));
 }
 
+TEST(PhoneFacingTest, ASuccessorHasTheSameNamesAndForm) {
+  const PrivateKey key = *PrivateKey::Generate(KeyKind::kRsa2048);
+  const Certificate present = *Certificate::FromPem(ReadVector("tvs.pem"));
+  ASSERT_OK_AND_ASSIGN(const Certificate successor, RenewPhoneFacing(present, key, kTestNow));
+  ExpectTheFormOf(successor, "tvs.pem");
+  EXPECT_TRUE(key.MatchesCertificate(successor));
+  EXPECT_NE(ToHex(successor.serial()), ToHex(present.serial()));
+  EXPECT_EQ(successor.not_after(), absl::FromCivil(absl::CivilDay(2031, 12, 1), absl::UTCTimeZone()));
+  // Of another kind of key, and several times.
+  const PrivateKey other = *PrivateKey::Generate(KeyKind::kEcP384);
+  ASSERT_OK_AND_ASSIGN(const Certificate second, RenewPhoneFacing(successor, other, kTestNow));
+  EXPECT_EQ(second.subject(), present.subject());
+  EXPECT_EQ(second.public_key_kind(), "EC secp384r1");
+
+  CertificateTemplate form = LeafForm("outside.example");
+  form.dns_names = {"outside.example"};
+  EXPECT_THAT(RenewPhoneFacing(MakeSelfSigned(form).certificate, key, kTestNow),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has no OU")));
+  form.subject = present.subject();
+  form.dns_names.clear();
+  EXPECT_THAT(RenewPhoneFacing(MakeSelfSigned(form).certificate, key, kTestNow),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no DNS name")));
+}
+
 TEST(PhoneFacingTest, NamesThatNoCertificateCanHave) {
   PhoneFacingSubject subject = VectorSubject();
   subject.host = std::string(63, 'h') + ".example";

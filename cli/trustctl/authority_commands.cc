@@ -14,7 +14,6 @@
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
 #include "common/status/status.h"
-#include "common/x509/distinguished_name.h"
 #include "common/x509/pem.h"
 #include "proto/authority.grpc.pb.h"
 
@@ -150,7 +149,7 @@ absl::StatusOr<int> Show(Environment& environment, const ShowArguments& argument
 }
 
 struct NewAuthorityArguments {
-  v1::AuthorityKey key = v1::AUTHORITY_KEY_UNSPECIFIED;
+  v1::CertificateKey key = v1::CERTIFICATE_KEY_UNSPECIFIED;
   std::string subject;
   std::optional<int64_t> days;
   std::string out;
@@ -158,16 +157,9 @@ struct NewAuthorityArguments {
 };
 
 void AddKeyAndSubject(CLI::App& command, NewAuthorityArguments& arguments) {
-  AddWord(command, "--key", kAuthorityKeyType, kAuthorityKeys, arguments.key,
+  AddWord(command, "--key", kCertificateKeyType, kCertificateKeys, arguments.key,
           "rsa:2048, rsa:3072, rsa:4096, ec:secp256r1 or ec:secp384r1; rsa:2048 unless given");
-  command
-      .add_option("--subject", arguments.subject,
-                  "Its name: CN=Phones,O=Example; made from cad's settings unless given")
-      ->type_name("NAME")
-      ->check([](const std::string& text) {
-        const absl::StatusOr<DistinguishedName> name = DistinguishedName::FromText(text);
-        return name.ok() ? std::string() : std::string(StatusMessage(name.status()));
-      });
+  AddSubject(command, arguments.subject, "Its name: CN=Phones,O=Example; made from cad's settings unless given");
 }
 
 absl::StatusOr<int> RequestAuthority(Environment& environment, const NewAuthorityArguments& arguments) {

@@ -76,13 +76,13 @@ TEST_F(AuthorityCommandsTest, ARequestGoesToTheOutputOrAFile) {
   EXPECT_EQ(printed.exit_status, 0) << printed.err;
   EXPECT_EQ(printed.out, pem);
   EXPECT_THAT(printed.err, HasSubstr("trustctl ca import-chain FILE..."));
-  EXPECT_EQ(authorities_.requested.key(), v1::AUTHORITY_KEY_EC_P384);
+  EXPECT_EQ(authorities_.requested.key(), v1::CERTIFICATE_KEY_EC_P384);
   EXPECT_EQ(authorities_.requested.subject(), "CN=Phones,O=Example");
 
   const std::string out = PathOf("phones.csr");
   EXPECT_THAT(Run({"ca", "csr", "--out", out}).out, HasSubstr("its request is in " + out));
   EXPECT_EQ(ReadFile(out), pem);
-  EXPECT_EQ(authorities_.requested.key(), v1::AUTHORITY_KEY_UNSPECIFIED);
+  EXPECT_EQ(authorities_.requested.key(), v1::CERTIFICATE_KEY_UNSPECIFIED);
   EXPECT_THAT(Run({"ca", "csr", "--out", out}).err, HasSubstr("exists already"));
   EXPECT_EQ(authorities_.request_calls, 2);
   const boost::json::value json = boost::json::parse(Run({"ca", "csr", "--output", "json"}).out);
@@ -104,7 +104,7 @@ TEST_F(AuthorityCommandsTest, RolloverStepByStep) {
       Run({"ca", "rollover", "prepare", "--key", "rsa:4096", "--subject", "CN=Phones", "--days", "730"});
   EXPECT_EQ(prepared.exit_status, 0) << prepared.err;
   EXPECT_THAT(prepared.out, StartsWith("authority 2 (CN=Phones\\x1b[2J) is prepared"));
-  EXPECT_EQ(authorities_.prepared.key(), v1::AUTHORITY_KEY_RSA_4096);
+  EXPECT_EQ(authorities_.prepared.key(), v1::CERTIFICATE_KEY_RSA_4096);
   EXPECT_EQ(authorities_.prepared.subject(), "CN=Phones");
   EXPECT_EQ(authorities_.prepared.lifetime().seconds(), 730 * 86'400);
 

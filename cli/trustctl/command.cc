@@ -11,6 +11,7 @@
 #include "cli/trustctl/environment.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
+#include "common/x509/distinguished_name.h"
 
 namespace trustline {
 namespace {
@@ -176,6 +177,13 @@ CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<s
       ->type_name("TIME");
 }
 
+CLI::Option* AddSubject(CLI::App& command, std::string& subject, const std::string& description) {
+  return command.add_option("--subject", subject, description)->type_name("NAME")->check([](const std::string& text) {
+    const absl::StatusOr<DistinguishedName> name = DistinguishedName::FromText(text);
+    return name.ok() ? std::string() : std::string(StatusMessage(name.status()));
+  });
+}
+
 CLI::Option* AddFingerprintPrefix(CLI::App& command, std::string& prefix) {
   return command
       .add_option_function<std::string>(
@@ -233,6 +241,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddDeviceCommands(*line);
   AddLscCommands(*line);
   AddAuthorityCommands(*line);
+  AddListenerCommands(*line);
 
   auto shell = std::make_shared<Shell>();
   CLI::App& completion =

@@ -60,7 +60,7 @@ inline constexpr std::string_view kDeviceStateType = "DEVICE-STATE";
 inline constexpr std::string_view kCertificateStateType = "CERTIFICATE-STATE";
 inline constexpr std::string_view kRevocationReasonType = "REVOCATION-REASON";
 inline constexpr std::string_view kPurposeType = "PURPOSE";
-inline constexpr std::string_view kAuthorityKeyType = "KEY-KIND";
+inline constexpr std::string_view kCertificateKeyType = "KEY-KIND";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -79,6 +79,8 @@ CLI::Option* AddNumber(CLI::App& command, const std::string& name, const std::st
 // RFC 3339, or a duration before now ("24h"). Kept as text: see Environment::ResolveTime.
 CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<std::string>& time,
                      const std::string& description);
+// A distinguished name as DistinguishedName::FromText reads it, kept as text.
+CLI::Option* AddSubject(CLI::App& command, std::string& subject, const std::string& description);
 // The first hexadecimal digits of a SHA-256; at least 4.
 CLI::Option* AddFingerprintPrefix(CLI::App& command, std::string& prefix);
 
@@ -104,5 +106,6 @@ void AddLscPurgeCommand(CommandLine& line, CLI::App& lsc);
 void AddAuthorityCommands(CommandLine& line);
 void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);
 void AddKeyAdmissionCommands(CommandLine& line, CLI::App& ca);
+void AddListenerCommands(CommandLine& line);
 
 }  // namespace trustline

@@ -60,9 +60,9 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
 
 // Kinds of value that WordsOf lists.
 constexpr std::array<std::string_view, 9> kWordKinds = {
-    kRoleType,        kAccessRoleType,       kFormatType,           kShellType,
-    kDeviceStateType, kCertificateStateType, kRevocationReasonType, kPurposeType,
-    kAuthorityKeyType};
+    kRoleType,          kAccessRoleType,       kFormatType,           kShellType,
+    kDeviceStateType,   kCertificateStateType, kRevocationReasonType, kPurposeType,
+    kCertificateKeyType};
 
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
@@ -77,7 +77,7 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kCertificateStateType) words = WordTexts(kCertificateStates);
   if (kind == kRevocationReasonType) words = WordTexts(kRevocationReasons);
   if (kind == kPurposeType) words = WordTexts(kClientAuthorityPurposes);
-  if (kind == kAuthorityKeyType) words = WordTexts(kAuthorityKeys);
+  if (kind == kCertificateKeyType) words = WordTexts(kCertificateKeys);
   return words;
 }
 

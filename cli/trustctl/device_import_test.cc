@@ -125,7 +125,7 @@ TEST(EnumerationWordsTest, EveryValueHasAWord) {
   check(kCertificateStates, *v1::CertificateState_descriptor());
   check(kRevocationReasons, *v1::CertificateRevocationReason_descriptor());
   check(kAuthorityStates, *v1::AuthorityState_descriptor());
-  check(kAuthorityKeys, *v1::AuthorityKey_descriptor());
+  check(kCertificateKeys, *v1::CertificateKey_descriptor());
   check(kClientAuthorityPurposes, *v1::ClientAuthorityPurpose_descriptor());
   EXPECT_EQ(WordFor(kDeviceStates, static_cast<v1::DeviceState>(9)), "unknown (9)");
 }

@@ -1,4 +1,4 @@
-// The words for the enumerations of cad's messages, on the command line and in what is printed.
+// The words for the enumerations of messages, on the command line and in what is printed.
 #pragma once
 
 #include <fmt/format.h>
@@ -17,6 +17,7 @@
 #include "proto/authority.pb.h"
 #include "proto/device.pb.h"
 #include "proto/issuance.pb.h"
+#include "proto/trust_types.pb.h"
 
 namespace trustline {
 
@@ -60,12 +61,12 @@ inline constexpr std::array<Word<v1::AuthorityState>, 5> kAuthorityStates = {{
     {"retired", v1::AUTHORITY_STATE_RETIRED},
 }};
 
-inline constexpr std::array<Word<v1::AuthorityKey>, 5> kAuthorityKeys = {{
-    {"rsa:2048", v1::AUTHORITY_KEY_RSA_2048},
-    {"rsa:3072", v1::AUTHORITY_KEY_RSA_3072},
-    {"rsa:4096", v1::AUTHORITY_KEY_RSA_4096},
-    {"ec:secp256r1", v1::AUTHORITY_KEY_EC_P256},
-    {"ec:secp384r1", v1::AUTHORITY_KEY_EC_P384},
+inline constexpr std::array<Word<v1::CertificateKey>, 5> kCertificateKeys = {{
+    {"rsa:2048", v1::CERTIFICATE_KEY_RSA_2048},
+    {"rsa:3072", v1::CERTIFICATE_KEY_RSA_3072},
+    {"rsa:4096", v1::CERTIFICATE_KEY_RSA_4096},
+    {"ec:secp256r1", v1::CERTIFICATE_KEY_EC_P256},
+    {"ec:secp384r1", v1::CERTIFICATE_KEY_EC_P384},
 }};
 
 inline constexpr std::array<Word<v1::ClientAuthorityPurpose>, 2> kClientAuthorityPurposes = {{

@@ -90,6 +90,10 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
                                              {"ca", "client-authority", "add", "a.pem"},
                                              {"ca", "client-authority", "remove", "--purpose", "phones", "8be1"},
                                              {"ca", "block-keys", "keys.txt"},
+                                             {"listener", "csr", "--key", "rsa:1024"},
+                                             {"listener", "csr", "--subject", "TVS"},
+                                             {"listener", "renew", "extra"},
+                                             {"listener", "import-cert"},
                                              {"help"},
                                              {"frobnicate"}}) {
     const ProgramResult result = Trustctl(arguments);

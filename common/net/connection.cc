@@ -31,9 +31,11 @@ void Count(std::atomic<uint64_t>& counter, uint64_t by = 1) { counter.fetch_add(
 }  // namespace
 
 ListenerShard::ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOptions& options,
-                             const SessionFactory& factory, ListenerStatistics& statistics)
+                             const std::atomic<TlsContext*>& tls, const SessionFactory& factory,
+                             ListenerStatistics& statistics)
     : worker_(std::move(worker)),
       options_(options),
+      tls_(tls),
       factory_(factory),
       statistics_(statistics),
       handshake_deadlines_(worker_->context(), options.handshake_deadline),
@@ -177,7 +179,7 @@ void TlsConnection::OnReady() {
 }
 
 void TlsConnection::BeginTls() {
-  ssl_.reset(SSL_new(shard_.options_.tls->ssl_ctx()));
+  ssl_.reset(SSL_new(shard_.tls_.load(std::memory_order_acquire)->ssl_ctx()));
   if (ssl_ == nullptr || !AttachSocket(ssl_.get(), socket_.native_handle())) {
     ERR_clear_error();
     Count(shard_.statistics_.handshakes_failed);

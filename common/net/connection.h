@@ -1,6 +1,7 @@
 // One accepted connection, from its first byte to its end, and what the connections of a listener share on one worker.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <deque>
@@ -33,9 +34,9 @@ struct AcceptedSocket {
 // thread.
 class ListenerShard {
  public:
-  // `options`, `factory` and `statistics` must outlive the shard.
-  ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOptions& options, const SessionFactory& factory,
-                ListenerStatistics& statistics);
+  // `options`, `tls`, whatever it ever points to, `factory` and `statistics` must outlive the shard.
+  ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOptions& options, const std::atomic<TlsContext*>& tls,
+                const SessionFactory& factory, ListenerStatistics& statistics);
   ~ListenerShard();
 
   // Takes over a socket, from any thread. The worker adopts a few at a time, so that a flood of new connections does
@@ -59,6 +60,7 @@ class ListenerShard {
 
   const std::shared_ptr<IoWorker> worker_;
   const TlsServerOptions& options_;
+  const std::atomic<TlsContext*>& tls_;  // of new handshakes
   const SessionFactory& factory_;
   ListenerStatistics& statistics_;
   DeadlineList handshake_deadlines_;

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -72,13 +73,14 @@ class TlsServer::Impl {
       : workers_(workers),
         options_(std::move(options)),
         factory_(std::move(factory)),
+        tls_(options_.tls.get()),
         port_(LocalPort(listener.get())),
         limits_(options_.connections_per_address, options_.connections_total, std::move(exempt)),
         listener_(workers.acceptor().context(), listener.Release()),
         pause_(workers.acceptor().context()),
         ticket_key_check_(workers.acceptor().context()) {
     for (size_t index = 0; index < workers.size(); ++index) {
-      shards_.push_back(std::make_unique<ListenerShard>(workers.worker(index), options_, factory_, statistics_));
+      shards_.push_back(std::make_unique<ListenerShard>(workers.worker(index), options_, tls_, factory_, statistics_));
     }
   }
 
@@ -87,6 +89,13 @@ class TlsServer::Impl {
       WaitForConnections();
       CheckTicketKeys();
     });
+  }
+
+  void UseTls(std::shared_ptr<TlsContext> tls) {
+    const std::lock_guard lock(later_contexts_mutex_);
+    TlsContext* const next = tls.get();
+    if (std::ranges::find(later_contexts_, tls) == later_contexts_.end()) later_contexts_.push_back(std::move(tls));
+    tls_.store(next, std::memory_order_release);
   }
 
   void Stop() {
@@ -176,7 +185,7 @@ class TlsServer::Impl {
   }
 
   void CheckTicketKeys() {
-    options_.tls->RotateTicketKeysIfDue();
+    tls_.load(std::memory_order_acquire)->RotateTicketKeysIfDue();
     ticket_key_check_.expires_after(kTicketKeyCheck);
     ticket_key_check_.async_wait([this](const boost::system::error_code& cancelled) {
       if (!cancelled && !stopped_) CheckTicketKeys();
@@ -190,6 +199,11 @@ class TlsServer::Impl {
   IoWorkers& workers_;
   const TlsServerOptions options_;
   const SessionFactory factory_;
+  // What UseTls was given. Connections use their context's ticket keys to the end, and workers read the pointer without
+  // a lock: so none is given up before they are.
+  std::mutex later_contexts_mutex_;
+  std::vector<std::shared_ptr<TlsContext>> later_contexts_;
+  std::atomic<TlsContext*> tls_;
   const uint16_t port_;
   ListenerStatistics statistics_;
   std::once_flag stopped_once_;
@@ -234,6 +248,7 @@ TlsServer::~TlsServer() { Stop(); }
 uint16_t TlsServer::port() const { return impl_->port(); }
 const TlsServerOptions& TlsServer::options() const { return impl_->options(); }
 const ListenerStatistics& TlsServer::statistics() const { return impl_->statistics(); }
+void TlsServer::UseTls(std::shared_ptr<TlsContext> tls) { impl_->UseTls(std::move(tls)); }
 void TlsServer::Stop() { impl_->Stop(); }
 
 }  // namespace trustline

@@ -60,7 +60,8 @@ struct TlsServerOptions {
   uint16_t port = 0;      // 0: a free port, see TlsServer::port().
   std::string interface;  // Optional network interface or VRF device (SO_BINDTODEVICE).
 
-  // Certificate, versions (TLS 1.0 or not) and ticket keys of this listener. Several listeners may share one.
+  // Certificate, versions (TLS 1.0 or not) and ticket keys of this listener, to begin with (TlsServer::UseTls). Several
+  // listeners may share one.
   std::shared_ptr<TlsContext> tls;
 
   uint32_t connections_per_address = 1'024;
@@ -90,6 +91,11 @@ class TlsServer {
   uint16_t port() const;
   const TlsServerOptions& options() const;
   const ListenerStatistics& statistics() const;
+
+  // Handshakes that begin from now on use `tls`, which is not null and allows TLS 1.0 where the one before did. Open
+  // connections stay as they are; who resumes an older session gets a full handshake. Safe from any thread. Contexts
+  // are kept until the server is destroyed.
+  void UseTls(std::shared_ptr<TlsContext> tls);
 
   // Closes the listener and every connection, and returns when all sessions are destroyed. Safe to call again. Must not
   // be called from a session, an event or a factory.

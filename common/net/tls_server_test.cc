@@ -4,8 +4,11 @@
 
 #include <future>
 
+#include "absl/time/clock.h"
 #include "common/net/listener_test_support.h"
 #include "common/net/tls_client.h"
+#include "common/x509/certificate_builder.h"
+#include "common/x509/private_key.h"
 
 namespace trustline {
 namespace {
@@ -132,6 +135,80 @@ TEST_F(TlsServerTest, ShowsItsCertificateToClientsThatExpectIt) {
   EXPECT_EQ(client.peer_certificate_der(), GetTestIdentity().certificate_der);
   options.expected_certificate->front() ^= 1;
   EXPECT_TRUE(absl::IsUnauthenticated(TlsClient::Connect("127.0.0.1", port(), options).status()));
+}
+
+// A context with a certificate of its own, whose DER it leaves in `der`.
+std::shared_ptr<TlsContext> MakeOtherTlsContext(KeyKind kind, std::string& der) {
+  CertificateTemplate form;
+  form.subject = *DistinguishedName::FromAttributes({{"CN", "another listener"}});
+  form.not_before = absl::Now() - absl::Hours(1);
+  form.not_after = absl::Now() + absl::Hours(1);
+  const PrivateKey key = *PrivateKey::Generate(kind);
+  const Certificate certificate = *BuildSelfSigned(form, key);
+  der = AsText(certificate.der());
+  return *TlsContext::Create({.certificate_chain_pem = certificate.ToPem(), .private_key = key.get()});
+}
+
+TEST_F(TlsServerTest, ANewCertificateIsForNewConnections) {
+  StartServer();
+  TlsClient early = Connect();
+  ExpectEcho(early, "before");
+  for (const KeyKind kind : {KeyKind::kEcP256, KeyKind::kRsa2048}) {
+    std::string der;
+    server_->UseTls(MakeOtherTlsContext(kind, der));
+    TlsClient client = Connect();
+    EXPECT_EQ(client.peer_certificate_der(), der);
+    ExpectEcho(client, "after");
+    ExpectEcho(early, "still here");
+  }
+  EXPECT_EQ(early.peer_certificate_der(), GetTestIdentity().certificate_der);
+}
+
+TEST_F(TlsServerTest, ATicketOfTheCertificateBeforeGivesAFullHandshake) {
+  StartServer();
+  for (const bool use_tickets : {true, false}) {
+    for (const TlsVersion version : {TlsVersion::kTls12, TlsVersion::kTls13}) {
+      if (!use_tickets && version == TlsVersion::kTls13) continue;
+      TlsClientOptions options = {.min_version = version, .max_version = version, .use_tickets = use_tickets};
+      TlsClient first = Connect(options);
+      ExpectEcho(first, "first");
+      options.session = first.Session();
+      ASSERT_NE(options.session, nullptr);
+      first.Close();
+      std::string der;
+      server_->UseTls(MakeOtherTlsContext(KeyKind::kEcP256, der));
+      TlsClient second = Connect(options);
+      EXPECT_FALSE(second.resumed());
+      EXPECT_EQ(second.peer_certificate_der(), der);
+      ExpectEcho(second, "second");
+      options.session = second.Session();
+      second.Close();
+      TlsClient third = Connect(options);
+      EXPECT_TRUE(third.resumed());
+      ExpectEcho(third, "third");
+    }
+  }
+}
+
+TEST_F(TlsServerTest, CertificatesChangeWhileHandshakesRun) {
+  StartServer({}, {.close_after_answer = true});
+  std::atomic<bool> stop = false;
+  std::thread changes([this, &stop] {
+    std::string der;
+    const std::shared_ptr<TlsContext> other = MakeOtherTlsContext(KeyKind::kEcP256, der);
+    const std::shared_ptr<TlsContext> first = MakeTestTlsContext();
+    while (!stop) {
+      server_->UseTls(other);
+      server_->UseTls(first);
+      std::this_thread::yield();
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    TlsClient client = Connect();
+    ExpectEcho(client, "question");
+  }
+  stop = true;
+  changes.join();
 }
 
 TEST_F(TlsServerTest, OutsideWorkMayEndInAnotherThread) {

@@ -9,6 +9,7 @@
 #include "proto/authority.pb.h"
 #include "proto/device.pb.h"
 #include "proto/issuance.pb.h"
+#include "proto/listener.pb.h"
 #include "proto/node.pb.h"
 #include "proto/trust_store.pb.h"
 #include "proto/verification.pb.h"
@@ -34,7 +35,7 @@ std::vector<const MethodDescriptor*> AllMethods() {
   for (const google::protobuf::Descriptor* message :
        {v1::GrantRequest::descriptor(), v1::ListAuditRequest::descriptor(), v1::AddDeviceRequest::descriptor(),
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
-        v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor()}) {
+        v1::AddRequest::descriptor(), v1::ListenerInfo::descriptor(), v1::VerifyRequest::descriptor()}) {
     const google::protobuf::FileDescriptor* file = message->file();
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) methods.push_back(file->service(s)->method(m));

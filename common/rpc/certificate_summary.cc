@@ -15,4 +15,21 @@ v1::CertificateSummary SummaryOf(const Certificate& certificate) {
   return summary;
 }
 
+std::optional<KeyKind> FromProto(v1::CertificateKey key) {
+  switch (key) {
+    case v1::CERTIFICATE_KEY_RSA_2048:
+      return KeyKind::kRsa2048;
+    case v1::CERTIFICATE_KEY_RSA_3072:
+      return KeyKind::kRsa3072;
+    case v1::CERTIFICATE_KEY_RSA_4096:
+      return KeyKind::kRsa4096;
+    case v1::CERTIFICATE_KEY_EC_P256:
+      return KeyKind::kEcP256;
+    case v1::CERTIFICATE_KEY_EC_P384:
+      return KeyKind::kEcP384;
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace trustline

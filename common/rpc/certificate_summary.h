@@ -1,8 +1,11 @@
 // Certificates as they stand in gRPC messages.
 #pragma once
 
+#include <optional>
+
 #include "common/device/certificate_role.h"
 #include "common/x509/certificate.h"
+#include "common/x509/private_key.h"
 #include "proto/trust_types.pb.h"
 
 namespace trustline {
@@ -17,5 +20,8 @@ inline v1::CertificateRole ToProto(CertificateRole role) {
 inline std::optional<CertificateRole> FromProto(v1::CertificateRole role) {
   return CertificateRoleFromCode(static_cast<int>(role) - 1);
 }
+
+// Empty for CERTIFICATE_KEY_UNSPECIFIED and for numbers that no kind has.
+std::optional<KeyKind> FromProto(v1::CertificateKey key);
 
 }  // namespace trustline

@@ -126,6 +126,21 @@ TEST_F(AuditTest, RepeatedDenialsBecomeACountAtTheEndOfTheMinute) {
   EXPECT_THAT(metrics_.Serialize(), HasSubstr("trustline_audit_events_lost_total 1\n"));
 }
 
+TEST_F(AuditTest, TvsdMaySayOfItsListenersOnlyThatSomethingWasDone) {
+  ASSERT_OK_AND_ASSIGN(Connection tvsd, database_->Connect("trustline_tvsd"));
+  AuditEvent event = Denial("[::]:2445");
+  EXPECT_OK(AppendAudit(tvsd, event));
+  event.outcome = AuditOutcome::kDone;
+  EXPECT_THAT(AppendAudit(tvsd, event), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("its own listeners")));
+  event.action = "trust.add";
+  EXPECT_THAT(AppendAudit(tvsd, event), StatusIs(absl::StatusCode::kPermissionDenied));
+  for (const char* action : {"listener.request", "listener.import", "listener.restore"}) {
+    event.action = action;
+    EXPECT_OK(AppendAudit(tvsd, event));
+  }
+  EXPECT_EQ(Subjects().size(), 4u);
+}
+
 TEST_F(AuditTest, AnEventThatTheDatabaseRefusesDoesNotHoldUpTheNext) {
   // Refuses one kind of event as a check constraint would.
   ASSERT_OK_AND_ASSIGN(Connection connection, database_->Connect());

@@ -22,6 +22,17 @@ absl::Status FileError(const std::string& path, std::string_view action, int err
   return FailedPrecondition("{}", message);
 }
 
+absl::Status NameError(const std::string& from, const std::string& to, int error) {
+  return FileError(from, fmt::format("give the name {} to", to), error);
+}
+
+absl::Status SyncFolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const UniqueFd directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid() && fsync(directory.get()) != 0) return FileError(folder, "write", errno);
+  return absl::OkStatus();
+}
+
 // Removes a temporary file unless it was renamed.
 class TemporaryFile {
  public:
@@ -71,10 +82,22 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   if (fsync(file.get()) != 0 || close(file.Release()) != 0) return FileError(path, "write", errno);
   if (rename(name.c_str(), path.c_str()) != 0) return FileError(path, "write", errno);
   temporary.Keep();
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  UniqueFd directory(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.valid() && fsync(directory.get()) != 0) return FileError(folder, "write", errno);
-  return absl::OkStatus();
+  return SyncFolderOf(path);
+}
+
+absl::Status RenameFile(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return NameError(from, to, errno);
+  return SyncFolderOf(to);
+}
+
+absl::Status LinkFile(const std::string& from, const std::string& to) {
+  if (link(from.c_str(), to.c_str()) != 0) return NameError(from, to, errno);
+  return SyncFolderOf(to);
+}
+
+absl::Status RemoveFile(const std::string& path) {
+  if (unlink(path.c_str()) == 0) return SyncFolderOf(path);
+  return errno == ENOENT ? absl::OkStatus() : FileError(path, "remove", errno);
 }
 
 }  // namespace trustline

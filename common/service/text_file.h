@@ -18,4 +18,13 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_siz
 // Replaces the file whole or not at all, on disk when it returns.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
 
+// Within one folder, in place of any file of the new name; on disk when it returns. NotFound when `from` is not there.
+absl::Status RenameFile(const std::string& from, const std::string& to);
+
+// As RenameFile: a second name for the file, which must not exist yet.
+absl::Status LinkFile(const std::string& from, const std::string& to);
+
+// OK when there is no such file; on disk when it returns.
+absl::Status RemoveFile(const std::string& path);
+
 }  // namespace trustline

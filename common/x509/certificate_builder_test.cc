@@ -105,6 +105,22 @@ TEST(CertificateRequestTest, GoesBothWays) {
   EXPECT_TRUE(key.MatchesCertificate(*certificate));
 }
 
+TEST(CertificateRequestTest, AsksForASubjectAndDnsNames) {
+  const ScratchFolder folder;
+  const PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP384);
+  const DistinguishedName subject = *DistinguishedName::FromText("CN=tvs.example,O=Example");
+  const auto request = CertificateRequest::BuildForSubject(key, subject, {"tvs.example", "tvs2.example"});
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->subject(), subject);
+  EXPECT_THAT(request->dns_names(), ElementsAre("tvs.example", "tvs2.example"));
+  EXPECT_TRUE(request->uri_names().empty());
+  const auto openssl = RunCommand(fmt::format("openssl req -verify -noout -text -inform DER -in {}",
+                                              folder.Write("r.der", AsText(request->der()))));
+  EXPECT_THAT(openssl.output, AllOf(HasSubstr("verify OK"), HasSubstr("DNS:tvs.example, DNS:tvs2.example")));
+  EXPECT_FALSE(CertificateRequest::BuildForSubject(key, subject, {"two hosts"}).ok());
+  EXPECT_FALSE(CertificateRequest::BuildForSubject(key, subject)->asks_for_extensions());
+}
+
 TEST(CertificateRequestTest, ReadsAnotherProgramsRequest) {
   const ScratchFolder folder;
   const auto made =

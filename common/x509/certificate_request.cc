@@ -69,12 +69,17 @@ absl::StatusOr<CertificateRequest> CertificateRequest::Build(const PrivateKey& k
 }
 
 absl::StatusOr<CertificateRequest> CertificateRequest::BuildForSubject(const PrivateKey& key,
-                                                                       const DistinguishedName& subject) {
+                                                                       const DistinguishedName& subject,
+                                                                       const std::vector<std::string>& dns_names) {
   const OpenSslErrorScope errors;
   ASSIGN_OR_RETURN(const X509NamePtr name, subject.ToX509Name());
   ASSIGN_OR_RETURN(const X509ReqPtr request, NewRequest(key));
   if (X509_REQ_set_subject_name(request.get(), name.get()) != 1) {
     return OpenSslInternal("a certificate request cannot be made");
+  }
+  if (!dns_names.empty()) {
+    ASSIGN_OR_RETURN(const GeneralNamesPtr names, MakeAlternativeNames(dns_names, {}));
+    RETURN_IF_ERROR(AddAlternativeNames(request.get(), names.get()));
   }
   return Sign(request.get(), key);
 }

@@ -24,8 +24,9 @@ class CertificateRequest {
   static absl::StatusOr<CertificateRequest> Build(const PrivateKey& key, std::string_view uri,
                                                   const std::vector<std::string>& dns_names = {});
 
-  // Signed by `key`, asking for this subject.
-  static absl::StatusOr<CertificateRequest> BuildForSubject(const PrivateKey& key, const DistinguishedName& subject);
+  // Signed by `key`, asking for this subject and, when there are any, the DNS names.
+  static absl::StatusOr<CertificateRequest> BuildForSubject(const PrivateKey& key, const DistinguishedName& subject,
+                                                            const std::vector<std::string>& dns_names = {});
 
   // InvalidArgument unless `der` is one request with nothing after it and its signature is good. Whether the key is
   // strong enough is for whoever issues to say.

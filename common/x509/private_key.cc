@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "common/posix/credentials_directory.h"
 #include "common/status/status.h"
@@ -221,6 +222,17 @@ bool PrivateKey::MatchesCertificate(const Certificate& certificate) const {
   const OpenSslErrorScope errors;
   const EVP_PKEY* other = X509_get0_pubkey(certificate.x509());
   return other != nullptr && EVP_PKEY_eq(key_.get(), other) == 1;
+}
+
+std::optional<KeyKind> KeyKindOf(const Certificate& certificate) {
+  static constexpr std::pair<std::string_view, KeyKind> kKinds[] = {
+      {"RSA 2048", KeyKind::kRsa2048},    {"RSA 3072", KeyKind::kRsa3072},    {"RSA 4096", KeyKind::kRsa4096},
+      {"EC secp256r1", KeyKind::kEcP256}, {"EC secp384r1", KeyKind::kEcP384}, {"EC secp521r1", KeyKind::kEcP521}};
+  const std::string text = certificate.public_key_kind();
+  for (const auto& [kind_text, kind] : kKinds) {
+    if (text == kind_text) return kind;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<SecretBytes> ReadPassphraseFile(const std::string& path) {

@@ -55,6 +55,9 @@ class PrivateKey {
   EvpPkeyPtr key_;
 };
 
+// The kind of a certificate's key; empty for one that Generate does not make.
+std::optional<KeyKind> KeyKindOf(const Certificate& certificate);
+
 // A passphrase from a file under the same rules as ReadKeyFile's.
 absl::StatusOr<SecretBytes> ReadPassphraseFile(const std::string& path);
 

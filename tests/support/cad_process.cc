@@ -87,7 +87,7 @@ absl::StatusOr<int32_t> CadSite::MakeAuthority(const DaemonProcess& cad, bool el
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, Channel(cad));
   const auto stub = v1::Authorities::NewStub(channel);
   v1::PrepareAuthorityRequest prepare;
-  prepare.set_key(elliptic ? v1::AUTHORITY_KEY_EC_P256 : v1::AUTHORITY_KEY_RSA_2048);
+  prepare.set_key(elliptic ? v1::CERTIFICATE_KEY_EC_P256 : v1::CERTIFICATE_KEY_RSA_2048);
   v1::PrepareAuthorityResponse prepared;
   grpc::ClientContext first;
   RETURN_IF_ERROR(ToAbsl(stub->PrepareAuthority(&first, prepare, &prepared)));

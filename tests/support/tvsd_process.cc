@@ -31,8 +31,11 @@ absl::StatusOr<std::string> TvsdSite::WriteNode(const TvsdOptions& options) cons
   RETURN_IF_ERROR(identities_.IssueInto(directory, identity));
   const SecretBytes passphrase("a passphrase for tests");
   RETURN_IF_ERROR(WritePrivateFile(directory / "passphrase", passphrase.ExposeSecret()));
-  RETURN_IF_ERROR(tvs_key_.WriteKeyFile(directory / "tvs.key", &passphrase));
-  RETURN_IF_ERROR(WritePrivateFile(directory / "tvs.crt", tvs_certificate_.ToPem()));
+  // A node that starts again keeps what it has been given since.
+  if (!fs::exists(directory / "tvs.key")) {
+    RETURN_IF_ERROR(WritePrivateFile(directory / "tvs.crt", tvs_certificate_.ToPem()));
+    RETURN_IF_ERROR(tvs_key_.WriteKeyFile(directory / "tvs.key", &passphrase));
+  }
   const std::string text = fmt::format(
       "[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n"
       "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n"
