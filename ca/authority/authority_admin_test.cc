@@ -172,12 +172,12 @@ TEST_F(AuthorityAdminTest, RetiringSaysHowManyStandInTheWay) {
   FillGood(authority_id_, 0x1000, 2);
   EXPECT_THAT(
       admin_->Retire(caller(), authority_id_),
-      StatusIs(kRefused, AllOf(HasSubstr("2 good certificates"), HasSubstr("(SEP000000001000, SEP000000001001)"),
+      StatusIs(kRefused, AllOf(HasSubstr("chain to it: 2 (SEP000000001000, SEP000000001001);"),
                                HasSubstr(fmt::format("`trustctl lsc list --authority {} --good`", authority_id_)))));
   // It counts no further than it must.
   FillGood(authority_id_, 0x2000, 10'001);
   EXPECT_THAT(admin_->Retire(caller(), authority_id_),
-              StatusIs(kRefused, AllOf(HasSubstr("more than 10,000 good certificates"), HasSubstr(", ...)"))));
+              StatusIs(kRefused, AllOf(HasSubstr("chain to it: more than 10,000 ("), HasSubstr(", ...)"))));
   RunByHand("UPDATE issuance SET not_after = now() - interval '1 hour'");
   ASSERT_OK_AND_ASSIGN(const AuthorityAdmin::Retired retired, admin_->Retire(caller(), authority_id_));
   EXPECT_EQ(retired.authority.state, AuthorityState::kRetired);

@@ -53,7 +53,8 @@ class IssuanceService final : public v1::Issuance::Service {
 
  private:
   struct Policies {
-    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, revoke_superseded, audit, purge;
+    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, revoke_superseded, audit,
+        purge;
   };
   IssuanceService(const IssuanceServiceParts& parts, Policies policies);
 

@@ -15,6 +15,7 @@
 #include "proto/authority.pb.h"
 #include "proto/device.pb.h"
 #include "proto/issuance.pb.h"
+#include "proto/listener.pb.h"
 #include "proto/node.pb.h"
 #include "proto/trust_store.pb.h"
 #include "proto/verification.pb.h"
@@ -32,7 +33,7 @@ std::vector<const FileDescriptor*> AllFiles() {
   for (const google::protobuf::Descriptor* message :
        {v1::GrantRequest::descriptor(), v1::ListAuditRequest::descriptor(), v1::AddDeviceRequest::descriptor(),
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
-        v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor()}) {
+        v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor()}) {
     files.push_back(message->file());
   }
   return files;

@@ -109,7 +109,7 @@ class FullDiskTest : public CadTest {
 
   absl::Status Prepare() {
     v1::PrepareAuthorityRequest request;
-    request.set_key(v1::AUTHORITY_KEY_EC_P256);
+    request.set_key(v1::CERTIFICATE_KEY_EC_P256);
     v1::PrepareAuthorityResponse response;
     return Call(authorities_, &v1::Authorities::Stub::PrepareAuthority, request, response);
   }
