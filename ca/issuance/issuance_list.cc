@@ -27,6 +27,20 @@ std::string PrefixEnd(std::string prefix) {
   return prefix;
 }
 
+// The bytes of the digits; of an odd number of them, the least that begin so.
+std::string BytesOf(std::string digits) {
+  if (digits.size() % 2 != 0) digits.push_back('0');
+  return FromHex(digits).value_or("");
+}
+
+// The least bytes that are greater than all that begin with these digits; empty when there are none.
+std::string DigitsEnd(std::string digits) {
+  while (digits.ends_with('f')) digits.pop_back();
+  if (digits.empty()) return "";
+  digits.back() = digits.back() == '9' ? 'a' : static_cast<char>(digits.back() + 1);
+  return BytesOf(std::move(digits));
+}
+
 // Collects conditions and their parameters.
 class Query {
  public:
@@ -38,11 +52,12 @@ class Query {
   void And(std::string_view condition) { sql_ += fmt::format(" AND {}", condition); }
   void Append(std::string_view text) { sql_ += text; }
 
-  void AndBytesPrefix(std::string_view column, const std::string& prefix) {
-    if (prefix.empty()) return;
+  void AndDigitsPrefix(std::string_view column, const std::string& digits) {
+    if (digits.empty()) return;
+    const std::string begin = BytesOf(digits);
     And(fmt::format("{} >= {}", column, Next()));
-    parameters_.Bytes(AsBytes(prefix));
-    if (const std::string end = PrefixEnd(prefix); !end.empty()) {
+    parameters_.Bytes(AsBytes(begin));
+    if (const std::string end = DigitsEnd(digits); !end.empty()) {
       And(fmt::format("{} < {}", column, Next()));
       parameters_.Bytes(AsBytes(end));
     }
@@ -176,8 +191,8 @@ absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t clust
   std::string authorities = "a.cluster_id = $1";
   query.AndTextPrefix("i.device", filter.device_prefix);
   query.AndTextPrefix("i.subject", filter.subject_prefix);
-  query.AndBytesPrefix("i.serial", filter.serial_prefix);
-  query.AndBytesPrefix("i.public_key_sha256", filter.public_key_prefix);
+  query.AndDigitsPrefix("i.serial", filter.serial_prefix);
+  query.AndDigitsPrefix("i.public_key_sha256", filter.public_key_prefix);
   if (filter.authority_id != 0) {
     if (of_each) {
       authorities += fmt::format(" AND a.authority_id = {}", query.Next());
@@ -228,10 +243,10 @@ absl::StatusOr<IssuanceRecord> FindBySerialPrefix(Connection& connection, int32_
   if (page.records.empty()) {
     ASSIGN_OR_RETURN(const std::string purged, PurgedText(connection, cluster_id));
     return NotFound("no certificate of this cluster has a serial number that begins with {}: see `trustctl lsc list`{}",
-                    ToHex(AsBytes(serial_prefix)), purged);
+                    serial_prefix, purged);
   }
   if (page.records.size() > 1) {
-    return FailedPrecondition("several serial numbers begin with {}: give more digits", ToHex(AsBytes(serial_prefix)));
+    return FailedPrecondition("several serial numbers begin with {}: give more digits", serial_prefix);
   }
   return std::move(page.records[0]);
 }

@@ -16,8 +16,8 @@ namespace trustline {
 struct IssuanceFilter {
   std::string device_prefix;      // upper case
   std::string subject_prefix;     // of the text "CN=...,O=..."
-  std::string serial_prefix;      // whole bytes
-  std::string public_key_prefix;  // of the SHA-256; whole bytes
+  std::string serial_prefix;      // hexadecimal digits, in lower case
+  std::string public_key_prefix;  // of the SHA-256, likewise
   int32_t authority_id = 0;       // 0: any
   std::optional<absl::Time> expires_after, expires_before;
   std::optional<IssuanceState> state;
@@ -35,7 +35,8 @@ struct IssuancePage {
 absl::StatusOr<IssuancePage> ListIssuances(Connection& connection, int32_t cluster_id, const IssuanceFilter& filter,
                                            int32_t page_size, std::string_view after);
 
-// The one certificate whose serial number begins so. NotFound; FailedPrecondition when there are several.
+// The one certificate whose serial number begins with these hexadecimal digits. NotFound; FailedPrecondition when there
+// are several.
 absl::StatusOr<IssuanceRecord> FindBySerialPrefix(Connection& connection, int32_t cluster_id,
                                                   std::string_view serial_prefix);
 // The newest issuance of a device that has a certificate.

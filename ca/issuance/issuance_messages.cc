@@ -1,5 +1,6 @@
 #include "ca/issuance/issuance_messages.h"
 
+#include "absl/strings/ascii.h"
 #include "common/bytes/bytes.h"
 #include "common/device/device_name.h"
 #include "common/rpc/proto_time.h"
@@ -7,6 +8,8 @@
 
 namespace trustline {
 namespace {
+
+constexpr size_t kMaxDigits = 128;
 
 // Codes on gRPC are those of the states and reasons plus one.
 v1::CertificateState ToProto(IssuanceState state) {
@@ -59,12 +62,21 @@ absl::StatusOr<std::string> ReadHex(std::string_view text, std::string_view what
   return bytes;
 }
 
+absl::StatusOr<std::string> ReadDigits(std::string_view text, std::string_view what) {
+  std::string digits(text.substr(0, kMaxDigits + 1));
+  absl::AsciiStrToLower(&digits);
+  if (digits.size() > kMaxDigits || digits.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return InvalidArgument("{} begins with hexadecimal digits, not with \"{}\"", what, text.substr(0, 64));
+  }
+  return digits;
+}
+
 absl::StatusOr<IssuanceFilter> ReadFilter(const v1::ListCertificatesRequest& request) {
   IssuanceFilter filter;
   ASSIGN_OR_RETURN(filter.device_prefix, ParseDeviceNamePrefix(request.device_prefix()));
   filter.subject_prefix = request.subject_prefix();
-  ASSIGN_OR_RETURN(filter.serial_prefix, ReadHex(request.serial_prefix(), "a serial number"));
-  ASSIGN_OR_RETURN(filter.public_key_prefix, ReadHex(request.public_key_prefix(), "a key's SHA-256"));
+  ASSIGN_OR_RETURN(filter.serial_prefix, ReadDigits(request.serial_prefix(), "a serial number"));
+  ASSIGN_OR_RETURN(filter.public_key_prefix, ReadDigits(request.public_key_prefix(), "a key's SHA-256"));
   filter.authority_id = request.authority_id();
   if (request.has_expires_after()) filter.expires_after = FromProtoTime(request.expires_after());
   if (request.has_expires_before()) filter.expires_before = FromProtoTime(request.expires_before());

@@ -21,4 +21,7 @@ absl::StatusOr<IssuanceFilter> ReadFilter(const v1::ListCertificatesRequest& req
 // Whole bytes from hexadecimal digits. InvalidArgument naming `what`.
 absl::StatusOr<std::string> ReadHex(std::string_view text, std::string_view what);
 
+// Any number of hexadecimal digits, in lower case. InvalidArgument naming `what`.
+absl::StatusOr<std::string> ReadDigits(std::string_view text, std::string_view what);
+
 }  // namespace trustline

@@ -215,7 +215,7 @@ absl::Status IssuanceService::Show(const Caller& caller, const v1::ShowCertifica
     if (request.serial_prefix().size() < kLeastDigits) {
       return InvalidArgument("at least {} digits of a serial number, or a device, must be given", kLeastDigits);
     }
-    ASSIGN_OR_RETURN(const std::string prefix, ReadHex(request.serial_prefix(), "a serial number"));
+    ASSIGN_OR_RETURN(const std::string prefix, ReadDigits(request.serial_prefix(), "a serial number"));
     ASSIGN_OR_RETURN(record, FindBySerialPrefix(*lease, caller.cluster_id, prefix));
   }
   *response.mutable_certificate() = ToProto(record);

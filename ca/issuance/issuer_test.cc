@@ -138,6 +138,24 @@ TEST_F(IssuerTest, RefusalsWriteNothing) {
   EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 1);
 }
 
+// An authority that was tainted between the look at it and the intent gets none.
+TEST_F(IssuerTest, AnIntentNeedsAnAuthorityThatIssues) {
+  const PublicKeyInfo key = *PublicKeyInfo::FromDer(AsBytes(NewPublicKeyInfo()));
+  NewIntent intent = {.content = {.device = *DeviceName::Parse(kPhone),
+                                  .serial = *NewSerial(),
+                                  .not_before = absl::Now(),
+                                  .not_after = absl::Now() + absl::Hours(24),
+                                  .public_key_info = key.der()},
+                      .to_be_signed = "bytes",
+                      .requested_by = kTestActor};
+  const auto lease = pool_->Acquire();
+  ASSERT_OK(lease);
+  IssuanceStore store(**lease, 1);
+  SetState(authority_id_, AuthorityState::kTainted);
+  EXPECT_THAT(store.Insert(authority_id_, intent), IsOkAndHolds(std::nullopt));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance"), 0);
+}
+
 TEST_F(IssuerTest, WhatCouldNotBeStoredIsNotHandedOut) {
   FailStoreStep();
   const std::string key = NewPublicKeyInfo();
@@ -379,12 +397,19 @@ TEST_F(IssuerTest, ListsByEveryFilterAndPage) {
   EXPECT_EQ(all_pages({.state = IssuanceState::kRevoked}), 0u);
   EXPECT_EQ(all_pages({.expires_before = absl::Now() + absl::Hours(24 * 1826)}), 20u);
   EXPECT_EQ(all_pages({.expires_after = absl::Now() + absl::Hours(24 * 1826)}), 0u);
-  const std::string serial = *FromHex(*serials.begin());
+  const std::string& serial = *serials.begin();
   EXPECT_EQ(all_pages({.serial_prefix = serial}), 1u);
-  EXPECT_GE(all_pages({.serial_prefix = serial.substr(0, 1)}), 1u);
+  for (size_t digits = 1; digits < serial.size(); ++digits) {
+    EXPECT_GE(all_pages({.serial_prefix = serial.substr(0, digits)}), 1u) << digits;
+  }
+  // Serial numbers begin with 4 to 7.
+  EXPECT_EQ(all_pages({.serial_prefix = "4"}) + all_pages({.serial_prefix = "5"}) + all_pages({.serial_prefix = "6"}) +
+                all_pages({.serial_prefix = "7"}),
+            20u);
+  EXPECT_EQ(all_pages({.serial_prefix = "f"}), 0u);
   EXPECT_THAT(ListIssuances(**lease, 1, {}, 10, "nonsense"), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_OK(FindBySerialPrefix(**lease, 1, serial));
-  EXPECT_THAT(FindBySerialPrefix(**lease, 1, "none"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(FindBySerialPrefix(**lease, 1, "ffff"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 // The audit finds each kind of damage.
