@@ -27,8 +27,10 @@ namespace trustline {
 namespace {
 
 constexpr int kConnections = 12;
-// The CRL's, an audit's and a purge's.
+// An audit's, a purge's, and what revokes in bulk.
 constexpr int kLongConnections = 3;
+// The CRLs' own, so that no audit keeps a revocation from them.
+constexpr int kCrlConnections = 2;
 constexpr absl::Duration kLongStatement = absl::Minutes(2);
 constexpr absl::Duration kStopPatience = absl::Seconds(3);
 
@@ -98,8 +100,11 @@ class Cad final : public DaemonService {
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "cad", kConnections));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> long_pool,
                      MakeCallPool(context.config, "cad long", kLongConnections, kLongStatement));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> crl_pool,
+                     MakeCallPool(context.config, "cad crl", kCrlConnections, kLongStatement));
     auto cad = std::unique_ptr<Cad>(new Cad(context, std::move(config), std::move(keys), own.identity.ToUri(),
-                                            std::move(trust_store), std::move(pool), std::move(long_pool)));
+                                            std::move(trust_store), std::move(pool), std::move(long_pool),
+                                            std::move(crl_pool)));
     RETURN_IF_ERROR(cad->MakeServices());
     return cad;
   }
@@ -137,24 +142,27 @@ class Cad final : public DaemonService {
     audit_.Stop();
     pool_->Shutdown();
     long_pool_->Shutdown();
+    crl_pool_->Shutdown();
   }
 
  private:
   Cad(DaemonContext& context, CadConfig config, std::unique_ptr<AuthorityKeys> keys, std::string own_uri,
-      std::unique_ptr<TrustStoreClient> trust_store, std::unique_ptr<Pool> pool, std::unique_ptr<Pool> long_pool)
+      std::unique_ptr<TrustStoreClient> trust_store, std::unique_ptr<Pool> pool, std::unique_ptr<Pool> long_pool,
+      std::unique_ptr<Pool> crl_pool)
       : context_(context),
         config_(std::move(config)),
         keys_(std::move(keys)),
         trust_store_(std::move(trust_store)),
         pool_(std::move(pool)),
         long_pool_(std::move(long_pool)),
+        crl_pool_(std::move(crl_pool)),
         audit_({.connection = context.config.database_connection, .application_name = "cad audit"}, context.clock,
                context.log, context.metrics),
         authorizer_({.connection = context.config.database_connection, .application_name = "cad access"}, context.clock,
                     context.log, context.metrics, audit_),
         issuer_(config_.issuer, *pool_, *keys_, context.clock),
         sweeper_({.actor = std::move(own_uri)}, issuer_, *pool_, context.log, context.metrics),
-        publisher_({}, *long_pool_, *keys_, *trust_store_, context.clock, context.log, context.metrics),
+        publisher_({}, *crl_pool_, *keys_, *trust_store_, context.clock, context.log, context.metrics),
         admin_(config_.admin, *pool_, *keys_, *trust_store_, context.clock) {}
 
   absl::Status MakeServices() {
@@ -177,10 +185,9 @@ class Cad final : public DaemonService {
     return absl::OkStatus();
   }
 
-  // The key of every authority that issues or makes CRLs must be at hand somewhere; a cad without one says so.
+  // The key of every authority that issues must be here. Of one that makes CRLs only, the publisher tells.
   absl::Status AskDatabase() {
-    static constexpr Statement kAsk = {
-        "cad_ready", "SELECT key_name FROM ca_authority WHERE state IN ('prepared', 'active', 'tainted')"};
+    static constexpr Statement kAsk = {"cad_ready", "SELECT key_name FROM ca_authority WHERE state = 'active'"};
     ASSIGN_OR_RETURN(const Pool::Lease lease, pool_->Acquire(absl::Seconds(1)));
     ASSIGN_OR_RETURN(const Result result, lease->Execute(kAsk));
     for (const Row row : result) {
@@ -196,6 +203,7 @@ class Cad final : public DaemonService {
   const std::unique_ptr<TrustStoreClient> trust_store_;
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<Pool> long_pool_;
+  const std::unique_ptr<Pool> crl_pool_;
   AuditQueue audit_;
   Authorizer authorizer_;
   Issuer issuer_;

@@ -43,6 +43,21 @@ absl::Status CheckAuthorityCertificate(const Certificate& certificate, absl::Tim
   return SignatureAlgorithmOf(X509_get0_pubkey(certificate.x509())).status();
 }
 
+// The issuers of an authority must let it issue in its turn (RFC 5280, section 4.2.1.9).
+absl::Status CheckMayHaveAuthorityBelow(const std::vector<Certificate>& issuers) {
+  long below = 1;
+  for (const Certificate& issuer : issuers) {
+    const long path_length = X509_get_pathlen(issuer.x509());
+    if (path_length >= 0 && path_length < below) {
+      return FailedPrecondition(
+          "{} allows no more than {} authorities below it (pathLenConstraint): what this one issues would not verify",
+          issuer.subject().ToText(), path_length);
+    }
+    ++below;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<DistinguishedName> AuthorityAdmin::SubjectOf(std::string_view text, const std::string& key_name) const {
@@ -113,6 +128,8 @@ absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller,
   const absl::Status vouched =
       certificate.ok() ? trust_store_.AddAuthority(caller.cluster, *certificate) : certificate.status();
   if (!vouched.ok()) {
+    // It may have come there before the answer was lost.
+    if (certificate.ok()) trust_store_.RemoveAuthority(caller.cluster, *certificate).IgnoreError();
     keys_.Discard(key_name).IgnoreError();
     return vouched;
   }
@@ -176,6 +193,7 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
         if (other != certificate && std::ranges::find(others, other) == others.end()) others.push_back(other);
       }
       ASSIGN_OR_RETURN(const std::vector<Certificate> chain, OrderChain(certificate, std::move(others), clock_.Now()));
+      RETURN_IF_ERROR(CheckMayHaveAuthorityBelow(chain));
       RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
       return RunInTransaction(pool_, {}, [&](Connection& connection) {
         return SetPrepared(connection, caller, authority.id, certificate, chain, "ca.import");

@@ -7,11 +7,11 @@
 
 #include "ca/authority/client_authorities.h"
 #include "ca/issuance/issuer.h"
-#include "ca/refusal.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/proto_time.h"
+#include "common/rpc/refusal.h"
 #include "common/status/status.h"
 
 namespace trustline {

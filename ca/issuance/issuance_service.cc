@@ -10,12 +10,12 @@
 #include "ca/issuance/issuance_list.h"
 #include "ca/issuance/issuance_messages.h"
 #include "ca/issuance/issuance_purge.h"
-#include "ca/refusal.h"
 #include "ca/revocation/superseded.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/proto_time.h"
+#include "common/rpc/refusal.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_request.h"
 #include "common/x509/public_key.h"
@@ -239,10 +239,12 @@ absl::Status IssuanceService::Revoke(const Caller& caller, const v1::RevokeCerti
   ASSIGN_OR_RETURN(const Revocation revocation, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
                      return Revoker(connection, CallerOf(caller)).Revoke(CanonicalSerial(AsBytes(serial)), reason);
                    }));
-  if (revocation.changed) parts_.publisher.Wake();
+  if (revocation.changed || revocation.others > 0) parts_.publisher.Wake();
   ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
   ASSIGN_OR_RETURN(const IssuanceRecord record, IssuanceStore(*lease, caller.cluster_id).Load(revocation.issuance_id));
   response.set_changed(revocation.changed);
+  response.set_key_blocked(revocation.key_blocked);
+  response.set_others_revoked(revocation.others);
   *response.mutable_certificate() = ToProto(record);
   return absl::OkStatus();
 }

@@ -44,15 +44,11 @@ void Sweeper::Stop() {
 }
 
 void Sweeper::Run() {
-  // What was open before this process was belongs to nobody.
-  bool first = true;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    const absl::StatusOr<int> resolved = Sweep(first ? absl::ZeroDuration() : options_.grace);
-    if (resolved.ok()) {
-      first = false;
-    } else if (!absl::IsUnavailable(resolved.status())) {
+    const absl::StatusOr<int> resolved = Sweep(options_.grace);
+    if (!resolved.ok() && !absl::IsUnavailable(resolved.status())) {
       log_.Warning("CA_SWEEP_FAILED", "open requests could not be looked at",
                    {{"reason", StatusMessage(resolved.status())}});
     }

@@ -18,8 +18,8 @@ namespace trustline {
 struct SweeperOptions {
   std::string actor;  // identity URI, for the audit log
   absl::Duration interval = absl::Seconds(1);
-  // So long an intent belongs to the request that made it; the first sweep takes all.
-  absl::Duration grace = absl::Seconds(3);
+  // So long an intent belongs to the request that made it, which may be another cad's.
+  absl::Duration grace = absl::Seconds(1);
   // An intent that cannot be finished for so long (its authority's key is on no cad, the store step fails) is given up.
   absl::Duration patience = absl::Minutes(1);
 };

@@ -1,6 +1,7 @@
 #include "ca/revocation/revocation.h"
 
 #include <optional>
+#include <vector>
 
 #include "common/service/audit.h"
 #include "common/status/status.h"
@@ -16,8 +17,20 @@ constexpr Statement kRevokeSerial = {
 constexpr Statement kBlockKey = {
     "block_compromised_key",
     "INSERT INTO blocked_key (public_key_sha256, source, added_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"};
-constexpr Statement kFindSerial = {"find_serial",
-                                   "SELECT issuance_id, state FROM issuance WHERE cluster_id = $1 AND serial = $2"};
+// As who issues for the key has it (IssuanceStore::LockDeviceAndKey): what is begun is seen here, or sees the block.
+constexpr Statement kLockKey = {"lock_key",
+                                "SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex'), 0))::text"};
+constexpr Statement kRevokeKey = {
+    "revoke_key",
+    "UPDATE issuance SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
+    "WHERE cluster_id = $1 AND public_key_sha256 = $2 AND state IN ('signed', 'delivered', 'confirmed') "
+    "RETURNING device, encode(serial, 'hex')"};
+constexpr Statement kAbandonKey = {
+    "abandon_key",
+    "UPDATE issuance SET state = 'abandoned', abandoned_at = now(), abandoned_because = 'its key is compromised' "
+    "WHERE cluster_id = $1 AND public_key_sha256 = $2 AND state = 'intent'"};
+constexpr Statement kFindSerial = {
+    "find_serial", "SELECT issuance_id, state, public_key_sha256 FROM issuance WHERE cluster_id = $1 AND serial = $2"};
 constexpr Statement kRevokeDevice = {
     "revoke_device",
     "UPDATE issuance SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
@@ -57,12 +70,25 @@ absl::Status Revoker::Audit(std::string_view device, std::string_view serial, Re
   return AppendAudit(connection_, event);
 }
 
-absl::Status Revoker::BlockKey(std::string_view public_key_sha256) {
+absl::StatusOr<int64_t> Revoker::BlockKey(std::string_view public_key_sha256) {
+  constexpr auto kReason = RevocationReason::kKeyCompromise;
   // Other clusters read it too: it says nothing of this one.
   constexpr std::string_view kSource = "revoked as compromised";
-  return connection_
-      .Execute(kBlockKey, Parameters().Bytes(AsBytes(public_key_sha256)).Text(kSource).Text(caller_.actor))
-      .status();
+  const ByteView key = AsBytes(public_key_sha256);
+  RETURN_IF_ERROR(connection_.Execute(kLockKey, Parameters().Bytes(key)).status());
+  RETURN_IF_ERROR(connection_.Execute(kBlockKey, Parameters().Bytes(key).Text(kSource).Text(caller_.actor)).status());
+  RETURN_IF_ERROR(connection_.Execute(kAbandonKey, Parameters().Int64(caller_.cluster_id).Bytes(key)).status());
+  ASSIGN_OR_RETURN(
+      const Result others,
+      connection_.Execute(
+          kRevokeKey,
+          Parameters().Int64(caller_.cluster_id).Bytes(key).Int64(static_cast<int64_t>(kReason)).Text(caller_.actor)));
+  for (const Row row : others) {
+    std::string device, serial;
+    RETURN_IF_ERROR(row.Scan(device, serial));
+    RETURN_IF_ERROR(Audit(device, serial, kReason, "another certificate for its key was revoked as compromised"));
+  }
+  return others.rows();
 }
 
 absl::StatusOr<Revocation> Revoker::Revoke(ByteView serial, RevocationReason reason) {
@@ -72,23 +98,34 @@ absl::StatusOr<Revocation> Revoker::Revoke(ByteView serial, RevocationReason rea
                                                                                 .Int64(static_cast<int64_t>(reason))
                                                                                 .Text(caller_.actor)));
   Revocation revocation;
+  bool is_known = false;
+  std::vector<std::string> compromised;
   for (const Row row : revoked) {
     std::string device, serial_hex, public_key_sha256;
     RETURN_IF_ERROR(row.Scan(revocation.issuance_id, device, serial_hex, public_key_sha256));
     RETURN_IF_ERROR(Audit(device, serial_hex, reason, ""));
-    if (reason == RevocationReason::kKeyCompromise) {
-      RETURN_IF_ERROR(BlockKey(public_key_sha256));
-    }
+    if (reason == RevocationReason::kKeyCompromise) compromised.push_back(std::move(public_key_sha256));
     revocation.changed = true;
   }
-  if (revocation.changed) return revocation;
-  ASSIGN_OR_RETURN(const Result found,
-                   connection_.Execute(kFindSerial, Parameters().Int64(caller_.cluster_id).Bytes(serial)));
-  for (const Row row : found) {
-    std::string state;
-    RETURN_IF_ERROR(row.Scan(revocation.issuance_id, state));
-    if (state == "revoked") return revocation;
+  if (!revocation.changed) {
+    ASSIGN_OR_RETURN(const Result found,
+                     connection_.Execute(kFindSerial, Parameters().Int64(caller_.cluster_id).Bytes(serial)));
+    for (const Row row : found) {
+      int64_t id = 0;
+      std::string state, public_key_sha256;
+      RETURN_IF_ERROR(row.Scan(id, state, public_key_sha256));
+      if (state != "revoked") continue;
+      is_known = true;
+      revocation.issuance_id = id;
+      if (reason == RevocationReason::kKeyCompromise) compromised.push_back(std::move(public_key_sha256));
+    }
   }
+  for (const std::string& key : compromised) {
+    ASSIGN_OR_RETURN(const int64_t others, BlockKey(key));
+    revocation.key_blocked = true;
+    revocation.others += others;
+  }
+  if (revocation.changed || is_known) return revocation;
   return NotFound("no certificate of cluster {} has the serial number {}: see `trustctl lsc list`", caller_.cluster,
                   ToHex(serial));
 }

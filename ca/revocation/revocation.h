@@ -24,6 +24,8 @@ struct AuthorityCaller {
 struct Revocation {
   bool changed = false;  // false: it was revoked before, and stays as it was
   int64_t issuance_id = 0;
+  bool key_blocked = false;
+  int64_t others = 0;  // certificates for the same key that were revoked with it
 };
 
 // Works inside a transaction that the caller owns and commits; audits each certificate as lsc.revoke. Locks no more
@@ -32,8 +34,9 @@ class Revoker {
  public:
   Revoker(Connection& transaction, AuthorityCaller caller) : connection_(transaction), caller_(std::move(caller)) {}
 
-  // NotFound when no certificate of the cluster has this serial number (big-endian). The key of one that is revoked as
-  // compromised is blocked: no cluster certifies it again.
+  // NotFound when no certificate of the cluster has this serial number (big-endian). When the reason is that its key is
+  // compromised, also of one that was revoked before, the key is blocked: no cluster certifies it again, and the
+  // cluster's other certificates and requests for it end too.
   absl::StatusOr<Revocation> Revoke(ByteView serial, RevocationReason reason);
 
   // Every certificate of the device that is neither revoked nor past its end, and abandons its open intent. Returns
@@ -51,7 +54,8 @@ class Revoker {
  private:
   absl::Status Audit(std::string_view device, std::string_view serial, RevocationReason reason,
                      std::string_view because);
-  absl::Status BlockKey(std::string_view public_key_sha256);
+  // Returns how many certificates were revoked with it.
+  absl::StatusOr<int64_t> BlockKey(std::string_view public_key_sha256);
 
   Connection& connection_;
   const AuthorityCaller caller_;

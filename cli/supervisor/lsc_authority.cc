@@ -19,7 +19,7 @@ absl::Status Activate(const Client& cad, int32_t authority_id) {
   return cad.Call(&v1::Authorities::Stub::ActivateAuthority, request).status();
 }
 
-// Every later state has gone through activation, which a start that was ended half-way did not reach.
+// One that a start that was ended half-way did not come to activate. Anything else is an administrator's doing.
 const v1::AuthorityInfo* LeftPrepared(const v1::ListAuthoritiesResponse& known) {
   const v1::AuthorityInfo* prepared = nullptr;
   for (const v1::AuthorityInfo& authority : known.authorities()) {

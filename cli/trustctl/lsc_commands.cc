@@ -223,11 +223,19 @@ absl::StatusOr<int> Revoke(Environment& environment, const RevokeArguments& argu
   const absl::Time since = absl::FromUnixSeconds(certificate.revoked_at().seconds());
   Record record;
   record.Add("changed", "CHANGED", response.changed());
+  record.Add("key_blocked", "KEY BLOCKED", response.key_blocked());
+  record.Add("others_revoked", "OTHERS REVOKED", response.others_revoked());
   record.list = {"certificates", IssuedCertificateColumns(), {IssuedCertificateRow(certificate)}};
+  std::string consequences;
+  if (response.key_blocked()) consequences = "; its key is blocked: no certificate is issued for it any more";
+  if (response.others_revoked() > 0) {
+    consequences += fmt::format("; {} for the same key revoked too", CertificateCountText(response.others_revoked()));
+  }
   WriteResult(environment.out(), environment.options().output,
               response.changed()
-                  ? fmt::format("revoked {} ({}); CRL and TVS follow within seconds", text, reason)
-                  : fmt::format("{} is revoked since {} ({}), nothing changed", text, TimeTextSeconds(since), reason),
+                  ? fmt::format("revoked {} ({}); CRL and TVS follow within seconds{}", text, reason, consequences)
+                  : fmt::format("{} is revoked since {} ({}), nothing changed{}", text, TimeTextSeconds(since), reason,
+                                consequences),
               record);
   return kExitSuccess;
 }

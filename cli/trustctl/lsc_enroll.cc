@@ -57,10 +57,12 @@ std::string Sentence(const v1::IssueResponse& response, const std::string& out) 
   const v1::IssuedCertificate& certificate = response.certificate();
   const Cell expires = TimestampCell(certificate.not_after());
   const absl::Time* const time = std::get_if<absl::Time>(&expires);
-  return fmt::format(
-      "{} {}{}{}; once the device uses it: trustctl lsc confirm {}", response.existed() ? "issued before:" : "issued",
-      IssuedCertificateText(certificate), time == nullptr ? "" : ", good until " + TimeTextSeconds(*time),
-      out.empty() ? "" : fmt::format("; certificate and chain written to {}", out), certificate.serial());
+  const bool is_confirmed = certificate.state() == v1::CERTIFICATE_STATE_CONFIRMED;
+  return fmt::format("{} {}{}{}{}", response.existed() ? "issued before:" : "issued",
+                     IssuedCertificateText(certificate),
+                     time == nullptr ? "" : ", good until " + TimeTextSeconds(*time),
+                     out.empty() ? "" : fmt::format("; certificate and chain written to {}", out),
+                     is_confirmed ? "" : "; once the device uses it: trustctl lsc confirm " + certificate.serial());
 }
 
 // Hands the certificate over: to the file, or to the standard output as PEM or within the record.

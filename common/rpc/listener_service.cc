@@ -9,6 +9,7 @@
 #include "common/bytes/bytes.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/refusal.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_chain.h"
@@ -59,13 +60,11 @@ absl::Status CheckServerCertificate(const Certificate& certificate) {
   return absl::OkStatus();
 }
 
-// What is no reason to refuse the certificate, but to know before phones do.
+// What is no reason to refuse the certificate, but to know before phones do. `way_out` is for phones without it.
 template <typename Response>
-void AddWarnings(const Certificate& certificate, std::string_view names, Response& response) {
-  response.add_warnings(fmt::format(
-      "phones whose trust list does not have {} will not connect to {}: give them the new trust list first; "
-      "until they have it, `trustctl listener restore` brings the certificate before back",
-      certificate.subject().ToText(), names));
+void AddWarnings(const Certificate& certificate, std::string_view names, std::string_view way_out, Response& response) {
+  response.add_warnings(fmt::format("phones whose trust list does not have {} (SHA-256 {}) will not connect to {}: {}",
+                                    certificate.subject().ToText(), ToHex(certificate.sha256()), names, way_out));
   const OpenSslErrorScope errors;
   const uint32_t usage = X509_get_key_usage(certificate.x509());
   EVP_PKEY* const key = X509_get0_pubkey(certificate.x509());
@@ -172,9 +171,7 @@ grpc::Status ListenerService::Change(const grpc::ServerContext& context, const M
     status = change(**group, event);
   }
   if (!status.ok()) {
-    event.outcome = AuditOutcome::kDenied;
-    event.detail = {{"reason", std::string(StatusMessage(status))}};
-    parts_.audit.AppendDenial(std::move(event), "");
+    AuditRefusal(parts_.audit, context, *caller, event.action, event.subject, status);
     return ToGrpc(status);
   }
   parts_.audit.Append(std::move(event));
@@ -283,7 +280,10 @@ absl::Status ListenerService::Import(Group& group, const v1::ImportListenerCerti
   const ListenerCredentials credentials{std::move(chain), std::move(key)};
   RETURN_IF_ERROR(Present(
       group, credentials, [&] { return UseRequested(files, credentials.chain); }, event));
-  AddWarnings(*own, NamesOf(group), response);
+  AddWarnings(*own, NamesOf(group),
+              "give them the new trust list first; until they have it, `trustctl listener restore` brings the "
+              "certificate before back",
+              response);
   const std::lock_guard lock(groups_mutex_);
   group.requested_public_key.clear();
   return absl::OkStatus();
@@ -296,7 +296,8 @@ absl::Status ListenerService::Restore(Group& group, v1::RestoreListenerCertifica
   RETURN_IF_ERROR(CheckValidNow(previous.chain.front(), parts_.clock.Now()));
   RETURN_IF_ERROR(Present(
       group, previous, [&] { return UsePrevious(files); }, event));
-  AddWarnings(previous.chain.front(), NamesOf(group), response);
+  AddWarnings(previous.chain.front(), NamesOf(group),
+              "those that took the other one only need the trust list that has this one", response);
   return absl::OkStatus();
 }
 

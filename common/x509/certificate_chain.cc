@@ -4,6 +4,7 @@
 
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"
+#include "common/x509/path_validation.h"
 
 namespace trustline {
 
@@ -27,15 +28,17 @@ absl::StatusOr<std::vector<Certificate>> OrderChain(const Certificate& leaf, std
           "self-signed root",
           at.issuer().ToText(), at.subject().ToText());
     }
-    if (!issuer->is_ca() || issuer->not_after() <= now) {
-      return FailedPrecondition("{} in the chain is no authority or is past its end", issuer->subject().ToText());
-    }
     at = *issuer;
     chain.push_back(at);
     others.erase(issuer);
   }
   if (!others.empty()) {
     return FailedPrecondition("{} does not belong to the chain: leave it out", others[0].subject().ToText());
+  }
+  if (chain.empty()) return chain;
+  const AnchorSet root({chain.back()}, {chain.begin(), chain.end() - 1});
+  if (const absl::Status valid = root.Validate(leaf, now).status(); !valid.ok()) {
+    return Annotate(valid, "the chain does not hold");
   }
   return chain;
 }

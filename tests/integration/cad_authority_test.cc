@@ -196,7 +196,7 @@ TEST_F(CadAuthorityTest, AnItldThatHangsIsToldApartFromCad) {
   EXPECT_OK(Activate(prepared.authority().authority_id()));
 }
 
-TEST_F(CadAuthorityTest, EveryKeyThatMakesCrlsIsNeeded) {
+TEST_F(CadAuthorityTest, AKeyThatMakesCrlsIsMissed) {
   ASSERT_OK_AND_ASSIGN(const v1::PrepareAuthorityResponse prepared, Prepare());
   ASSERT_OK(cad_->Stop());
   const auto result = superuser_->Execute("SELECT key_name FROM ca_authority WHERE state = 'prepared'");
@@ -208,10 +208,9 @@ TEST_F(CadAuthorityTest, EveryKeyThatMakesCrlsIsNeeded) {
   // Its CRL is due.
   ASSERT_OK(superuser_->ExecuteScript("UPDATE ca_crl SET this_update = this_update - interval '2 days'"));
   ASSERT_OK_AND_ASSIGN(cad_, site_->StartCad());
-  EXPECT_THAT(cad_->WaitUntilReady(std::chrono::seconds(3)).message(), HasSubstr("has no key of the authority"));
+  EXPECT_OK(cad_->WaitUntilReady());
   EXPECT_OK(cad_->WaitForLog("CA_CRL_FAILED", std::chrono::seconds(15)));
   std::filesystem::rename(away, key);
-  EXPECT_OK(cad_->WaitUntilReady());
   EXPECT_OK(cad_->WaitForLog("CA_CRL_RECOVERED"));
   Connect();
 }

@@ -179,6 +179,19 @@ TEST_P(CadDaemonTest, AnEnterpriseRootInstead) {
     v1::ImportAuthorityChainResponse response;
     return Call(authorities_, &v1::Authorities::Stub::ImportAuthorityChain, chain, response);
   };
+  // A root that lets no authority stand below it.
+  folder_.Write(
+      "root0.conf",
+      "[req]\ndistinguished_name=dn\nx509_extensions=v3\n[dn]\n[v3]\nbasicConstraints=critical,CA:TRUE,pathlen:0\n"
+      "keyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n");
+  const CommandResult narrow = RunCommand(fmt::format(
+      "cd {} && openssl req -x509 -newkey rsa:2048 -nodes -keyout root0.key -subj /CN=Narrow -days 3650 -config "
+      "root0.conf -out root0.pem && openssl x509 -req -in csr.pem -CA root0.pem -CAkey root0.key -CAcreateserial -days "
+      "1825 -extfile extensions -out sub0.pem",
+      folder_.Path("")));
+  ASSERT_EQ(narrow.exit_status, 0) << narrow.output;
+  EXPECT_THAT(import({"sub0.pem", "root0.pem"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("pathLenConstraint")));
   EXPECT_THAT(import({"sub.pem"}), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("gap")));
   EXPECT_THAT(import({"root.pem"}), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("trustctl ca csr")));
   ASSERT_OK(import({"root.pem", "sub.pem"}));

@@ -1,4 +1,4 @@
-// What the authority refuses to do, in the audit log.
+// What a service refuses to do, in the audit log.
 #pragma once
 
 #include <grpcpp/server_context.h>

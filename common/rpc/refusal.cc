@@ -1,4 +1,4 @@
-#include "ca/refusal.h"
+#include "common/rpc/refusal.h"
 
 #include <string>
 
