@@ -316,7 +316,7 @@ absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCa
                    }));
   if (retired.discarded) {
     // What stays of it would certify nothing.
-    keys_.Discard(retired.authority.key_name).IgnoreError();
+    retired.key_removed = keys_.Discard(retired.authority.key_name);
     return retired;
   }
   RETURN_IF_ERROR(trust_store_.RemoveAuthority(caller.cluster, *retired.authority.certificate));

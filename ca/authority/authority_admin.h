@@ -62,8 +62,9 @@ class AuthorityAdmin {
   absl::StatusOr<Authority> Taint(const AuthorityCaller& caller, int32_t id, bool force);
 
   struct Retired {
-    Authority authority;     // as it was, when discarded
-    bool discarded = false;  // it was requested only: it and its key are gone
+    Authority authority;       // as it was, when discarded
+    bool discarded = false;    // it was requested only: it and its key are gone
+    absl::Status key_removed;  // of a discarded one: why its key file is still there
   };
   // FailedPrecondition, with how many and the first of them, while a device in service has a good certificate of it.
   absl::StatusOr<Retired> Retire(const AuthorityCaller& caller, int32_t id);

@@ -158,6 +158,7 @@ TEST_F(AuthorityAdminTest, ARequestedOneIsDiscarded) {
   EXPECT_TRUE(HasKeyFile(requested.authority.key_name));
   ASSERT_OK_AND_ASSIGN(const AuthorityAdmin::Retired retired, admin_->Retire(caller(), requested.authority.id));
   EXPECT_TRUE(retired.discarded);
+  EXPECT_OK(retired.key_removed);
   EXPECT_EQ(retired.authority.key_name, requested.authority.key_name);
   EXPECT_FALSE(HasKeyFile(requested.authority.key_name));
   EXPECT_FALSE(keys_->Has(requested.authority.key_name));

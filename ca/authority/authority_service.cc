@@ -187,6 +187,7 @@ grpc::Status AuthorityService::RetireAuthority(grpc::ServerContext* context, con
                      parts_.admin.Retire(CallerOf(caller), request->authority_id()));
     *response->mutable_authority() = Describe(retired.authority);
     response->set_discarded(retired.discarded);
+    if (!retired.key_removed.ok()) response->add_warnings(std::string(StatusMessage(retired.key_removed)));
     return absl::OkStatus();
   });
 }

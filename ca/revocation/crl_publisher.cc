@@ -14,15 +14,16 @@ namespace {
 constexpr char kMetric[] = "trustline_ca_crls_total";
 constexpr char kHelp[] = "CRLs that were to be made";
 
-// Past its end an authority makes none: nothing that it issued is good any more.
+// Past its end an authority makes none: nothing that it issued is good any more. A retired one, which is in no trust
+// store, makes one more for what was revoked last.
 constexpr Statement kDue = {
     "crls_due",
     "SELECT a.cluster_id, k.name, a.authority_id, a.key_name, coalesce(c.crl_number, 0), "
-    "c.crl_number IS NULL OR c.this_update < $1 OR c.this_update > $2 OR EXISTS (SELECT FROM issuance i WHERE "
-    "i.cluster_id = a.cluster_id AND i.authority_id = a.authority_id AND i.state = 'revoked' AND i.first_crl_number IS "
-    "NULL), c.trust_store_at IS NULL "
+    "a.state <> 'retired' AND (c.crl_number IS NULL OR c.this_update < $1 OR c.this_update > $2) OR EXISTS (SELECT "
+    "FROM issuance i WHERE i.cluster_id = a.cluster_id AND i.authority_id = a.authority_id AND i.state = 'revoked' AND "
+    "i.first_crl_number IS NULL), c.trust_store_at IS NULL, a.state = 'retired' "
     "FROM ca_authority a JOIN cluster k USING (cluster_id) LEFT JOIN ca_crl c USING (cluster_id, authority_id) "
-    "WHERE a.state IN ('prepared', 'active', 'tainted') AND a.not_after > $3 ORDER BY a.cluster_id, a.authority_id"};
+    "WHERE a.state <> 'requested' AND a.not_after > $3 ORDER BY a.cluster_id, a.authority_id"};
 // Holds the row until the CRL is stored, so that numbers are in the order of what the CRLs say.
 constexpr Statement kTakeNumber = {"take_crl_number",
                                    "UPDATE ca_authority SET crl_number = crl_number + 1 WHERE cluster_id = $1 AND "
@@ -129,7 +130,7 @@ absl::Status CrlPublisher::PublishOne(const Due& due) {
     }
   }
   // Whoever can does it, also with what another cad has made.
-  if (is_new || due.needs_trust_store) RETURN_IF_ERROR(BringToTrustStore(due));
+  if (!due.is_retired && (is_new || due.needs_trust_store)) RETURN_IF_ERROR(BringToTrustStore(due));
   return without_key;
 }
 
@@ -152,7 +153,7 @@ absl::StatusOr<std::vector<CrlPublisher::Due>> CrlPublisher::FindDue() {
   for (const Row row : result) {
     Due& due = all.emplace_back();
     RETURN_IF_ERROR(row.Scan(due.cluster_id, due.cluster, due.authority_id, due.key_name, due.crl_number, due.needs_crl,
-                             due.needs_trust_store));
+                             due.needs_trust_store, due.is_retired));
   }
   const std::lock_guard lock(mutex_);
   for (const Due& due : all) {

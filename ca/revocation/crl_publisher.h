@@ -59,6 +59,7 @@ class CrlPublisher {
     int64_t crl_number = 0;  // of the newest; 0: none
     bool needs_crl = false;
     bool needs_trust_store = false;
+    bool is_retired = false;
   };
   // A CRL that is due and whose key is not here.
   struct Missing {

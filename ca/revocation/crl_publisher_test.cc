@@ -118,6 +118,21 @@ TEST_F(CrlPublisherTest, AnEntryStandsOnOneCrlBeyondItsEnd) {
   EXPECT_EQ(Revoked(), 0);
 }
 
+// Who revokes the last ones and retires at once leaves no revocation without a CRL.
+TEST_F(CrlPublisherTest, ARetiredAuthorityNamesWhatWasRevokedLast) {
+  ASSERT_OK(publisher_->Publish());
+  IssueAndRevoke();
+  SetState(authority_id_, AuthorityState::kRetired);
+  ASSERT_OK(publisher_->Publish());
+  EXPECT_EQ(Number(), 2);
+  EXPECT_EQ(Revoked(), 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance WHERE state = 'revoked' AND first_crl_number IS NULL"), 0);
+  EXPECT_THAT(store_.crls, SizeIs(1));
+  MakeCrlOlder("2 days");
+  ASSERT_OK(publisher_->Publish());
+  EXPECT_EQ(Number(), 2);
+}
+
 TEST_F(CrlPublisherTest, NoCrlReachesBeyondItsAuthority) {
   const int32_t ending = AddAuthority(KeyKind::kEcP256, absl::Hours(48));
   const int32_t ended = AddAuthority(KeyKind::kEcP256, -absl::Hours(1));

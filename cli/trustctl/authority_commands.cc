@@ -270,11 +270,12 @@ absl::StatusOr<int> Retire(Environment& environment, int64_t id) {
   ASSIGN_OR_RETURN(Client<v1::Authorities> client, environment.Connect<v1::Authorities>(kCad));
   ASSIGN_OR_RETURN(const v1::RetireAuthorityResponse response,
                    (environment.Ask(client, &v1::Authorities::Stub::RetireAuthority, request)));
-  WriteResult(environment.out(), environment.options().output,
-              fmt::format("{} is {}", AuthorityText(response.authority()),
-                          response.discarded() ? "discarded with its key: it had no certificate"
-                                               : "retired and out of the trust store"),
-              AuthorityRecord(response.authority()).Add("discarded", "Discarded", response.discarded()));
+  for (const std::string& warning : response.warnings()) environment.Warn(warning);
+  WriteResult(
+      environment.out(), environment.options().output,
+      fmt::format("{} is {}", AuthorityText(response.authority()),
+                  response.discarded() ? "discarded: it had no certificate" : "retired and out of the trust store"),
+      AuthorityRecord(response.authority()).Add("discarded", "Discarded", response.discarded()));
   return kExitSuccess;
 }
 

@@ -122,7 +122,7 @@ TEST_F(AuthorityCommandsTest, RolloverStepByStep) {
   EXPECT_THAT(retired.err, HasSubstr("3 devices in service depend on it"));
   authorities_.authority.set_state(v1::AUTHORITY_STATE_REQUESTED);
   authorities_.authority.clear_issued();
-  EXPECT_THAT(Run({"ca", "rollover", "retire", "3"}).out, HasSubstr("is discarded with its key"));
+  EXPECT_THAT(Run({"ca", "rollover", "retire", "3"}).out, HasSubstr("is discarded: it had no certificate"));
   const boost::json::value discarded =
       boost::json::parse(Run({"ca", "rollover", "retire", "3", "--output", "json"}).out);
   EXPECT_EQ(discarded.at("discarded"), true);
