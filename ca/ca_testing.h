@@ -105,7 +105,7 @@ class CaDatabaseTest : public ::testing::Test {
   void RunByHand(const std::string& sql) { ASSERT_OK(superuser_->ExecuteScript(sql)); }
 
   const TemporaryDirectory folder_;
-  const SystemClock clock_;
+  const SystemClock clock_{};
   std::unique_ptr<ScratchDatabase> database_;
   std::optional<Connection> superuser_;
   std::unique_ptr<Pool> pool_;

@@ -36,29 +36,31 @@ TEST_F(CaCommandsTest, ABadRequestIsRefusedAndAudited) {
   // What was changed after it was signed, or has something after it; as it is and in PEM.
   struct Change {
     const char* name;
-    std::string (*change)(std::string der);
+    std::string (*change)(const std::string& der);
     const char* rule;
   };
   const Change changes[] = {
       {"signature",
-       [](std::string der) {
+       [](const std::string& good) {
+         std::string der = good;
          der.back() = static_cast<char>(der.back() ^ 1);
          return der;
        },
        "was not signed by its own key, or was damaged"},
       {"subject",
-       [](std::string der) {
+       [](const std::string& good) {
+         std::string der = good;
          char& last_digit = der[der.find("SEP") + 14];
          last_digit = static_cast<char>(last_digit ^ 1);
          return der;
        },
        "was not signed by its own key, or was damaged"},
-      {"trailing", [](std::string der) { return der + "x"; }, "left over"},
-      {"twice", [](std::string der) { return der + der; }, "left over"},
-      {"short", [](std::string der) { return der.substr(0, der.size() / 2); }, "not a certificate request"},
-      {"large", [](std::string) { return std::string(1'000'000, '0'); },
+      {"trailing", [](const std::string& der) { return der + "x"; }, "left over"},
+      {"twice", [](const std::string& der) { return der + der; }, "left over"},
+      {"short", [](const std::string& der) { return der.substr(0, der.size() / 2); }, "not a certificate request"},
+      {"large", [](const std::string&) { return std::string(1'000'000, '0'); },
        "1000000 bytes is larger than the maximum of 16384"},
-      {"certificate", [](std::string) { return DerOf(TRUSTLINE_SOURCE_DIR "/tests/vectors/capf.pem"); },
+      {"certificate", [](const std::string&) { return DerOf(TRUSTLINE_SOURCE_DIR "/tests/vectors/capf.pem"); },
        "not a certificate request"},
   };
   for (const auto& [name, change, rule] : changes) {

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -115,7 +116,10 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
     const pid_t pid = std::atoi(entry->path().filename().c_str());
     if (pid <= 0) continue;
     std::ifstream file(entry->path() / "stat");
-    const std::string stat((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    // By the stream, which takes the error of a process that has ended meanwhile; iterators would throw it.
+    std::ostringstream content;
+    content << file.rdbuf();
+    const std::string stat = content.str();
     // "pid (name) state ppid ...": the name may hold anything, so count from its last parenthesis.
     const size_t name_end = stat.rfind(')');
     if (name_end == std::string::npos || name_end + 4 >= stat.size()) continue;
