@@ -6,6 +6,7 @@
 
 #include "ca/authority/authority_admin.h"
 #include "ca/authority/authority_service.h"
+#include "ca/authority/refused_keys.h"
 #include "ca/device/device_service.h"
 #include "ca/issuance/issuance_service.h"
 #include "ca/issuance/issuer.h"
@@ -89,12 +90,14 @@ class Cad final : public DaemonService {
  public:
   static absl::StatusOr<std::unique_ptr<Cad>> Create(DaemonContext& context) {
     ASSIGN_OR_RETURN(CadConfig config, ReadConfig(context.root));
-    ASSIGN_OR_RETURN(std::unique_ptr<AuthorityKeys> keys, AuthorityKeys::Open(config.keys, config.passphrase_file));
     ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context.config.identity));
     if (own.identity.kind != kDescription.name) {
       return InvalidArgument("the identity in {} is {}, not that of a cad", context.config.identity.certificate,
                              own.identity.ToUri());
     }
+    absl::StatusOr<std::unique_ptr<AuthorityKeys>> keys = AuthorityKeys::Open(config.keys, config.passphrase_file);
+    if (!keys.ok() && !context.check_only) RecordRefusedKeys(context, own.identity.ToUri(), keys.status());
+    RETURN_IF_ERROR(keys.status());
     ASSIGN_OR_RETURN(std::unique_ptr<TrustStoreClient> trust_store,
                      TrustStoreClient::Create(config.itld, context.config.identity));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "cad", kConnections));
@@ -102,7 +105,7 @@ class Cad final : public DaemonService {
                      MakeCallPool(context.config, "cad long", kLongConnections, kLongStatement));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> crl_pool,
                      MakeCallPool(context.config, "cad crl", kCrlConnections, kLongStatement));
-    auto cad = std::unique_ptr<Cad>(new Cad(context, std::move(config), std::move(keys), own.identity.ToUri(),
+    auto cad = std::unique_ptr<Cad>(new Cad(context, std::move(config), *std::move(keys), own.identity.ToUri(),
                                             std::move(trust_store), std::move(pool), std::move(long_pool),
                                             std::move(crl_pool)));
     RETURN_IF_ERROR(cad->MakeServices());

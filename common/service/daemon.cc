@@ -140,8 +140,13 @@ absl::Status Run(const DaemonDescription& description, const Arguments& argument
   Metrics metrics(description.name);
   Health health;
   const SystemClock clock;
-  DaemonContext context = {
-      .config = config, .root = file.root(), .log = log, .metrics = metrics, .health = health, .clock = clock};
+  DaemonContext context = {.config = config,
+                           .root = file.root(),
+                           .log = log,
+                           .metrics = metrics,
+                           .health = health,
+                           .clock = clock,
+                           .check_only = arguments.check_config};
   ASSIGN_OR_RETURN(std::unique_ptr<DaemonService> service, build(context));
   RETURN_IF_ERROR(file.RefuseUnknownKeys());
   if (arguments.check_config) {

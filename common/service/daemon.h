@@ -51,6 +51,7 @@ struct DaemonContext {
   Metrics& metrics;
   Health& health;
   const Clock& clock;
+  bool check_only = false;  // --check-config: nothing is started or recorded
 };
 
 class DaemonService {
@@ -63,7 +64,8 @@ class DaemonService {
   virtual void Stop() = 0;
 };
 
-// Reads the daemon's own sections and builds it without touching network or database (--check-config ends after it).
+// Reads the daemon's own sections and builds it without touching network or database (--check-config ends after it);
+// only a refusal that the audit log must have may be recorded, unless check_only.
 using DaemonBuilder = std::function<absl::StatusOr<std::unique_ptr<DaemonService>>(DaemonContext& context)>;
 
 // The whole life of a daemon: options (--config FILE, --check-config, --version, --help), configuration, no core

@@ -286,13 +286,29 @@ TEST_P(CadDaemonTest, RemovesWhatEndedLongAgo) {
   EXPECT_THAT(AuditFindings(), ::testing::ElementsAre(HasSubstr("which is not on record")));
 }
 
+// Each is one line, and one denial in the audit log however often a supervisor tries; nothing else is written.
 TEST_P(CadDaemonTest, ABadPassphraseOrAnOpenKeyFileStopsTheStart) {
   ASSERT_OK(cad_->Stop());
-  const CommandResult opened = RunCommand(fmt::format("chmod 644 {}/*.key", (site_->keys_folder()).string()));
-  ASSERT_EQ(opened.exit_status, 0);
-  EXPECT_THAT(site_->StartCad().status().message(), HasSubstr("chmod 600"));
-  ASSERT_EQ(RunCommand(fmt::format("chmod 600 {}/*.key", site_->keys_folder().string())).exit_status, 0);
+  const int64_t events = Count("SELECT count(*) FROM audit_event");
+  const auto denials = [this](std::string_view reason) {
+    return Count(
+        fmt::format("SELECT count(*) FROM audit_event WHERE cluster_id = 1 AND outcome = 'denied' AND action = "
+                    "'ca.open_keys' AND actor = 'trustline:default/cad/node1' AND subject = 'node1' AND "
+                    "detail::json->>'reason' LIKE '%{}%'",
+                    reason));
+  };
+  const auto change_mode = [this](const char* mode) {
+    return RunCommand(fmt::format("chmod {} {}/*.key", mode, site_->keys_folder().string())).exit_status;
+  };
+  ASSERT_EQ(change_mode("644"), 0);
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_THAT(site_->StartCad().status().message(), HasSubstr("chmod 600"));
+    EXPECT_EQ(denials("chmod 600"), 1);
+  }
+  ASSERT_EQ(change_mode("600"), 0);
   EXPECT_THAT(site_->StartCad({.passphrase = "wrong\n"}).status().message(), HasSubstr("passphrase is wrong"));
+  EXPECT_EQ(denials("passphrase is wrong"), 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event"), events + 2);
   EXPECT_OK(site_->StartCad());
   EXPECT_OK(site_->StartCad({.passphrase_is_credential = true}));
 }
