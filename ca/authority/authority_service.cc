@@ -56,6 +56,12 @@ absl::StatusOr<Authority> FindAuthority(Connection& connection, int32_t cluster_
   return id == 0 ? store.Active() : store.Load(id);
 }
 
+// As the audit log names the authority that a request is about.
+template <typename Request>
+std::string Subject(const Request& request) {
+  return fmt::format("authority {}", request.authority_id());
+}
+
 void SetCrl(const std::map<int32_t, AuthorityCrl>& crls, v1::AuthorityInfo& info) {
   const auto crl = crls.find(info.authority_id());
   if (crl == crls.end()) return;
@@ -67,26 +73,44 @@ void SetCrl(const std::map<int32_t, AuthorityCrl>& crls, v1::AuthorityInfo& info
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AuthorityService>> AuthorityService::Create(const AuthorityServiceParts& parts) {
-  const google::protobuf::ServiceDescriptor* const service =
-      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(v1::Authorities::service_full_name());
-  if (service == nullptr) return Internal("the service Authorities is not compiled in");
-  std::vector<MethodPolicy> policies;
-  for (int i = 0; i < service->method_count(); ++i) {
-    ASSIGN_OR_RETURN(MethodPolicy policy, MethodPolicy::Of(*service->method(i)));
-    policies.push_back(std::move(policy));
-  }
-  return std::unique_ptr<AuthorityService>(new AuthorityService(parts, std::move(policies)));
+  const char* const service = v1::Authorities::service_full_name();
+  ASSIGN_OR_RETURN(MethodPolicy prepare, MethodPolicy::Find(service, "PrepareAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy request, MethodPolicy::Find(service, "RequestAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy import, MethodPolicy::Find(service, "ImportAuthorityChain"));
+  ASSIGN_OR_RETURN(MethodPolicy activate, MethodPolicy::Find(service, "ActivateAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy taint, MethodPolicy::Find(service, "TaintAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy retire, MethodPolicy::Find(service, "RetireAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListAuthorities"));
+  ASSIGN_OR_RETURN(MethodPolicy show, MethodPolicy::Find(service, "ShowAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy get_crl, MethodPolicy::Find(service, "GetCrl"));
+  ASSIGN_OR_RETURN(MethodPolicy add_client, MethodPolicy::Find(service, "AddClientAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy remove_client, MethodPolicy::Find(service, "RemoveClientAuthority"));
+  ASSIGN_OR_RETURN(MethodPolicy list_clients, MethodPolicy::Find(service, "ListClientAuthorities"));
+  ASSIGN_OR_RETURN(MethodPolicy block_keys, MethodPolicy::Find(service, "BlockKeys"));
+  return std::unique_ptr<AuthorityService>(new AuthorityService(
+      parts, Policies{std::move(prepare), std::move(request), std::move(import), std::move(activate), std::move(taint),
+                      std::move(retire), std::move(list), std::move(show), std::move(get_crl), std::move(add_client),
+                      std::move(remove_client), std::move(list_clients), std::move(block_keys)}));
 }
 
 template <typename Request, typename Body>
-grpc::Status AuthorityService::Serve(const grpc::ServerContext& context, std::string_view method,
+grpc::Status AuthorityService::Serve(const grpc::ServerContext& context, const MethodPolicy& policy,
                                      const Request& request, Body body) {
-  const auto policy = std::ranges::find_if(policies_, [&](const MethodPolicy& candidate) {
-    return candidate.name() == fmt::format("Authorities.{}", method);
-  });
-  if (policy == policies_.end()) return ToGrpc(Internal("{} has no policy", method));
-  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(context, *policy, request);
+  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(context, policy, request);
   return ToGrpc(caller.ok() ? body(*caller) : caller.status());
+}
+
+template <typename Request, typename Body>
+grpc::Status AuthorityService::Change(const grpc::ServerContext& context, const MethodPolicy& policy,
+                                      std::string_view action, std::string_view subject, const Request& request,
+                                      Body body) {
+  return Serve(context, policy, request, [&](const Caller& caller) -> absl::Status {
+    absl::Status changed = body(caller);
+    if (!changed.ok()) {
+      AuditRefusal(parts_.audit, context, caller, action, subject.empty() ? caller.cluster : subject, changed);
+    }
+    return changed;
+  });
 }
 
 v1::AuthorityInfo AuthorityService::Describe(const Authority& authority) const {
@@ -110,7 +134,7 @@ v1::AuthorityInfo AuthorityService::Describe(const Authority& authority) const {
 grpc::Status AuthorityService::PrepareAuthority(grpc::ServerContext* context,
                                                 const v1::PrepareAuthorityRequest* request,
                                                 v1::PrepareAuthorityResponse* response) {
-  return Serve(*context, "PrepareAuthority", *request, [&](const Caller& caller) -> absl::Status {
+  return Change(*context, policies_.prepare, "ca.prepare", "", *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const KeyKind kind, ReadKeyKind(request->key()));
     const absl::Duration lifetime =
         request->has_lifetime() ? FromProtoDuration(request->lifetime()) : kDefaultAuthorityLifetime;
@@ -125,7 +149,7 @@ grpc::Status AuthorityService::PrepareAuthority(grpc::ServerContext* context,
 grpc::Status AuthorityService::RequestAuthority(grpc::ServerContext* context,
                                                 const v1::RequestAuthorityRequest* request,
                                                 v1::RequestAuthorityResponse* response) {
-  return Serve(*context, "RequestAuthority", *request, [&](const Caller& caller) -> absl::Status {
+  return Change(*context, policies_.request, "ca.request", "", *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const KeyKind kind, ReadKeyKind(request->key()));
     ASSIGN_OR_RETURN(const AuthorityAdmin::Requested requested,
                      parts_.admin.Request(CallerOf(caller), kind, request->subject()));
@@ -138,11 +162,8 @@ grpc::Status AuthorityService::RequestAuthority(grpc::ServerContext* context,
 grpc::Status AuthorityService::ImportAuthorityChain(grpc::ServerContext* context,
                                                     const v1::ImportAuthorityChainRequest* request,
                                                     v1::ImportAuthorityChainResponse* response) {
-  return Serve(*context, "ImportAuthorityChain", *request, [&](const Caller& caller) -> absl::Status {
-    absl::Status status = Import(caller, *request, *response);
-    if (!status.ok()) AuditRefusal(parts_.audit, *context, caller, "ca.import", caller.cluster, status);
-    return status;
-  });
+  return Change(*context, policies_.import, "ca.import", "", *request,
+                [&](const Caller& caller) -> absl::Status { return Import(caller, *request, *response); });
 }
 
 absl::Status AuthorityService::Import(const Caller& caller, const v1::ImportAuthorityChainRequest& request,
@@ -161,40 +182,44 @@ absl::Status AuthorityService::Import(const Caller& caller, const v1::ImportAuth
 grpc::Status AuthorityService::ActivateAuthority(grpc::ServerContext* context,
                                                  const v1::ActivateAuthorityRequest* request,
                                                  v1::ActivateAuthorityResponse* response) {
-  return Serve(*context, "ActivateAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const AuthorityAdmin::Activated activated,
-                     parts_.admin.Activate(CallerOf(caller), request->authority_id()));
-    *response->mutable_authority() = Describe(activated.authority);
-    response->set_tainted_authority_id(activated.tainted_id);
-    return absl::OkStatus();
-  });
+  return Change(*context, policies_.activate, "ca.activate", Subject(*request), *request,
+                [&](const Caller& caller) -> absl::Status {
+                  ASSIGN_OR_RETURN(const AuthorityAdmin::Activated activated,
+                                   parts_.admin.Activate(CallerOf(caller), request->authority_id()));
+                  *response->mutable_authority() = Describe(activated.authority);
+                  response->set_tainted_authority_id(activated.tainted_id);
+                  return absl::OkStatus();
+                });
 }
 
 grpc::Status AuthorityService::TaintAuthority(grpc::ServerContext* context, const v1::TaintAuthorityRequest* request,
                                               v1::TaintAuthorityResponse* response) {
-  return Serve(*context, "TaintAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const Authority authority,
-                     parts_.admin.Taint(CallerOf(caller), request->authority_id(), request->force()));
-    *response->mutable_authority() = Describe(authority);
-    return absl::OkStatus();
-  });
+  return Change(*context, policies_.taint, "ca.taint", Subject(*request), *request,
+                [&](const Caller& caller) -> absl::Status {
+                  ASSIGN_OR_RETURN(const Authority authority,
+                                   parts_.admin.Taint(CallerOf(caller), request->authority_id(), request->force()));
+                  *response->mutable_authority() = Describe(authority);
+                  return absl::OkStatus();
+                });
 }
 
 grpc::Status AuthorityService::RetireAuthority(grpc::ServerContext* context, const v1::RetireAuthorityRequest* request,
                                                v1::RetireAuthorityResponse* response) {
-  return Serve(*context, "RetireAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const AuthorityAdmin::Retired retired,
-                     parts_.admin.Retire(CallerOf(caller), request->authority_id()));
-    *response->mutable_authority() = Describe(retired.authority);
-    response->set_discarded(retired.discarded);
-    if (!retired.key_removed.ok()) response->add_warnings(std::string(StatusMessage(retired.key_removed)));
-    return absl::OkStatus();
-  });
+  return Change(*context, policies_.retire, "ca.retire", Subject(*request), *request,
+                [&](const Caller& caller) -> absl::Status {
+                  ASSIGN_OR_RETURN(const AuthorityAdmin::Retired retired,
+                                   parts_.admin.Retire(CallerOf(caller), request->authority_id()));
+                  *response->mutable_authority() = Describe(retired.authority);
+                  response->set_discarded(retired.discarded);
+                  if (!retired.key_removed.ok())
+                    response->add_warnings(std::string(StatusMessage(retired.key_removed)));
+                  return absl::OkStatus();
+                });
 }
 
 grpc::Status AuthorityService::ListAuthorities(grpc::ServerContext* context, const v1::ListAuthoritiesRequest* request,
                                                v1::ListAuthoritiesResponse* response) {
-  return Serve(*context, "ListAuthorities", *request, [&](const Caller& caller) -> absl::Status {
+  return Serve(*context, policies_.list, *request, [&](const Caller& caller) -> absl::Status {
     std::vector<Authority> authorities;
     std::map<int32_t, AuthorityCrl> crls;
     {
@@ -214,7 +239,7 @@ grpc::Status AuthorityService::ListAuthorities(grpc::ServerContext* context, con
 
 grpc::Status AuthorityService::ShowAuthority(grpc::ServerContext* context, const v1::ShowAuthorityRequest* request,
                                              v1::ShowAuthorityResponse* response) {
-  return Serve(*context, "ShowAuthority", *request, [&](const Caller& caller) -> absl::Status {
+  return Serve(*context, policies_.show, *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
     ASSIGN_OR_RETURN(const Authority authority, FindAuthority(*lease, caller.cluster_id, request->authority_id()));
     AuthorityStore store(*lease, caller.cluster_id);
@@ -233,7 +258,7 @@ grpc::Status AuthorityService::ShowAuthority(grpc::ServerContext* context, const
 
 grpc::Status AuthorityService::GetCrl(grpc::ServerContext* context, const v1::GetCrlRequest* request,
                                       v1::GetCrlResponse* response) {
-  return Serve(*context, "GetCrl", *request, [&](const Caller& caller) -> absl::Status {
+  return Serve(*context, policies_.get_crl, *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
     ASSIGN_OR_RETURN(const Authority authority, FindAuthority(*lease, caller.cluster_id, request->authority_id()));
     ASSIGN_OR_RETURN(const Result result,
@@ -257,37 +282,41 @@ grpc::Status AuthorityService::GetCrl(grpc::ServerContext* context, const v1::Ge
 grpc::Status AuthorityService::AddClientAuthority(grpc::ServerContext* context,
                                                   const v1::AddClientAuthorityRequest* request,
                                                   v1::AddClientAuthorityResponse* response) {
-  return Serve(*context, "AddClientAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
-    ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(request->certificate())));
-    ASSIGN_OR_RETURN(
-        const bool changed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
-          return ClientAuthorities(connection, CallerOf(caller)).Add(purpose, certificate, parts_.clock.Now());
-        }));
-    response->set_changed(changed);
-    *response->mutable_authority() = ToProto({purpose, certificate, caller.actor(), parts_.clock.Now()});
-    return absl::OkStatus();
-  });
+  return Change(
+      *context, policies_.add_client, "ca.client_authority.add", "", *request,
+      [&](const Caller& caller) -> absl::Status {
+        ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
+        ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(request->certificate())));
+        ASSIGN_OR_RETURN(
+            const bool changed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+              return ClientAuthorities(connection, CallerOf(caller)).Add(purpose, certificate, parts_.clock.Now());
+            }));
+        response->set_changed(changed);
+        *response->mutable_authority() = ToProto({purpose, certificate, caller.actor(), parts_.clock.Now()});
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status AuthorityService::RemoveClientAuthority(grpc::ServerContext* context,
                                                      const v1::RemoveClientAuthorityRequest* request,
                                                      v1::RemoveClientAuthorityResponse* response) {
-  return Serve(*context, "RemoveClientAuthority", *request, [&](const Caller& caller) -> absl::Status {
-    ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
-    ASSIGN_OR_RETURN(
-        const ClientAuthority removed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
-          return ClientAuthorities(connection, CallerOf(caller)).Remove(purpose, request->fingerprint_prefix());
-        }));
-    *response->mutable_authority() = ToProto(removed);
-    return absl::OkStatus();
-  });
+  return Change(
+      *context, policies_.remove_client, "ca.client_authority.remove", request->fingerprint_prefix(), *request,
+      [&](const Caller& caller) -> absl::Status {
+        ASSIGN_OR_RETURN(const ClientAuthorityPurpose purpose, ReadPurpose(request->purpose()));
+        ASSIGN_OR_RETURN(
+            const ClientAuthority removed, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+              return ClientAuthorities(connection, CallerOf(caller)).Remove(purpose, request->fingerprint_prefix());
+            }));
+        *response->mutable_authority() = ToProto(removed);
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status AuthorityService::ListClientAuthorities(grpc::ServerContext* context,
                                                      const v1::ListClientAuthoritiesRequest* request,
                                                      v1::ListClientAuthoritiesResponse* response) {
-  return Serve(*context, "ListClientAuthorities", *request, [&](const Caller& caller) -> absl::Status {
+  return Serve(*context, policies_.list_clients, *request, [&](const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
     ASSIGN_OR_RETURN(const std::vector<ClientAuthority> all, ClientAuthorities(*lease, CallerOf(caller)).List());
     for (const ClientAuthority& authority : all) *response->add_authorities() = ToProto(authority);
@@ -297,7 +326,7 @@ grpc::Status AuthorityService::ListClientAuthorities(grpc::ServerContext* contex
 
 grpc::Status AuthorityService::BlockKeys(grpc::ServerContext* context, const v1::BlockKeysRequest* request,
                                          v1::BlockKeysResponse* response) {
-  return Serve(*context, "BlockKeys", *request, [&](const Caller& caller) -> absl::Status {
+  return Serve(*context, policies_.block_keys, *request, [&](const Caller& caller) -> absl::Status {
     const std::vector<std::string> keys(request->public_key_sha256().begin(), request->public_key_sha256().end());
     ASSIGN_OR_RETURN(const ClientAuthorities::Blocked blocked,
                      RunInTransaction(parts_.pool, {}, [&](Connection& connection) {

@@ -23,7 +23,7 @@ struct AuthorityServiceParts {
   AuthorityAdmin& admin;
   AuthorityKeys& keys;
   CrlPublisher& publisher;  // told of new authorities
-  AuditQueue& audit;        // takes the refused chains
+  AuditQueue& audit;        // takes what is refused
   const Clock& clock;
   std::string public_url;
 };
@@ -61,12 +61,21 @@ class AuthorityService final : public v1::Authorities::Service {
                          v1::BlockKeysResponse* response) override;
 
  private:
-  AuthorityService(const AuthorityServiceParts& parts, std::vector<MethodPolicy> policies)
+  struct Policies {
+    MethodPolicy prepare, request, import, activate, taint, retire, list, show, get_crl, add_client, remove_client,
+        list_clients, block_keys;
+  };
+  AuthorityService(const AuthorityServiceParts& parts, Policies policies)
       : parts_(parts), policies_(std::move(policies)) {}
 
-  // Asks the authorizer about `method`, then runs `body(caller)`.
+  // Asks the authorizer, then runs `body(caller)`.
   template <typename Request, typename Body>
-  grpc::Status Serve(const grpc::ServerContext& context, std::string_view method, const Request& request, Body body);
+  grpc::Status Serve(const grpc::ServerContext& context, const MethodPolicy& policy, const Request& request, Body body);
+  // The same for what changes something: a refusal is audited as a denied `action` on `subject`, on the cluster when
+  // that is empty.
+  template <typename Request, typename Body>
+  grpc::Status Change(const grpc::ServerContext& context, const MethodPolicy& policy, std::string_view action,
+                      std::string_view subject, const Request& request, Body body);
 
   absl::Status Import(const Caller& caller, const v1::ImportAuthorityChainRequest& request,
                       v1::ImportAuthorityChainResponse& response);
@@ -75,7 +84,7 @@ class AuthorityService final : public v1::Authorities::Service {
   v1::AuthorityInfo Describe(const Authority& authority) const;
 
   const AuthorityServiceParts parts_;
-  const std::vector<MethodPolicy> policies_;
+  const Policies policies_;
 };
 
 }  // namespace trustline

@@ -28,11 +28,11 @@ absl::Status Record(const DaemonConfig& config, AuditEvent event) {
   return RunInTransaction(connection, {}, [&](Connection& transaction) -> absl::Status {
     ASSIGN_OR_RETURN(const Result cluster, transaction.Execute(kCluster, Parameters().Text(kSystemCluster)));
     ASSIGN_OR_RETURN(event.cluster_id, cluster.Value<int32_t>());
-    ASSIGN_OR_RETURN(const Result known, transaction.Execute(kIsRecorded, Parameters()
-                                                                              .Int64(event.cluster_id)
-                                                                              .Text(event.actor)
-                                                                              .Text(event.action)
-                                                                              .Text(AuditDetailJson(event))));
+    ASSIGN_OR_RETURN(
+        const Result known,
+        transaction.Execute(
+            kIsRecorded,
+            Parameters().Int64(event.cluster_id).Text(event.actor).Text(event.action).Text(AuditDetailJson(event))));
     ASSIGN_OR_RETURN(const bool is_recorded, known.Value<bool>());
     return is_recorded ? absl::OkStatus() : AppendAudit(transaction, event);
   });

@@ -365,7 +365,10 @@ grpc::Status IssuanceService::RevokeCertificate(grpc::ServerContext* context,
                                                 const v1::RevokeCertificateRequest* request,
                                                 v1::RevokeCertificateResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.revoke, *request);
-  return ToGrpc(caller.ok() ? Revoke(*caller, *request, *response) : caller.status());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const absl::Status revoked = Revoke(*caller, *request, *response);
+  if (!revoked.ok()) AuditRefusal(parts_.audit, *context, *caller, "lsc.revoke", request->serial(), revoked);
+  return ToGrpc(revoked);
 }
 
 grpc::Status IssuanceService::RevokeSuperseded(grpc::ServerContext* context, const v1::RevokeSupersededRequest* request,

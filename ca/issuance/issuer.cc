@@ -239,15 +239,18 @@ absl::StatusOr<std::optional<IssuanceRecord>> Issuer::Store(const Intent& intent
     ASSIGN_OR_RETURN(Stored stored, store.StoreCertificate(intent.id, certificate));
     if (!stored) return stored;
     FailPoint("storing");
-    RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = intent.cluster_id,
-                                             .actor = std::string(actor),
-                                             .action = "lsc.issue",
-                                             .subject = intent.content.device.text(),
-                                             .detail = {{"serial", ToHex(AsBytes(intent.content.serial))},
-                                                        {"sha256", ToHex(certificate.sha256())},
-                                                        {"public_key_sha256", ToHex(certificate.public_key_sha256())},
-                                                        {"authority", std::to_string(intent.authority_id)},
-                                                        {"not_after", TimeTextSeconds(intent.content.not_after)}}}));
+    AuditEvent event = {.cluster_id = intent.cluster_id,
+                        .actor = std::string(actor),
+                        .action = "lsc.issue",
+                        .subject = intent.content.device.text(),
+                        .detail = {{"serial", ToHex(AsBytes(intent.content.serial))},
+                                   {"sha256", ToHex(certificate.sha256())},
+                                   {"public_key_sha256", ToHex(certificate.public_key_sha256())},
+                                   {"authority", std::to_string(intent.authority_id)},
+                                   {"not_after", TimeTextSeconds(intent.content.not_after)}}};
+    // Finished on somebody's behalf.
+    if (stored->requested_by != actor) event.detail.emplace_back("requested_by", stored->requested_by);
+    RETURN_IF_ERROR(AppendAudit(connection, event));
     FailPoint("audited");
     return stored;
   });

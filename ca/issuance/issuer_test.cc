@@ -134,6 +134,8 @@ TEST_F(IssuerTest, TheSweeperFinishesWhatIsOpen) {
   EXPECT_THAT(sweeper_->Sweep(absl::ZeroDuration()), IsOkAndHolds(2));
   EXPECT_EQ(RowsInState("signed"), 2);
   EXPECT_EQ(Text("SELECT actor FROM audit_event WHERE action = 'lsc.issue' LIMIT 1"), "trustline:default/cad/node1");
+  EXPECT_EQ(Text("SELECT detail::json ->> 'requested_by' FROM audit_event WHERE action = 'lsc.issue' LIMIT 1"),
+            kTestActor);
 }
 
 // Bytes that somebody changed in the database are never signed.

@@ -12,11 +12,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// As trustctl takes it.
-std::string IdOf(const boost::json::value& authority) {
-  return std::to_string(authority.at("authority_id").as_int64());
-}
-
 TEST_F(CaCommandsTest, TheActiveAuthorityIsShown) {
   const boost::json::value shown = DoJson({"ca", "show"});
   EXPECT_EQ(Text(shown, "state"), "active");

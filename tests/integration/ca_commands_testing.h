@@ -147,6 +147,10 @@ class CaCommandsTest : public ::testing::Test {
     return all;
   }
 
+  // An authority's id, as trustctl takes it.
+  static std::string IdOf(const boost::json::value& authority) {
+    return std::to_string(authority.at("authority_id").as_int64());
+  }
   // What tvsd says of the file's first certificate: "valid", or the reason why it is not.
   static std::string Verdict(const std::string& file) {
     const ProgramResult result = system_->Trustctl({"verify", file, "--output", "json"});

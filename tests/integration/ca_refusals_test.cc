@@ -193,5 +193,24 @@ TEST_F(CaCommandsTest, AChainThatDoesNotFitIsRefusedAndAudited) {
   EXPECT_THAT(Do({"ca", "import-chain", answer, root}), HasSubstr("is prepared and in the trust store"));
 }
 
+TEST_F(CaCommandsTest, ARefusedRevocationOrChangeOfAnAuthorityIsAudited) {
+  const std::string active = IdOf(DoJson({"ca", "show"}));
+  const struct {
+    std::vector<std::string> command;
+    std::string action;
+    std::string subject;
+    std::string rule;
+  } cases[] = {
+      {{"ca", "rollover", "retire", active}, "ca.retire", "authority " + active, "is the one that issues"},
+      {{"ca", "rollover", "taint", active}, "ca.taint", "authority " + active, "nothing"},
+      {{"ca", "rollover", "activate", "4711"}, "ca.activate", "authority 4711", "there is no authority 4711"},
+      {{"lsc", "revoke", "0123456789abcdef"}, "lsc.revoke", "0123456789abcdef", "0123456789abcdef"},
+  };
+  for (const auto& [command, action, subject, rule] : cases) {
+    EXPECT_THAT(Refused(command), HasSubstr(rule));
+    ExpectDenied(action, subject, rule);
+  }
+}
+
 }  // namespace
 }  // namespace trustline
