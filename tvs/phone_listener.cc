@@ -15,7 +15,7 @@ constexpr std::chrono::seconds kPatience{5};
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PhoneListener>> PhoneListener::Start(const TvsListenerConfig& config,
+absl::StatusOr<std::unique_ptr<PhoneListener>> PhoneListener::Start(const ListenerConfig& config,
                                                                     const PhoneListenerParts& parts) {
   ASSIGN_OR_RETURN(LoadedListener loaded, LoadListener(config));
   std::unique_ptr<PhoneListener> listener(new PhoneListener(config, parts));

@@ -14,9 +14,9 @@
 #include "common/net/tls_server.h"
 #include "common/rpc/listener_service.h"
 #include "common/service/clock.h"
+#include "common/service/listener_config.h"
 #include "common/service/log.h"
 #include "common/x509/certificate.h"
-#include "tvs/configuration.h"
 #include "tvs/freshness.h"
 #include "tvs/session.h"
 #include "tvs/trust_follower.h"
@@ -35,7 +35,7 @@ struct PhoneListenerParts {
 class PhoneListener {
  public:
   // Listens when it returns OK.
-  static absl::StatusOr<std::unique_ptr<PhoneListener>> Start(const TvsListenerConfig& config,
+  static absl::StatusOr<std::unique_ptr<PhoneListener>> Start(const ListenerConfig& config,
                                                               const PhoneListenerParts& parts);
 
   // The listener must outlive what uses the result.
@@ -50,7 +50,7 @@ class PhoneListener {
   void Stop() { server_->Stop(); }
 
  private:
-  PhoneListener(const TvsListenerConfig& config, const PhoneListenerParts& parts)
+  PhoneListener(const ListenerConfig& config, const PhoneListenerParts& parts)
       : config_(config), parts_(parts), cluster_(*parts.follower.Find(config.cluster)) {}
 
   absl::Status Open(LoadedListener loaded);
@@ -60,7 +60,7 @@ class PhoneListener {
   absl::Status Admit(const Certificate& certificate) const;
   absl::StatusOr<std::function<void()>> Prepare(const ListenerCredentials& credentials);
 
-  const TvsListenerConfig config_;
+  const ListenerConfig config_;
   const PhoneListenerParts parts_;
   FollowedCluster& cluster_;
   mutable std::mutex chain_mutex_;

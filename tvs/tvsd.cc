@@ -50,12 +50,6 @@ const DaemonDescription kDescription = {
     .metrics_port = 9541,
 };
 
-std::vector<std::string> ClustersOf(const TvsdConfig& config) {
-  std::set<std::string> clusters;
-  for (const TvsListenerConfig& listener : config.listeners) clusters.insert(listener.cluster);
-  return {clusters.begin(), clusters.end()};
-}
-
 class Tvsd final : public DaemonService {
  public:
   Tvsd(DaemonContext& context, TvsdConfig config, const std::string& audit_connection)
@@ -68,14 +62,14 @@ class Tvsd final : public DaemonService {
                     context.clock, context.log, context.metrics, audit_),
         follower_({.connection = context.config.database_connection,
                    .application_name = "tvsd",
-                   .clusters = ClustersOf(config_)},
+                   .clusters = ClustersOf(config_.listeners)},
                   context.log) {}
 
   absl::Status Start() override {
     follower_.Start();
     authorizer_.Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
-    for (const TvsListenerConfig& config : config_.listeners) {
+    for (const ListenerConfig& config : config_.listeners) {
       ASSIGN_OR_RETURN(listeners_.emplace_back(), PhoneListener::Start(config, {.follower = follower_,
                                                                                 .workers = *workers_,
                                                                                 .freshness = config_.freshness,
@@ -179,7 +173,7 @@ absl::StatusOr<std::unique_ptr<DaemonService>> BuildTvsd(DaemonContext& context)
   ASSIGN_OR_RETURN(ConfigTable database, context.root.Table("database"));
   ASSIGN_OR_RETURN(const std::string audit_connection,
                    database.TextOr("audit_connection", context.config.database_connection));
-  for (const TvsListenerConfig& listener : config.listeners) RETURN_IF_ERROR(LoadListener(listener).status());
+  for (const ListenerConfig& listener : config.listeners) RETURN_IF_ERROR(LoadListener(listener).status());
   return std::make_unique<Tvsd>(context, std::move(config), audit_connection);
 }
 

@@ -234,6 +234,11 @@ TEST_F(DeviceServiceTest, CapfdAddsAndLooksUp) {
   v1::ShowDeviceResponse shown;
   ASSERT_OK(Call(*capfd, &Stub::ShowDevice, show, shown));
   EXPECT_EQ(shown.device().added_by(), "trustline:default/capfd/node1");
+  v1::ImportDevicesRequest import;
+  import.add_rows()->set_name("SEP0011223344AA");
+  v1::ImportDevicesResponse imported;
+  ASSERT_OK(Call(*capfd, &Stub::ImportDevices, import, imported));
+  EXPECT_EQ(imported.added(), 1);
 }
 
 TEST_F(DeviceServiceTest, WhoMayNotIsDeniedAndOnRecord) {
@@ -250,7 +255,7 @@ TEST_F(DeviceServiceTest, WhoMayNotIsDeniedAndOnRecord) {
   import.add_rows()->set_name("SEP0011223344AA");
   v1::ImportDevicesResponse imported;
   EXPECT_THAT(Call(*viewer, &Stub::ImportDevices, import, imported), StatusIs(kDenied));
-  EXPECT_THAT(Call(*As(capfd_identity_.files()), &Stub::ImportDevices, import, imported), StatusIs(kDenied));
+  EXPECT_THAT(Call(*As(tvsd_identity_.files()), &Stub::ImportDevices, import, imported), StatusIs(kDenied));
   v1::SetDeviceRequest set;
   set.set_name("SEP001122334455");
   set.set_owner("mallory");

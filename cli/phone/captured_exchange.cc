@@ -27,8 +27,8 @@ std::string Shown(std::string_view bytes, size_t position) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<CapturedTurn>> ParseCapturedExchange(std::string_view text) {
-  std::vector<CapturedTurn> turns;
+absl::StatusOr<std::vector<CapturedBytes>> ParseCapture(std::string_view text) {
+  std::vector<CapturedBytes> captured;
   for (size_t number = 1; !text.empty(); ++number) {
     const std::string_view line = NextLine(text);
     if (line.empty() || line.starts_with('#')) continue;
@@ -38,12 +38,24 @@ absl::StatusOr<std::vector<CapturedTurn>> ParseCapturedExchange(std::string_view
     }
     const absl::StatusOr<std::string> bytes = FromHex(line.substr(4));
     if (!bytes.ok()) return InvalidArgument("line {}: {}", number, StatusMessage(bytes.status()));
-    if (from_phone) {
-      if (turns.empty() || !turns.back().from_server.empty()) turns.emplace_back();
-      turns.back().from_phone += *bytes;
+    if (captured.empty() || captured.back().from_phone != from_phone) {
+      captured.push_back({.from_phone = from_phone, .line = number});
+    }
+    captured.back().bytes += *bytes;
+  }
+  return captured;
+}
+
+absl::StatusOr<std::vector<CapturedTurn>> ParseCapturedExchange(std::string_view text) {
+  ASSIGN_OR_RETURN(const std::vector<CapturedBytes> captured, ParseCapture(text));
+  std::vector<CapturedTurn> turns;
+  for (const CapturedBytes& piece : captured) {
+    if (piece.from_phone) {
+      turns.push_back({.from_phone = piece.bytes});
+    } else if (turns.empty()) {
+      return InvalidArgument("line {}: the server speaks first, which it does not in TVS", piece.line);
     } else {
-      if (turns.empty()) return InvalidArgument("line {}: the server speaks first, which it does not in TVS", number);
-      turns.back().from_server += *bytes;
+      turns.back().from_server = piece.bytes;
     }
   }
   if (turns.empty()) return InvalidArgument("no line 'C>S HEX' in it");

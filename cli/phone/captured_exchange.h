@@ -1,4 +1,4 @@
-// Exchanges captured on the wire, played again.
+// Captures from the wire, and exchanges with a TVS among them, played again.
 #pragma once
 
 #include <string>
@@ -12,14 +12,25 @@
 
 namespace trustline {
 
+// What one side sent before the other one spoke.
+struct CapturedBytes {
+  bool from_phone = false;
+  std::string bytes;
+  size_t line = 0;  // the first one of the file that has them
+};
+
+// Lines "C>S <hex>" and "S>C <hex>", comments after '#', empty lines. Neighbouring lines of one direction belong
+// together: a line is what one read of the recorder gave. InvalidArgument names the line.
+absl::StatusOr<std::vector<CapturedBytes>> ParseCapture(std::string_view text);
+
 // What the phone sent and what the server answered to it.
 struct CapturedTurn {
   std::string from_phone;
   std::string from_server;
 };
 
-// Lines "C>S <hex>" and "S>C <hex>", comments after '#', empty lines. Neighbouring lines of one direction belong to one
-// message: a line is what one read of the recorder gave. InvalidArgument names the line.
+// A capture of TVS, in which the phone speaks first and each of its messages is answered. InvalidArgument for any
+// other.
 absl::StatusOr<std::vector<CapturedTurn>> ParseCapturedExchange(std::string_view text);
 
 // Sends each turn's bytes over one connection and compares the answers. DataLoss shows the first byte that differs.

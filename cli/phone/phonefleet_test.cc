@@ -56,8 +56,10 @@ TEST(PhonefleetTest, ReplayComparesByteForByte) {
 }
 
 TEST(PhonefleetTest, HelpHasExamples) {
-  for (const std::vector<std::string>& command :
-       {std::vector<std::string>{kProgram, "--help"}, {kProgram, "ask", "--help"}, {kProgram, "replay", "--help"}}) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{kProgram, "--help"},
+                                                  {kProgram, "ask", "--help"},
+                                                  {kProgram, "enrol", "--help"},
+                                                  {kProgram, "replay", "--help"}}) {
     const ProgramResult help = RunProgram(command);
     EXPECT_EQ(help.exit_status, 0);
     EXPECT_THAT(help.out, HasSubstr("Example:"));

@@ -37,6 +37,34 @@ absl::Status WriteWithLocal(const DataPaths& paths, const std::string& name, con
   return WriteFileWhole(fmt::format("{}/{}.toml", directory, name), text);
 }
 
+// For phones, with the certificate of this name.
+std::string ListenerSection(const std::string& address, uint16_t port, std::string_view certificate) {
+  return fmt::format(
+      "[[listener]]\ncluster = \"default\"\naddress = {0}\nport = {1}\ncertificate = \"{2}.crt\"\nkey = \"{2}.key\"\n"
+      "passphrase_file = \"passphrase\"\n",
+      TomlText(address), port, certificate);
+}
+
+absl::StatusOr<std::vector<ListenerAddress>> LocalListenersOf(const DataPaths& paths, const std::string& daemon,
+                                                              std::string_view service, uint16_t default_port) {
+  std::vector<ListenerAddress> listeners;
+  const std::string path = paths.local_configuration(daemon);
+  const absl::StatusOr<std::string> text = ReadTrustedFile(path);
+  if (absl::IsNotFound(text.status())) return listeners;
+  RETURN_IF_ERROR(text.status());
+  ASSIGN_OR_RETURN(const ConfigFile file, ConfigFile::Parse(*text, path));
+  ASSIGN_OR_RETURN(std::vector<ConfigTable> tables, file.root().Tables("listener"));
+  for (ConfigTable& table : tables) {
+    ASSIGN_OR_RETURN(const std::string cluster, table.TextOr("cluster", "default"));
+    ASSIGN_OR_RETURN(const std::string address, table.TextOr("address", "::"));
+    ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", default_port, 0, 65'535));
+    if (port == 0 || table.Has("interface")) continue;
+    listeners.push_back(
+        {fmt::format("phones, {} of {}", service, cluster), address, static_cast<uint16_t>(port), daemon});
+  }
+  return listeners;
+}
+
 }  // namespace
 
 std::string TomlText(std::string_view text) {
@@ -58,10 +86,8 @@ absl::Status WriteTvsdConfiguration(const DataPaths& paths, const std::optional<
                                     const std::string& node, const std::string& connection,
                                     const std::string& renew_from, const Settings& settings, const Ports& ports) {
   std::string text = CommonSections(node, connection, renew_from, settings, ports.tvsd_grpc, ports.tvsd_metrics);
-  text += fmt::format(
-      "[[listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ncertificate = \"tvs.crt\"\nkey = \"tvs.key\"\n"
-      "passphrase_file = \"passphrase\"\n\n[crl]\naddress = {}\nport = {}\n",
-      TomlText(settings.listen), ports.tvs, TomlText(settings.listen), ports.crl);
+  text += ListenerSection(settings.listen, ports.tvs, "tvs");
+  text += fmt::format("\n[crl]\naddress = {}\nport = {}\n", TomlText(settings.listen), ports.crl);
   return WriteWithLocal(paths, "tvsd", owner, paths.tvsd(), std::move(text));
 }
 
@@ -85,21 +111,22 @@ absl::Status WriteCadConfiguration(const DataPaths& paths, const std::optional<S
   return WriteWithLocal(paths, "cad", owner, paths.cad(), std::move(text));
 }
 
-absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths) {
-  std::vector<ListenerAddress> listeners;
-  const std::string path = paths.local_configuration("tvsd");
-  const absl::StatusOr<std::string> text = ReadTrustedFile(path);
-  if (absl::IsNotFound(text.status())) return listeners;
-  RETURN_IF_ERROR(text.status());
-  ASSIGN_OR_RETURN(const ConfigFile file, ConfigFile::Parse(*text, path));
-  ASSIGN_OR_RETURN(std::vector<ConfigTable> tables, file.root().Tables("listener"));
-  for (ConfigTable& table : tables) {
-    ASSIGN_OR_RETURN(const std::string cluster, table.TextOr("cluster", "default"));
-    ASSIGN_OR_RETURN(const std::string address, table.TextOr("address", "::"));
-    ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", 2445, 0, 65'535));
-    if (port == 0 || table.Has("interface")) continue;
-    listeners.push_back({fmt::format("phones, TVS of {}", cluster), address, static_cast<uint16_t>(port)});
-  }
+absl::Status WriteCapfdConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                     const std::string& connection, const std::string& itld, const std::string& cad,
+                                     const Settings& settings, const Ports& ports) {
+  std::string text = CommonSections(kLocalNode, connection, itld, settings, ports.capfd_grpc, ports.capfd_metrics);
+  // Without [capf], which the site's own file may hold.
+  text += ListenerSection(settings.listen, ports.capf, "capf");
+  text += fmt::format("\n[services]\ncad = {}\n", TomlText(cad));
+  return WriteWithLocal(paths, "capfd", owner, paths.capfd(), std::move(text));
+}
+
+absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths, bool with_database) {
+  const Ports base;
+  ASSIGN_OR_RETURN(std::vector<ListenerAddress> listeners, LocalListenersOf(paths, "tvsd", "TVS", base.tvs));
+  if (!with_database) return listeners;
+  const absl::StatusOr<std::vector<ListenerAddress>> capf = LocalListenersOf(paths, "capfd", "CAPF", base.capf);
+  if (capf.ok()) listeners.insert(listeners.end(), capf->begin(), capf->end());
   return listeners;
 }
 
@@ -108,9 +135,9 @@ absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& s
   return WriteFileWhole(
       paths.admin() + "/context.toml",
       fmt::format("{}cluster = \"default\"\n\n[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\n"
-                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\ncad = {}\n",
+                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\ncad = {}\ncapfd = {}\n",
                   kHeader, TomlText(HostPort(host, ports.itld_grpc)), TomlText(HostPort(host, ports.tvsd_grpc)),
-                  TomlText(HostPort(host, ports.cad_grpc))));
+                  TomlText(HostPort(host, ports.cad_grpc)), TomlText(HostPort(host, ports.capfd_grpc))));
 }
 
 }  // namespace trustline

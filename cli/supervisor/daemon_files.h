@@ -31,9 +31,15 @@ absl::Status WriteCadConfiguration(const DataPaths& paths, const std::optional<S
                                    const std::string& connection, const std::string& itld, const SiteSettings& site,
                                    const Settings& settings, const Ports& ports);
 
-// The phones' listeners that DIR/tvsd.local.toml adds and that can be tried before the start: not those bound to an
-// interface, nor those with any free port. InvalidArgument with the line for a file that cannot be read.
-absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths);
+// `itld` and `cad`: where they are.
+absl::Status WriteCapfdConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                     const std::string& connection, const std::string& itld, const std::string& cad,
+                                     const Settings& settings, const Ports& ports);
+
+// The phones' listeners that DIR/tvsd.local.toml and, `with_database`, DIR/capfd.local.toml add and that can be tried
+// before the start: not those bound to an interface, nor those with any free port. InvalidArgument with the line when
+// tvsd's file cannot be read; what is wrong with capfd's keeps nobody but capfd.
+absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths, bool with_database);
 
 // For trustctl.
 absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& settings, const Ports& ports);

@@ -24,7 +24,7 @@ constexpr auto kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
 class DaemonFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const std::string& folder : {paths_.tvsd(), paths_.itld(), paths_.cad(), paths_.admin()})
+    for (const std::string& folder : {paths_.tvsd(), paths_.itld(), paths_.cad(), paths_.capfd(), paths_.admin()})
       ASSERT_OK(EnsureDirectory(folder, 0700));
   }
   absl::Status WriteTvsd() const { return WriteTvsdConfiguration(paths_, {}, "node1", "host=/x", "", {}, ports_); }
@@ -69,6 +69,28 @@ TEST_F(DaemonFilesTest, CadGetsWhatStandsInCertificates) {
   EXPECT_THAT(file.root().Table("issuance")->Integer("days", 1, 365), IsOkAndHolds(90));
 }
 
+TEST_F(DaemonFilesTest, CapfdGetsItsListenerAndTheWayToCad) {
+  directory_.WriteFile("capfd.local.toml", "[capf]\nkeep_alive = \"20m\"\n[[listener]]\nport = 3805\n");
+  ASSERT_OK(WriteCapfdConfiguration(paths_, {}, "host=/x", "127.0.0.1:9442", "127.0.0.1:9443", {}, ports_));
+  ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.capfd() + "/capfd.toml"));
+  const auto text = [&](std::string_view table, std::string_view key) { return file.root().Table(table)->Text(key); };
+  EXPECT_THAT(text("node", "name"), IsOkAndHolds("node1"));
+  EXPECT_THAT(text("database", "connection"), IsOkAndHolds("host=/x"));
+  EXPECT_THAT(text("identity", "renew_from"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(file.root().Table("grpc")->Integer("port", 1, 65'535), IsOkAndHolds(9444));
+  EXPECT_THAT(file.root().Table("metrics")->Integer("port", 1, 65'535), IsOkAndHolds(9544));
+  EXPECT_THAT(text("services", "cad"), IsOkAndHolds("127.0.0.1:9443"));
+  EXPECT_THAT(text("capf", "keep_alive"), IsOkAndHolds("20m"));
+  ASSERT_OK_AND_ASSIGN(std::vector<ConfigTable> listeners, file.root().Tables("listener"));
+  ASSERT_EQ(listeners.size(), 2u);
+  EXPECT_THAT(listeners[0].Text("address"), IsOkAndHolds("::"));
+  EXPECT_THAT(listeners[0].Integer("port", 1, 65'535), IsOkAndHolds(3804));
+  EXPECT_THAT(listeners[0].Path("certificate"), IsOkAndHolds(paths_.capfd() + "/capf.crt"));
+  EXPECT_THAT(listeners[0].Path("key"), IsOkAndHolds(paths_.capfd() + "/capf.key"));
+  EXPECT_THAT(listeners[0].PassphrasePath("passphrase"), IsOkAndHolds(paths_.capfd() + "/passphrase"));
+  EXPECT_FALSE(listeners[0].Has("allow_tls10"));
+}
+
 TEST_F(DaemonFilesTest, CrlsAreServedBesideThePhonesListener) {
   ASSERT_OK(WriteTvsd());
   ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.tvsd() + "/tvsd.toml"));
@@ -84,20 +106,34 @@ TEST_F(DaemonFilesTest, TheAdministratorReachesEveryService) {
   EXPECT_THAT(services.Text("itld"), IsOkAndHolds("127.0.0.1:9442"));
   EXPECT_THAT(services.Text("tvsd"), IsOkAndHolds("127.0.0.1:9441"));
   EXPECT_THAT(services.Text("cad"), IsOkAndHolds("127.0.0.1:9443"));
+  EXPECT_THAT(services.Text("capfd"), IsOkAndHolds("127.0.0.1:9444"));
 }
 
 TEST_F(DaemonFilesTest, ListenersOfTheSiteAreKnownBeforeTheStart) {
-  EXPECT_THAT(LocalListeners(paths_), IsOkAndHolds(testing::IsEmpty()));
+  EXPECT_THAT(LocalListeners(paths_, true), IsOkAndHolds(testing::IsEmpty()));
   directory_.WriteFile("tvsd.local.toml",
                        "[[listener]]\ncluster = \"b\"\naddress = \"127.0.0.1\"\nport = 2446\n"
                        "[[listener]]\nport = 2445\ninterface = \"red\"\n"
                        "[[listener]]\nport = 0\n");
-  ASSERT_OK_AND_ASSIGN(const std::vector<ListenerAddress> listeners, LocalListeners(paths_));
+  ASSERT_OK_AND_ASSIGN(const std::vector<ListenerAddress> listeners, LocalListeners(paths_, true));
   ASSERT_EQ(listeners.size(), 1u);
   EXPECT_EQ(listeners[0].what, "phones, TVS of b");
   EXPECT_EQ(HostPort(listeners[0].address, listeners[0].port), "127.0.0.1:2446");
   directory_.WriteFile("tvsd.local.toml", "[[listener]]\nport = 70000\n");
-  EXPECT_THAT(LocalListeners(paths_).status(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(local_ + ":2")));
+  EXPECT_THAT(LocalListeners(paths_, true).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(local_ + ":2")));
+}
+
+TEST_F(DaemonFilesTest, CapfdsListenersOfTheSiteKeepNobodyElse) {
+  directory_.WriteFile("capfd.local.toml", "[[listener]]\ncluster = \"b\"\n");
+  ASSERT_OK_AND_ASSIGN(const std::vector<ListenerAddress> listeners, LocalListeners(paths_, true));
+  ASSERT_EQ(listeners.size(), 1u);
+  EXPECT_EQ(listeners[0].what, "phones, CAPF of b");
+  EXPECT_EQ(listeners[0].port, 3804);
+  EXPECT_EQ(listeners[0].daemon, "capfd");
+  EXPECT_THAT(LocalListeners(paths_, false), IsOkAndHolds(testing::IsEmpty()));
+  directory_.WriteFile("capfd.local.toml", "[[listener]]\nport = 70000\n");
+  EXPECT_THAT(LocalListeners(paths_, true), IsOkAndHolds(testing::IsEmpty()));
 }
 
 TEST_F(DaemonFilesTest, NothingInTheDaemonsDirectoryIsAdded) {

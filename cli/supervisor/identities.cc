@@ -50,6 +50,7 @@ absl::Status RenewIfDue(const IdentityAuthority& authority, const std::string& d
 
 absl::StatusOr<Identity> ItldIdentity() { return Identity::Create(kSystemCluster, "itld", kLocalNode); }
 absl::StatusOr<Identity> CadIdentity() { return Identity::Create(kSystemCluster, "cad", kLocalNode); }
+absl::StatusOr<Identity> CapfdIdentity() { return Identity::Create(kSystemCluster, "capfd", kLocalNode); }
 absl::StatusOr<Identity> AdministratorIdentity() {
   return Identity::Create(kSystemCluster, kPersonKind, kAdministrator);
 }
@@ -101,6 +102,22 @@ absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users
   return RenameDurably(unfinished, paths.cad());
 }
 
+absl::Status CompleteCapfdDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  const std::string password_file = paths.capfd() + "/database.pgpass";
+  // The key is written before the certificate that it is for, which reading it completes.
+  const bool has_identity = FileExists(IdentityFilesIn(paths.capfd()).key);
+  if (has_identity && FileExists(password_file)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  const ActAs scope(users.capfd);
+  RETURN_IF_ERROR(scope.status());
+  if (!FileExists(password_file)) {
+    RETURN_IF_ERROR(WriteFileWhole(password_file, NewPasswordFile("trustline_capfd").ExposeSecret()));
+  }
+  if (has_identity) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Identity identity, CapfdIdentity());
+  return IssueInto(authority, paths.capfd(), identity, now);
+}
+
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
   if (FileExists(paths.admin())) return absl::OkStatus();
   ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
@@ -124,6 +141,12 @@ absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& user
   ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
   ASSIGN_OR_RETURN(const Identity cad, CadIdentity());
   return RenewIfDue(authority, paths.cad(), cad, users.cad, now);
+}
+
+absl::Status RenewDueCapfdIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  ASSIGN_OR_RETURN(const Identity capfd, CapfdIdentity());
+  return RenewIfDue(authority, paths.capfd(), capfd, users.capfd, now);
 }
 
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

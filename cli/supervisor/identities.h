@@ -1,5 +1,5 @@
-// The identities that the supervisor makes: its identity authority, itld's, cad's, the administrator's, and the
-// phone-facing certificate of tvsd.
+// The identities that the supervisor makes: its identity authority, itld's, cad's, capfd's, the administrator's, and
+// the phone-facing certificate of tvsd.
 #pragma once
 
 #include <optional>
@@ -33,6 +33,10 @@ absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& user
 // the passphrase and the database password; whole or not at all. Nothing happens when it is there.
 absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
+// What capfd needs besides the CAPF certificate, in its directory, which has that already: its identity, from the
+// authority in itld's directory, and the database password; each unless it is there.
+absl::Status CompleteCapfdDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+
 // The administrator's identity, from the authority in itld's directory; made unless it is there.
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
@@ -42,8 +46,9 @@ absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& use
 // again.
 absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
-// The same for cad's, apart: phones are served without it.
+// The same for cad's and for capfd's, apart: phones are served without them.
 absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+absl::Status RenewDueCapfdIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
 // Whether the identity in the directory, which belongs to `owner`, is past its end.
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

@@ -23,6 +23,11 @@ class IdentitiesTest : public ::testing::Test {
   absl::Status MakeAll(absl::Time now) {
     RETURN_IF_ERROR(EnsureItldDirectory(paths_, users_, now));
     RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, now));
+    if (!FileExists(paths_.capfd())) {
+      RETURN_IF_ERROR(EnsureDirectory(paths_.capfd(), 0700));
+      RETURN_IF_ERROR(WriteFileWhole(paths_.capfd() + "/capf.key", "a key"));
+    }
+    RETURN_IF_ERROR(CompleteCapfdDirectory(paths_, users_, now));
     return EnsureAdminDirectory(paths_, users_, now);
   }
   std::string Serial(const std::string& directory) {
@@ -59,11 +64,40 @@ TEST_F(IdentitiesTest, AreMadeOnce) {
   EXPECT_OK(CheckPrivateFiles(
       paths_.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, std::nullopt));
 
+  // capfd's directory is there with the CAPF certificate; an earlier version made it with nothing else.
+  EXPECT_OK(CheckPrivateFiles(paths_.capfd(), {"identity.key", "database.pgpass"}, std::nullopt));
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity capfd, LoadIdentity(IdentityFilesIn(paths_.capfd())));
+  EXPECT_EQ(capfd.identity.ToUri(), "trustline:default/capfd/node1");
+  EXPECT_EQ(capfd.authority.sha256(), itld.authority.sha256());
+  EXPECT_THAT(ReadSmallFile(paths_.capfd() + "/database.pgpass"), IsOkAndHolds(HasSubstr(":trustline_capfd:")));
+
   const std::string serials = Serial(paths_.admin()) + Serial(paths_.cad());
   ASSERT_OK(MakeAll(absl::Now()));
   ASSERT_OK(RenewDueIdentities(paths_, users_, absl::Now()));
   ASSERT_OK(RenewDueCadIdentity(paths_, users_, absl::Now()));
   EXPECT_EQ(Serial(paths_.admin()) + Serial(paths_.cad()), serials);
+  ASSERT_OK(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
+  EXPECT_EQ(Serial(paths_.capfd()), std::string(AsText(capfd.certificate.serial())));
+}
+
+// A start may end at any moment; what is there stays.
+TEST_F(IdentitiesTest, TheDirectoryOfCapfdIsCompleted) {
+  ASSERT_OK(MakeAll(absl::Now()));
+  const std::string password_file = paths_.capfd() + "/database.pgpass";
+  const std::string serial = Serial(paths_.capfd());
+  ASSERT_OK(RemoveTree(password_file));
+  ASSERT_OK(CompleteCapfdDirectory(paths_, users_, absl::Now()));
+  ASSERT_OK_AND_ASSIGN(const std::string password, ReadSmallFile(password_file));
+  EXPECT_EQ(Serial(paths_.capfd()), serial);
+
+  // The authority's certificate is written first, the key before the identity's certificate.
+  const IdentityFiles files = IdentityFilesIn(paths_.capfd());
+  ASSERT_OK(RemoveTree(files.key));
+  ASSERT_OK(RemoveTree(files.certificate));
+  ASSERT_OK(CompleteCapfdDirectory(paths_, users_, absl::Now()));
+  EXPECT_NE(Serial(paths_.capfd()), serial);
+  EXPECT_THAT(ReadSmallFile(password_file), IsOkAndHolds(password));
+  EXPECT_THAT(ReadSmallFile(paths_.capfd() + "/capf.key"), IsOkAndHolds("a key"));
 }
 
 TEST_F(IdentitiesTest, AnUnfinishedDirectoryIsMadeAnew) {
@@ -95,6 +129,9 @@ TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
   EXPECT_EQ(Serial(paths_.cad()), cad_before);
   ASSERT_OK(RenewDueCadIdentity(paths_, users_, absl::Now()));
   EXPECT_NE(Serial(paths_.cad()), cad_before);
+  const std::string capfd_before = Serial(paths_.capfd());
+  ASSERT_OK(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
+  EXPECT_NE(Serial(paths_.capfd()), capfd_before);
   EXPECT_THAT(IdentityHasEnded(paths_.cad(), {}, absl::Now()), IsOkAndHolds(false));
   ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
   EXPECT_GT(itld.certificate.not_after(), absl::Now() + absl::Hours(24 * 80));
@@ -111,6 +148,11 @@ TEST_F(IdentitiesTest, AnIdentityOfAnotherAuthorityIsNotRenewed) {
   EXPECT_THAT(RenewDueIdentities(paths_, users_, now),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(paths_.itld())));
   EXPECT_EQ(Serial(paths_.itld()), before);
+
+  ASSERT_OK_AND_ASSIGN(const Identity capfd, Identity::Create(kSystemCluster, "capfd", kLocalNode));
+  Plant(forger, paths_.capfd(), capfd, now - absl::Hours(24 * 80));
+  EXPECT_THAT(RenewDueCapfdIdentity(paths_, users_, now),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(paths_.capfd())));
 }
 
 TEST_F(IdentitiesTest, AnotherIdentityIsNotRenewed) {

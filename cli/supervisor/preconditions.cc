@@ -154,9 +154,10 @@ absl::Status CheckProgram(const std::string& path, bool other_users) {
 
 absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners, const SystemUsers& users) {
   for (const ListenerAddress& listener : listeners) {
-    const std::optional<SystemUser>& user = listener.daemon == "itld"  ? users.itld
-                                            : listener.daemon == "cad" ? users.cad
-                                                                       : users.tvsd;
+    const std::optional<SystemUser>& user = listener.daemon == "itld"    ? users.itld
+                                            : listener.daemon == "cad"   ? users.cad
+                                            : listener.daemon == "capfd" ? users.capfd
+                                                                         : users.tvsd;
     RETURN_IF_ERROR(CheckPortFree(listener, user));
   }
   return absl::OkStatus();

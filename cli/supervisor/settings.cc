@@ -61,8 +61,9 @@ absl::StatusOr<Settings> CompleteSettings(Settings settings) {
 
 absl::StatusOr<Ports> Ports::WithOffset(int offset) {
   Ports ports;
-  for (uint16_t Ports::*port : {&Ports::tvs, &Ports::tvsd_grpc, &Ports::itld_grpc, &Ports::cad_grpc, &Ports::crl,
-                                &Ports::tvsd_metrics, &Ports::itld_metrics, &Ports::cad_metrics}) {
+  for (uint16_t Ports::*port :
+       {&Ports::tvs, &Ports::capf, &Ports::tvsd_grpc, &Ports::itld_grpc, &Ports::cad_grpc, &Ports::capfd_grpc,
+        &Ports::crl, &Ports::tvsd_metrics, &Ports::itld_metrics, &Ports::cad_metrics, &Ports::capfd_metrics}) {
     const int moved = ports.*port + offset;
     if (moved < 1 || moved > 65535) {
       return InvalidArgument("--port-offset {}: port {} would become {}; ports go from 1 to 65535", offset, ports.*port,
@@ -74,17 +75,18 @@ absl::StatusOr<Ports> Ports::WithOffset(int offset) {
 }
 
 std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_database) {
-  std::vector<ListenerAddress> listeners = {
-      {"phones, TVS", settings.listen, ports.tvs},
-      {"CRLs over HTTP", settings.listen, ports.crl},
-      {"gRPC of tvsd", settings.grpc_listen, ports.tvsd_grpc},
-      {"metrics and health of tvsd", "127.0.0.1", ports.tvsd_metrics},
-  };
+  std::vector<ListenerAddress> listeners = {{"phones, TVS", settings.listen, ports.tvs}};
+  if (with_database) listeners.push_back({"phones, CAPF", settings.listen, ports.capf, "capfd"});
+  listeners.push_back({"CRLs over HTTP", settings.listen, ports.crl});
+  listeners.push_back({"gRPC of tvsd", settings.grpc_listen, ports.tvsd_grpc});
+  listeners.push_back({"metrics and health of tvsd", "127.0.0.1", ports.tvsd_metrics});
   if (with_database) {
     listeners.push_back({"gRPC of itld", settings.grpc_listen, ports.itld_grpc, "itld"});
     listeners.push_back({"metrics and health of itld", "127.0.0.1", ports.itld_metrics, "itld"});
     listeners.push_back({"gRPC of cad", settings.grpc_listen, ports.cad_grpc, "cad"});
     listeners.push_back({"metrics and health of cad", "127.0.0.1", ports.cad_metrics, "cad"});
+    listeners.push_back({"gRPC of capfd", settings.grpc_listen, ports.capfd_grpc, "capfd"});
+    listeners.push_back({"metrics and health of capfd", "127.0.0.1", ports.capfd_metrics, "capfd"});
   }
   return listeners;
 }

@@ -29,13 +29,16 @@ absl::StatusOr<Settings> CompleteSettings(Settings settings);
 
 struct Ports {
   uint16_t tvs = 2445;
+  uint16_t capf = 3804;
   uint16_t tvsd_grpc = 9441;
   uint16_t itld_grpc = 9442;
   uint16_t cad_grpc = 9443;
+  uint16_t capfd_grpc = 9444;
   uint16_t crl = 9480;  // of tvsd
   uint16_t tvsd_metrics = 9541;
   uint16_t itld_metrics = 9542;
   uint16_t cad_metrics = 9543;
+  uint16_t capfd_metrics = 9544;
 
   // InvalidArgument when a port would leave 1 to 65535.
   static absl::StatusOr<Ports> WithOffset(int offset);
@@ -43,13 +46,13 @@ struct Ports {
 
 // A listener to be: for the check that it is free and for the table of addresses.
 struct ListenerAddress {
-  std::string what;  // "phones (TVS)"
+  std::string what;  // "phones, TVS"
   std::string address;
   uint16_t port;
   std::string daemon = "tvsd";  // who will listen
 };
 
-// All listeners of a node; `with_database` when it is the one with the database, itld and cad.
+// All listeners of a node; `with_database` when it is the one with the database, itld, cad and capfd.
 std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_database);
 
 // "127.0.0.1:9441", "[::1]:9441".

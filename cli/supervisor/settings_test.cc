@@ -37,6 +37,9 @@ TEST(PortsTest, MoveTogether) {
   EXPECT_EQ(ports.itld_metrics, 19'542);
   EXPECT_EQ(ports.cad_grpc, 19'443);
   EXPECT_EQ(ports.cad_metrics, 19'543);
+  EXPECT_EQ(ports.capf, 13'804);
+  EXPECT_EQ(ports.capfd_grpc, 19'444);
+  EXPECT_EQ(ports.capfd_metrics, 19'544);
   EXPECT_EQ(ports.crl, 19'480);
   EXPECT_THAT(Ports::WithOffset(60'000).status(),
               StatusIs(kInvalidArgument, HasSubstr("port 9441 would become 69441")));
@@ -59,7 +62,9 @@ TEST(PortsTest, EachListenerIsOfTheDaemonThatWillListen) {
   EXPECT_EQ(described(false), joined);
   std::set<std::string> whole = joined;
   whole.insert({"itld 192.0.2.2:9442 gRPC of itld", "itld 127.0.0.1:9542 metrics and health of itld",
-                "cad 192.0.2.2:9443 gRPC of cad", "cad 127.0.0.1:9543 metrics and health of cad"});
+                "cad 192.0.2.2:9443 gRPC of cad", "cad 127.0.0.1:9543 metrics and health of cad",
+                "capfd 192.0.2.1:3804 phones, CAPF", "capfd 192.0.2.2:9444 gRPC of capfd",
+                "capfd 127.0.0.1:9544 metrics and health of capfd"});
   EXPECT_EQ(described(true), whole);
 }
 
@@ -92,6 +97,10 @@ TEST(PortsTest, ALowPortIsTriedAsTheUserWhoWillListen) {
     EXPECT_OK(CheckPortsFree({{"gRPC of cad", "127.0.0.1", 1, "cad"}}, users));
     users.cad = users.tvsd;
     EXPECT_THAT(CheckPortsFree({{"gRPC of cad", "127.0.0.1", 1, "cad"}}, users),
+                StatusIs(absl::StatusCode::kPermissionDenied));
+    EXPECT_OK(CheckPortsFree({{"phones, CAPF", "127.0.0.1", 1, "capfd"}}, users));
+    users.capfd = users.tvsd;
+    EXPECT_THAT(CheckPortsFree({{"phones, CAPF", "127.0.0.1", 1, "capfd"}}, users),
                 StatusIs(absl::StatusCode::kPermissionDenied));
   }
 }

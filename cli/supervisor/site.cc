@@ -6,7 +6,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 
 #include "absl/time/clock.h"
 #include "cli/supervisor/capf_certificate.h"
@@ -14,14 +13,9 @@
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/lsc_authority.h"
 #include "cli/supervisor/node_join.h"
-#include "cli/supervisor/preconditions.h"
 #include "cli/supervisor/private_file.h"
-#include "cli/supervisor/process_record.h"
 #include "common/net/http_client.h"
-#include "common/postgres/migration.h"
-#include "common/service/config.h"
 #include "common/status/status.h"
-#include "common/x509/private_key.h"
 
 namespace trustline {
 namespace {
@@ -29,70 +23,13 @@ namespace {
 constexpr absl::Duration kReadyTimeout = absl::Seconds(60);
 constexpr auto kHealthTimeout = std::chrono::seconds(2);
 
-// Daemons of an earlier start whose supervisor was killed. PostgreSQL last, and by the signal that ends it cleanly.
-absl::Status EndOrphans(const DataPaths& paths) {
-  for (const char* name : {"tvsd", "cad", "itld", "postgres"}) {
-    const bool is_postgres = std::string_view(name) == "postgres";
-    ASSIGN_OR_RETURN(const bool ended, EndRecordedProcess(paths.pid(name), is_postgres ? SIGINT : SIGTERM,
-                                                          absl::Seconds(is_postgres ? 30 : 10)));
-    if (ended) Say(fmt::format("ended {}, which an earlier start had left running", name));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckKeyOpens(const std::string& directory, const std::string& name,
-                           const std::optional<SystemUser>& user) {
-  if (!FileExists(directory)) return absl::OkStatus();
-  const ActAs scope(user);
-  RETURN_IF_ERROR(scope.status());
-  return PrivateKey::ReadKeyFile(directory + "/" + name, directory + "/passphrase").status();
-}
-
-// The secrets of a part that was made completely (its directory exists). Those of cad are checked when it starts:
-// phones are served without it.
-absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool joined) {
-  const auto check = [](const std::string& directory, const std::vector<std::string>& names,
-                        const std::optional<SystemUser>& user) {
-    return FileExists(directory) ? CheckPrivateFiles(directory, names, user) : absl::OkStatus();
-  };
-  std::vector<std::string> tvsd = {"identity.key", "tvs.key", "passphrase"};
-  if (!joined) tvsd.push_back("database.pgpass");
-  RETURN_IF_ERROR(check(paths.tvsd(), tvsd, users.tvsd));
-  RETURN_IF_ERROR(
-      check(paths.itld(), {"identity.key", "identity-authority.key", "passphrase", "database.pgpass"}, users.itld));
-  RETURN_IF_ERROR(check(paths.capfd(), {"capf.key", "passphrase"}, users.capfd));
-  RETURN_IF_ERROR(check(paths.admin(), {"identity.key"}, {}));
-  RETURN_IF_ERROR(CheckKeyOpens(paths.tvsd(), "tvs.key", users.tvsd));
-  RETURN_IF_ERROR(CheckKeyOpens(paths.itld(), "identity-authority.key", users.itld));
-  RETURN_IF_ERROR(CheckKeyOpens(paths.capfd(), "capf.key", users.capfd));
-  if (!FileExists(paths.postgres())) return absl::OkStatus();
-  return CheckPrivateFiles(paths.root, {"postgres-superuser.pgpass"}, {});
-}
-
-// A server of another major version cannot read the files.
-absl::Status CheckPostgresData(const DataPaths& paths, const std::string& bin_dir, const SystemUsers& users) {
-  ASSIGN_OR_RETURN(const int program, PostgresVersion(bin_dir));
-  if (!FileExists(paths.postgres())) return absl::OkStatus();
-  const ActAs scope(users.postgres);
-  RETURN_IF_ERROR(scope.status());
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(paths.postgres() + "/PG_VERSION"));
-  const int data = std::atoi(text.c_str());
-  if (data == program) return absl::OkStatus();
-  return FailedPrecondition(
-      "the database in {} was made by PostgreSQL {}, but {} is PostgreSQL {}: name the folder of version {} with "
-      "--postgres-bin-dir",
-      paths.postgres(), data, bin_dir, program, data);
-}
-
-absl::Status CheckPrograms(const Settings& settings, bool other_users, bool joined) {
-  RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/tvsd", other_users));
-  if (joined) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/itld", other_users));
-  return CheckProgram(settings.bin_dir + "/cad", other_users);
-}
-
 absl::StatusOr<HttpResponse> AskReady(uint16_t metrics_port) {
   return HttpGet("127.0.0.1", metrics_port, "/health/ready", kHealthTimeout);
+}
+
+bool IsReady(uint16_t metrics_port) {
+  const absl::StatusOr<HttpResponse> answer = AskReady(metrics_port);
+  return answer.ok() && answer->status == 200;
 }
 
 std::string UserName() {
@@ -105,75 +42,6 @@ std::string UserName() {
 void Say(std::string_view line) {
   fmt::print("{}\n", line);
   std::fflush(stdout);
-}
-
-absl::StatusOr<JoinedNode> JoinedNode::Read(const std::string& path) {
-  ASSIGN_OR_RETURN(const ConfigFile file, ConfigFile::Load(path));
-  ConfigTable root = file.root();
-  JoinedNode joined;
-  ASSIGN_OR_RETURN(joined.node, root.Text("node"));
-  ASSIGN_OR_RETURN(joined.server, root.Text("server"));
-  ASSIGN_OR_RETURN(joined.database, root.Text("database"));
-  RETURN_IF_ERROR(file.RefuseUnknownKeys());
-  return joined;
-}
-
-absl::Status JoinedNode::Write(const std::string& path) const {
-  return WriteFileWhole(path, fmt::format("# Written by trustline join.\nnode = {}\nserver = {}\ndatabase = {}\n",
-                                          TomlText(node), TomlText(server), TomlText(database)));
-}
-
-absl::StatusOr<Site> Site::Open(const Settings& asked) {
-  // 1. What needs no data directory.
-  ASSIGN_OR_RETURN(const Settings settings, CompleteSettings(asked));
-  ASSIGN_OR_RETURN(const Ports ports, Ports::WithOffset(settings.port_offset));
-  ASSIGN_OR_RETURN(const SystemUsers users, SystemUsers::Find());
-  const DataPaths paths(settings.data);
-
-  // 2. The data directory as it is.
-  ASSIGN_OR_RETURN(const DataState state, InspectDataDirectory(paths));
-  if (geteuid() == 0) RETURN_IF_ERROR(CheckReachable(paths.root, users));
-  std::optional<JoinedNode> joined;
-  if (state == DataState::kOurs && FileExists(paths.joined())) {
-    ASSIGN_OR_RETURN(joined, JoinedNode::Read(paths.joined()));
-  }
-  if (joined && settings.site.any()) {
-    return InvalidArgument(
-        "--public-url, --organization and --organizational-unit belong to the machine with itld and cad ({}), which {} "
-        "has joined",
-        joined->server, joined->node);
-  }
-  DecidedSiteSettings site_settings;
-  if (!joined) {
-    ASSIGN_OR_RETURN(site_settings, DecideSiteSettings(paths.site(), settings.site, ports.crl));
-  }
-  RETURN_IF_ERROR(CheckPrograms(settings, geteuid() == 0, joined.has_value()));
-  std::string postgres_bin_dir;
-  if (!joined) {
-    ASSIGN_OR_RETURN(postgres_bin_dir, FindPostgres(settings.postgres_bin_dir));
-    RETURN_IF_ERROR(CheckPostgresData(paths, postgres_bin_dir, users));
-    RETURN_IF_ERROR(Migrator::Create(settings.migrations).status());
-  }
-  RETURN_IF_ERROR(CheckKeys(paths, users, joined.has_value()));
-
-  // 3. The ports, but only when nothing of an earlier start can hold them.
-  std::vector<ListenerAddress> listeners = Listeners(settings, ports, !joined);
-  ASSIGN_OR_RETURN(const std::vector<ListenerAddress> local, LocalListeners(paths));
-  listeners.insert(listeners.end(), local.begin(), local.end());
-  if (state == DataState::kAbsent) {
-    RETURN_IF_ERROR(CheckPortsFree(listeners, users));
-    RETURN_IF_ERROR(MakeDataDirectory(paths));
-  }
-  ASSIGN_OR_RETURN(DataLock lock, DataLock::Take(paths));
-  RETURN_IF_ERROR(EndOrphans(paths));
-  if (state == DataState::kOurs) RETURN_IF_ERROR(CheckPortsFree(listeners, users));
-
-  // 4. From here on the directory is ours.
-  RETURN_IF_ERROR(WriteVersion(paths));
-  if (site_settings.must_be_written) RETURN_IF_ERROR(site_settings.settings.Write(paths.site()));
-  for (const std::string& change : site_settings.changes) Say(change);
-  return Site(settings, std::move(site_settings.settings), ports, paths, users, std::move(lock), std::move(joined),
-              std::move(listeners), std::move(postgres_bin_dir), state == DataState::kAbsent);
 }
 
 absl::Status Site::Start(Supervisor& supervisor) {
@@ -192,11 +60,12 @@ absl::Status Site::Start(Supervisor& supervisor) {
     }
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
-  const absl::Status with_cad = joined_ ? absl::OkStatus() : StartCad(supervisor);
-  if (!with_cad.ok()) {
-    if (is_first_start_) return with_cad;
-    // What ended the start may be a signal, or another child's end.
-    RETURN_IF_ERROR(supervisor.StartFailure());
+  absl::Status with_cad, with_capfd;
+  if (!joined_) {
+    with_cad = StartCad(supervisor);
+    RETURN_IF_ERROR(EndsStart(with_cad, supervisor));
+    with_capfd = StartCapfd(supervisor);
+    RETURN_IF_ERROR(EndsStart(with_capfd, supervisor));
   }
   PrintAddresses();
   if (!with_cad.ok()) {
@@ -204,29 +73,59 @@ absl::Status Site::Start(Supervisor& supervisor) {
     Say(fmt::format("ready, but without {}: {}; phones are served without it, and it is tried again until it comes",
                     cad_is_up_ ? "the LSC authority or the CAPF certificate" : "cad", with_cad.message()));
   }
+  if (!with_capfd.ok()) {
+    Say(
+        fmt::format("ready, but without capfd: {}; phones are served without it, but not enrolled, and it is tried "
+                    "again until it comes",
+                    with_capfd.message()));
+  }
   Say("ready");
   return absl::OkStatus();
 }
 
-bool Site::FinishStart() {
-  if (joined_ || authorities_are_made_) return true;
-  if (!cad_is_up_) {
-    const absl::StatusOr<HttpResponse> answer = AskReady(ports_.cad_metrics);
-    cad_is_up_ = answer.ok() && answer->status == 200;
-  }
+absl::Status Site::EndsStart(const absl::Status& failure, const Supervisor& supervisor) const {
+  if (failure.ok() || is_first_start_) return failure;
+  // What ended the step may be a signal, or another child's end.
+  return supervisor.StartFailure();
+}
+
+bool Site::FinishStart(Supervisor& supervisor) {
+  if (joined_) return true;
+  if (!authorities_are_made_ && FinishCad()) SayIsReady("cad");
+  if (!capfd_is_up_ && FileExists(paths_.capfd()) && FinishCapfd(supervisor)) SayIsReady("capfd");
+  return IsComplete();
+}
+
+bool Site::IsComplete() const { return authorities_are_made_ && (capfd_is_up_ || !FileExists(paths_.capfd())); }
+
+void Site::SayIsReady(std::string_view daemon) const {
+  Say(fmt::format("{} is ready{}", daemon, IsComplete() ? ", and nothing is missing any more" : ""));
+}
+
+bool Site::FinishCad() {
+  cad_is_up_ = cad_is_up_ || IsReady(ports_.cad_metrics);
   if (!cad_is_up_ || absl::Now() < next_authorities_) return false;
   const absl::Status made = MakeAuthorities();
   authorities_are_made_ = made.ok();
-  if (made.ok()) {
-    Say("cad is ready, and nothing is missing any more");
-    return true;
-  }
+  if (made.ok()) return true;
   next_authorities_ = absl::Now() + authorities_back_off_.AfterDeath(absl::ZeroDuration());
   if (authorities_failure_ != StatusMessage(made)) {
     authorities_failure_ = StatusMessage(made);
     Say(fmt::format("cad is ready, but without the LSC authority or the CAPF certificate: {}", made.message()));
   }
   return false;
+}
+
+bool Site::FinishCapfd(Supervisor& supervisor) {
+  if (!capfd_is_launched_) {
+    // Its certificate has come only now.
+    capfd_is_launched_ = true;
+    if (const absl::Status launched = LaunchDaemon(supervisor, Capfd()); !launched.ok()) {
+      Say(fmt::format("without capfd until the next start: {}", launched.message()));
+    }
+  }
+  capfd_is_up_ = IsReady(ports_.capfd_metrics);
+  return capfd_is_up_;
 }
 
 absl::Status Site::StartPostgres(Supervisor& supervisor) const {
@@ -260,6 +159,7 @@ absl::Status Site::Renew() const {
   if (joined_) return absl::OkStatus();
   absl::Status renewed = RenewDueIdentities(paths_, users_, absl::Now());
   renewed.Update(RenewDueCadIdentity(paths_, users_, absl::Now()));
+  if (FileExists(paths_.capfd())) renewed.Update(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
   return renewed;
 }
 
@@ -320,6 +220,7 @@ absl::Status Site::JoinLocalNodeAgain() const {
 }
 
 std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
+std::string Site::LocalCad() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.cad_grpc); }
 
 absl::Status Site::PrepareCad() const {
   const std::string password_file = paths_.cad() + "/database.pgpass";
@@ -333,7 +234,6 @@ absl::Status Site::PrepareCad() const {
 }
 
 absl::Status Site::StartCad(Supervisor& supervisor) {
-  // Prepared until it was ready once; later restarts must not wait for a database that is away.
   const auto prepare = [this] { return cad_is_up_ ? absl::OkStatus() : PrepareCad(); };
   RETURN_IF_ERROR(StartDaemon(supervisor, {.name = "cad",
                                            .directory = paths_.cad(),
@@ -349,8 +249,7 @@ absl::Status Site::StartCad(Supervisor& supervisor) {
 
 absl::Status Site::MakeAuthorities() const {
   const IdentityFiles administrator = IdentityFilesIn(paths_.admin());
-  const std::string cad = HostPort(LocalAddress(settings_.grpc_listen), ports_.cad_grpc);
-  absl::Status made = EnsureLscAuthority(cad, administrator, Say);
+  absl::Status made = EnsureLscAuthority(LocalCad(), administrator, Say);
   if (made.ok()) {
     made = EnsureCapfDirectory(paths_, users_,
                                {.node = kLocalNode,
@@ -362,6 +261,35 @@ absl::Status Site::MakeAuthorities() const {
   if (!absl::IsPermissionDenied(made)) return made;
   // Others administer this site, and phones are served without it.
   Say(fmt::format("the LSC authority and the CAPF certificate are left to its administrators: {}", made.message()));
+  return absl::OkStatus();
+}
+
+absl::Status Site::PrepareCapfd() const {
+  const std::string password_file = paths_.capfd() + "/database.pgpass";
+  RETURN_IF_ERROR(CompleteCapfdDirectory(paths_, users_, absl::Now()));
+  RETURN_IF_ERROR(
+      CheckPrivateFiles(paths_.capfd(), {"capf.key", "passphrase", "identity.key", "database.pgpass"}, users_.capfd));
+  RETURN_IF_ERROR(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
+  RETURN_IF_ERROR(postgres_.SetPassword("trustline_capfd", password_file, users_.capfd));
+  return WriteCapfdConfiguration(paths_, users_.capfd, postgres_.RoleConnection("trustline_capfd", password_file),
+                                 LocalItld(), LocalCad(), settings_, ports_);
+}
+
+Site::Daemon Site::Capfd() const {
+  return {.name = "capfd",
+          .directory = paths_.capfd(),
+          .user = users_.capfd,
+          .metrics_port = ports_.capfd_metrics,
+          .is_optional = false,
+          .prepare = [this] { return capfd_is_up_ ? absl::OkStatus() : PrepareCapfd(); }};
+}
+
+absl::Status Site::StartCapfd(Supervisor& supervisor) {
+  // Without the CAPF certificate, which comes with cad, there is nothing to start.
+  if (!FileExists(paths_.capfd())) return absl::OkStatus();
+  capfd_is_launched_ = true;
+  RETURN_IF_ERROR(StartDaemon(supervisor, Capfd()));
+  capfd_is_up_ = true;
   return absl::OkStatus();
 }
 
@@ -383,18 +311,23 @@ absl::Status Site::StartTvsd(Supervisor& supervisor) const {
       {.name = "tvsd", .directory = paths_.tvsd(), .user = users_.tvsd, .metrics_port = ports_.tvsd_metrics});
 }
 
-absl::Status Site::StartDaemon(Supervisor& supervisor, const Daemon& daemon) const {
+absl::Status Site::LaunchDaemon(Supervisor& supervisor, const Daemon& daemon) const {
   const std::string& name = daemon.name;
   Say(fmt::format("starting {}", name));
-  RETURN_IF_ERROR(supervisor.Start({.name = name,
-                                    .command = {.program = settings_.bin_dir + "/" + name,
-                                                .arguments = {"--config", daemon.directory + "/" + name + ".toml"},
-                                                .user = daemon.user},
-                                    .log_path = paths_.log(name),
-                                    .pid_path = paths_.pid(name),
-                                    .is_important = IsImportantDaemonLine,
-                                    .is_optional = daemon.is_optional,
-                                    .prepare = daemon.prepare}));
+  return supervisor.Start({.name = name,
+                           .command = {.program = settings_.bin_dir + "/" + name,
+                                       .arguments = {"--config", daemon.directory + "/" + name + ".toml"},
+                                       .user = daemon.user},
+                           .log_path = paths_.log(name),
+                           .pid_path = paths_.pid(name),
+                           .is_important = IsImportantDaemonLine,
+                           .is_optional = daemon.is_optional,
+                           .prepare = daemon.prepare});
+}
+
+absl::Status Site::StartDaemon(Supervisor& supervisor, const Daemon& daemon) const {
+  RETURN_IF_ERROR(LaunchDaemon(supervisor, daemon));
+  const std::string& name = daemon.name;
   std::string last_answer = "it does not answer";
   absl::Status ready =
       supervisor.WaitUntil(fmt::format("{} did not become ready", name), kReadyTimeout, [&]() -> absl::StatusOr<bool> {

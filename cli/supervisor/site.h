@@ -21,7 +21,8 @@
 
 namespace trustline {
 
-// What `trustline join` was told, kept in DIR/joined.toml; such a node has no PostgreSQL, itld or cad of its own.
+// What `trustline join` was told, kept in DIR/joined.toml; such a node has no PostgreSQL, itld, cad or capfd of its
+// own.
 struct JoinedNode {
   std::string node;
   std::string server;    // itld
@@ -39,11 +40,11 @@ class Site {
   static absl::StatusOr<Site> Open(const Settings& settings);
 
   // Brings everything up; returns when it is ready. Errors name what failed; what was made stays for the next start.
-  // But for the first start cad may be missing then: phones are served without it.
+  // But for the first start cad and capfd may be missing then: phones are served without them.
   absl::Status Start(Supervisor& supervisor);
 
-  // Once cad is there, what its absence left undone. Whether nothing is left.
-  bool FinishStart();
+  // Once cad and capfd are there, what their absence left undone. Whether nothing is left.
+  bool FinishStart(Supervisor& supervisor);
 
   // Renews identities that are due; for once a day.
   absl::Status Renew() const;
@@ -72,7 +73,9 @@ class Site {
     std::optional<SystemUser> user;
     uint16_t metrics_port;
     bool is_optional = false;
-    std::function<absl::Status()> prepare = {};  // before each start
+    // Before each start. Of cad and capfd until it was ready once: later ones must not wait for a database that is
+    // away.
+    std::function<absl::Status()> prepare = {};
   };
 
   absl::Status StartPostgres(Supervisor& supervisor) const;
@@ -82,14 +85,30 @@ class Site {
   // When tvsd's identity ended during a long rest, so that it cannot renew it at itld any more.
   absl::Status JoinLocalNodeAgain() const;
   std::string LocalItld() const;
+  std::string LocalCad() const;
   // Everything of cad's before it runs.
   absl::Status PrepareCad() const;
   // cad and the authorities; FinishStart() goes on where it failed.
   absl::Status StartCad(Supervisor& supervisor);
   // What phones will know this site by: the authority that certifies them, and the certificate of its CAPF.
   absl::Status MakeAuthorities() const;
+  // Everything of capfd's before it runs.
+  absl::Status PrepareCapfd() const;
+  Daemon Capfd() const;
+  // If it has its certificate; FinishStart() goes on where it failed.
+  absl::Status StartCapfd(Supervisor& supervisor);
   absl::Status StartTvsd(Supervisor& supervisor) const;
+  // Hands it over to the supervisor.
+  absl::Status LaunchDaemon(Supervisor& supervisor, const Daemon& daemon) const;
+  // And waits until it is ready.
   absl::Status StartDaemon(Supervisor& supervisor, const Daemon& daemon) const;
+  // Whether what cad or capfd did not do ends the start: an error if it does.
+  absl::Status EndsStart(const absl::Status& failure, const Supervisor& supervisor) const;
+  // One more try each; whether it has just succeeded.
+  bool FinishCad();
+  bool FinishCapfd(Supervisor& supervisor);
+  bool IsComplete() const;
+  void SayIsReady(std::string_view daemon) const;
   void PrintAddresses() const;
 
   Settings settings_;
@@ -107,6 +126,8 @@ class Site {
   BackOff authorities_back_off_;
   absl::Time next_authorities_ = absl::InfinitePast();
   std::string authorities_failure_;  // that the operator was told
+  bool capfd_is_launched_ = false;
+  bool capfd_is_up_ = false;  // it was ready once
 };
 
 // A line of progress on stdout.

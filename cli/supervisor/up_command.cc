@@ -27,7 +27,7 @@ absl::Status RunUp(const Settings& settings) {
             Report(fmt::format("identities could not be renewed: {}", renewed.message()));
           }
         },
-        [&site] { return site.FinishStart(); });
+        [&] { return site.FinishStart(*supervisor); });
   }
   if (supervisor->stop_requested()) Say("stopping");
   supervisor->StopAll();

@@ -15,6 +15,7 @@ namespace trustline {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -36,11 +37,12 @@ TEST_P(UpTest, OrphansOfAKilledSupervisorAreEnded) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   // Frozen, they cannot hear the death signal: only the next start can end them.
   const std::vector<UniqueFd> children = WatchChildren();
-  for (const char* name : {"itld", "cad", "tvsd"}) kill(Record(name).pid, SIGSTOP);
+  for (const char* name : {"itld", "cad", "capfd", "tvsd"}) kill(Record(name).pid, SIGSTOP);
   up_->Signal(SIGKILL);
   EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  EXPECT_THAT(output_, HasSubstr("ended tvsd, which an earlier start had left running"));
+  EXPECT_THAT(output_, AllOf(HasSubstr("ended tvsd, which an earlier start had left running"),
+                             HasSubstr("ended capfd, which an earlier start had left running")));
   ExpectEnded(children);
   EXPECT_EQ(Stop(), "ended with status 0");
 }
@@ -55,7 +57,7 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
     while (!back && absl::Now() < deadline) {
       ReadOutput(absl::Milliseconds(100));
       const ProcessRecord after = Record(name);
-      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542) && IsReady(9543);
+      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542) && IsReady(9543) && IsReady(9544);
     }
     EXPECT_TRUE(back) << name << "\n" << output_;
     EXPECT_THAT(output_, HasSubstr(fmt::format("{} was ended by signal 9", name)));
@@ -65,9 +67,10 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
 }
 
 TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
-  for (const char* moment : {"creating the database", "starting PostgreSQL", "applying migration",
-                             "making the identity", "starting itld", "joining this machine", "starting tvsd",
-                             "starting cad", "making the LSC authority", "making the CAPF certificate"}) {
+  for (const char* moment :
+       {"creating the database", "starting PostgreSQL", "applying migration", "making the identity", "starting itld",
+        "joining this machine", "starting tvsd", "starting cad", "making the LSC authority",
+        "making the CAPF certificate", "starting capfd"}) {
     ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
     up_->Signal(SIGKILL);
     EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");

@@ -19,6 +19,7 @@
 #include "cli/supervisor/settings.h"
 #include "common/net/http_client.h"
 #include "common/net/http_server.h"
+#include "common/net/tls_client.h"
 #include "common/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -27,7 +28,7 @@
 
 namespace trustline {
 inline constexpr absl::Duration kStartTime = absl::Seconds(120);
-inline constexpr const char* kChildren[] = {"postgres", "itld", "cad", "tvsd"};
+inline constexpr const char* kChildren[] = {"postgres", "itld", "tvsd", "cad", "capfd"};
 
 // Whoever starts the system: root (then everything gets a user of its own), or somebody else.
 enum class Starter { kThisUser, kNobody };
@@ -49,7 +50,7 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     ASSERT_EQ(chown(directory_.path().c_str(), user_->uid, user_->gid), 0);
     const std::filesystem::path installed = directory_.path() / "bin";
     std::filesystem::create_directories(installed);
-    for (const char* program : {"trustline", "tvsd", "itld", "cad", "trustctl"}) {
+    for (const char* program : {"trustline", "tvsd", "itld", "cad", "capfd", "trustctl"}) {
       std::filesystem::copy_file(std::filesystem::path(TRUSTLINE_BIN_DIR) / program, installed / program);
     }
     std::filesystem::create_directories(directory_.path() / "share" / "trustline");
@@ -99,6 +100,13 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     output_ += up_->ReadOutput();
   }
 
+  // Reads the output of the running system until the line came.
+  bool WaitForOutput(const std::string& line) {
+    const absl::Time deadline = absl::Now() + kStartTime;
+    while (absl::Now() < deadline && output_.find(line) == std::string::npos) ReadOutput(absl::Milliseconds(100));
+    return output_.find(line) != std::string::npos;
+  }
+
   // The status with which the running system ends.
   std::string WaitForEnd() {
     const absl::Time deadline = absl::Now() + absl::Seconds(60);
@@ -143,6 +151,10 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     const auto answer =
         HttpGet("127.0.0.1", static_cast<uint16_t>(metrics_port + offset_), "/health/ready", std::chrono::seconds(2));
     return answer.ok() && answer->status == 200;
+  }
+  void ExpectPhonesAreServed() const {
+    EXPECT_TRUE(IsReady(9541));
+    EXPECT_OK(TlsClient::Connect("127.0.0.1", Ports::WithOffset(offset_)->tvs));
   }
   // The system's own word for its data: what `trustctl` lists.
   std::string Ask(std::vector<std::string> arguments) {

@@ -5,7 +5,6 @@
 #include <functional>
 
 #include "cli/supervisor/up_testing.h"
-#include "common/net/tls_client.h"
 
 namespace trustline {
 namespace {
@@ -17,16 +16,6 @@ using ::testing::Not;
 
 class UpWithoutCadTest : public UpTest {
  protected:
-  void ExpectPhonesAreServed() const {
-    EXPECT_TRUE(IsReady(9541));
-    EXPECT_OK(TlsClient::Connect("127.0.0.1", Ports::WithOffset(offset_)->tvs));
-  }
-  // Reads the output until the line came.
-  bool WaitForOutput(const std::string& line) {
-    const absl::Time deadline = absl::Now() + kStartTime;
-    while (absl::Now() < deadline && output_.find(line) == std::string::npos) ReadOutput(absl::Milliseconds(100));
-    return output_.find(line) != std::string::npos;
-  }
   // Starts the system with what was damaged, mends it, and stops.
   void ExpectToComeUpOnce(const std::function<void()>& mend, const std::string& reason) {
     ASSERT_TRUE(StartUntil("ready\n")) << output_;
@@ -35,8 +24,10 @@ class UpWithoutCadTest : public UpTest {
     ExpectPhonesAreServed();
     EXPECT_FALSE(IsReady(9543));
     mend();
-    EXPECT_TRUE(WaitForOutput("cad is ready, and nothing is missing any more\n")) << output_;
+    EXPECT_TRUE(WaitForOutput(", and nothing is missing any more\n")) << output_;
+    EXPECT_THAT(output_, HasSubstr("cad is ready"));
     EXPECT_TRUE(IsReady(9543));
+    EXPECT_TRUE(IsReady(9544));
     ExpectPhonesAreServed();
     EXPECT_THAT(Ask({"ca", "list"}), HasSubstr("active"));
     EXPECT_EQ(Stop(), "ended with status 0") << output_;
@@ -71,7 +62,7 @@ TEST_P(UpWithoutCadTest, DamagedFilesOfCadKeepNobodyButCad) {
   ExpectToComeUpOnce([&] { EXPECT_EQ(chmod(password.c_str(), 0600), 0); }, password);
 }
 
-// The steps that need cad are made when it comes.
+// The steps that need cad are made when it comes, and capfd starts with the certificate that it has got by then.
 TEST_P(UpWithoutCadTest, TheAuthoritiesAreMadeOnceCadComes) {
   ASSERT_TRUE(StartUntil("starting tvsd")) << output_;
   up_->Signal(SIGKILL);
@@ -81,18 +72,20 @@ TEST_P(UpWithoutCadTest, TheAuthoritiesAreMadeOnceCadComes) {
   ASSERT_EQ(chmod(local.c_str(), 0644), 0);
   ExpectToComeUpOnce(
       [&] {
-        EXPECT_THAT(output_, Not(HasSubstr("making the LSC authority")));
+        EXPECT_THAT(output_, AllOf(Not(HasSubstr("making the LSC authority")), Not(HasSubstr("starting capfd"))));
         fs::remove(local);
       },
       "nonsense");
-  EXPECT_THAT(output_, AllOf(HasSubstr("making the LSC authority"), HasSubstr("making the CAPF certificate")));
+  EXPECT_THAT(output_, AllOf(HasSubstr("making the LSC authority"), HasSubstr("making the CAPF certificate"),
+                             HasSubstr("\ncad is ready\n"), HasSubstr("\nstarting capfd\n"),
+                             HasSubstr("\ncapfd is ready, and nothing is missing any more\n")));
 }
 
 // There is nothing to serve yet, and whoever installs is told at once.
 TEST_P(UpWithoutCadTest, TheFirstStartEndsWithCad) {
   const fs::path programs = directory_.path() / "programs";
   fs::create_directory(programs);
-  for (const char* program : {"tvsd", "itld"}) fs::copy_file(fs::path(bin_) / program, programs / program);
+  for (const char* program : {"tvsd", "itld", "capfd"}) fs::copy_file(fs::path(bin_) / program, programs / program);
   fs::copy_file("/bin/false", programs / "cad");
   std::vector<std::string> arguments = UpArguments();
   const fs::path migrations = fs::path(bin_).parent_path() / "share" / "trustline" / "migrations";

@@ -218,8 +218,8 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   app.name("trustctl");
   app.formatter(std::make_shared<HelpFormatter>());
   app.description(
-      "Administers Trustline: the trust store that phones ask, devices and their certificates, the audit log, people "
-      "and machines.\n"
+      "Administers Trustline: the trust store that phones ask, devices, their certificates and how they get them, the "
+      "audit log, people and machines.\n"
       "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
   app.footer(
       Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"
@@ -241,6 +241,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddDeviceCommands(*line);
   AddLscCommands(*line);
   AddAuthorityCommands(*line);
+  AddCapfCommands(*line);
   AddListenerCommands(*line);
 
   auto shell = std::make_shared<Shell>();

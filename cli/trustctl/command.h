@@ -61,6 +61,13 @@ inline constexpr std::string_view kCertificateStateType = "CERTIFICATE-STATE";
 inline constexpr std::string_view kRevocationReasonType = "REVOCATION-REASON";
 inline constexpr std::string_view kPurposeType = "PURPOSE";
 inline constexpr std::string_view kCertificateKeyType = "KEY-KIND";
+inline constexpr std::string_view kOperationType = "OPERATION";
+inline constexpr std::string_view kOperationStateType = "OPERATION-STATE";
+inline constexpr std::string_view kAuthenticationType = "AUTH-MODE";
+inline constexpr std::string_view kCampaignAuthenticationType = "CAMPAIGN-AUTH-MODE";
+inline constexpr std::string_view kDeviceKeyType = "DEVICE-KEY";
+inline constexpr std::string_view kLscStatusType = "LSC-STATUS";
+inline constexpr std::string_view kSwitchType = "ON-OFF";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -107,5 +114,10 @@ void AddAuthorityCommands(CommandLine& line);
 void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);
 void AddKeyAdmissionCommands(CommandLine& line, CLI::App& ca);
 void AddListenerCommands(CommandLine& line);
+void AddCapfCommands(CommandLine& line);
+void AddCapfScheduleCommands(CommandLine& line, CLI::App& capf);
+void AddCapfReportCommands(CommandLine& line, CLI::App& capf);
+void AddCapfPolicyCommands(CommandLine& line, CLI::App& capf);
+void AddCapfCampaignCommands(CommandLine& line, CLI::App& capf);
 
 }  // namespace trustline

@@ -230,6 +230,27 @@ TEST(CompletionTest, BashOffersCommandsOptionsAndValues) {
   EXPECT_THAT(Complete({"trustctl", "ca", "client-authority", "add", "--purpose", "s"}), ElementsAre("small-business"));
 }
 
+TEST(CompletionTest, BashOffersTheWordsOfEnrolment) {
+  EXPECT_THAT(Complete({"trustctl", "capf", "schedule", ""}), ElementsAre("install", "fetch", "delete", "none"));
+  const std::vector<std::string> install = {"trustctl", "capf", "schedule", "install"};
+  const auto after_install = [&install](std::vector<std::string> words) {
+    words.insert(words.begin(), install.begin(), install.end());
+    return Complete(words);
+  };
+  EXPECT_THAT(after_install({"--auth", "certificate"}), ElementsAre("certificate-lsc", "certificate-mic"));
+  EXPECT_THAT(after_install({"--key", "ec-preferred", ":", "secp3"}), ElementsAre("secp384r1"));
+  EXPECT_THAT(after_install({"--codes-out", "ce"}), ElementsAre("cert.pem"));
+  EXPECT_THAT(after_install({"SEP00"}), IsEmpty());
+  EXPECT_THAT(Complete({"trustctl", "capf", "list", "--operation", ""}), ElementsAre("install", "fetch", "delete"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "list", "--state", "p"}), ElementsAre("pending"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "report", "--operation-status", "in"}), ElementsAre("in-progress"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "report", "--lsc-status", "un"}), ElementsAre("unacknowledged"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "policy", "set", "--require-sudi", ""}), ElementsAre("on", "off"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "campaign", "create", "--auth", ""}),
+              ElementsAre("null", "certificate-lsc", "certificate-mic"));
+  EXPECT_THAT(Complete({"trustctl", "capf", "campaign", "create", "--is"}), ElementsAre("--issuer"));
+}
+
 TEST(CompletionTest, ZshAndFishOfferWhatStandsAnywhereOnce) {
   const std::unique_ptr<CommandLine> line = MakeCommandLine();
   const auto times = [&](Shell shell, const std::string& text) {

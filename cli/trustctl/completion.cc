@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "cli/trustctl/capf_words.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
 #include "common/status/status.h"
@@ -59,10 +60,22 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
 }
 
 // Kinds of value that WordsOf lists.
-constexpr std::array<std::string_view, 9> kWordKinds = {
-    kRoleType,          kAccessRoleType,       kFormatType,           kShellType,
-    kDeviceStateType,   kCertificateStateType, kRevocationReasonType, kPurposeType,
-    kCertificateKeyType};
+constexpr std::array<std::string_view, 16> kWordKinds = {kRoleType,
+                                                         kAccessRoleType,
+                                                         kFormatType,
+                                                         kShellType,
+                                                         kDeviceStateType,
+                                                         kCertificateStateType,
+                                                         kRevocationReasonType,
+                                                         kPurposeType,
+                                                         kCertificateKeyType,
+                                                         kOperationType,
+                                                         kOperationStateType,
+                                                         kAuthenticationType,
+                                                         kCampaignAuthenticationType,
+                                                         kDeviceKeyType,
+                                                         kLscStatusType,
+                                                         kSwitchType};
 
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
@@ -78,6 +91,13 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kRevocationReasonType) words = WordTexts(kRevocationReasons);
   if (kind == kPurposeType) words = WordTexts(kClientAuthorityPurposes);
   if (kind == kCertificateKeyType) words = WordTexts(kCertificateKeys);
+  if (kind == kOperationType) words = WordTexts(kDeviceOperations);
+  if (kind == kOperationStateType) words = WordTexts(kOperationStates);
+  if (kind == kAuthenticationType) words = WordTexts(kAuthenticationModes);
+  if (kind == kCampaignAuthenticationType) words = WordTexts(kCampaignAuthenticationModes);
+  if (kind == kDeviceKeyType) words.assign(kDeviceKeys.begin(), kDeviceKeys.end());
+  if (kind == kLscStatusType) words = WordTexts(kLscStatuses);
+  if (kind == kSwitchType) words = WordTexts(kSwitches);
   return words;
 }
 

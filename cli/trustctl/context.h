@@ -27,6 +27,8 @@ struct Context {
 //   [services]
 //   itld = "127.0.0.1:9442"
 //   tvsd = "127.0.0.1:9441"
+//   cad = "127.0.0.1:9443"
+//   capfd = "127.0.0.1:9444"
 // Paths are relative to the file. Errors name file, line and key; unknown keys are refused.
 absl::StatusOr<Context> LoadContext(const std::string& path);
 

@@ -52,6 +52,7 @@ absl::StatusOr<CsvTable> CsvTable::Open(std::string_view text) {
   if (!first->fault.empty()) return InvalidArgument("the line that names the columns: {}", first->fault);
   for (std::string& name : first->fields) absl::StripAsciiWhitespace(&name);
   table.header_ = std::move(first->fields);
+  table.header_line_ = first->line;
   return table;
 }
 

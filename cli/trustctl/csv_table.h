@@ -30,6 +30,7 @@ class CsvTable {
 
   // The names of the columns without blanks around them.
   const std::vector<std::string>& header() const { return header_; }
+  size_t header_line() const { return header_line_; }
 
   // Empty after the last row.
   std::optional<CsvRow> Next();
@@ -45,6 +46,7 @@ class CsvTable {
   std::string_view text_;
   char separator_ = ',';
   std::vector<std::string> header_;
+  size_t header_line_ = 1;
   size_t position_ = 0;
   size_t line_ = 1;
 };

@@ -71,6 +71,25 @@ CLI::Option* AddDeviceName(CLI::App& command, const std::string& name, std::stri
   return AddParsed(command, name, "DEVICE", ParseDeviceName, device, description);
 }
 
+CLI::Option* AddDeviceNames(CLI::App& command, const std::string& name, std::vector<std::string>& devices,
+                            const std::string& description) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&command, &devices, name](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              absl::StatusOr<std::string> device = ParseDeviceName(text);
+              if (!device.ok()) {
+                throw CLI::ValidationError(command.get_name() + " " + name,
+                                           std::string(StatusMessage(device.status())));
+              }
+              devices.push_back(*std::move(device));
+            }
+          },
+          description)
+      ->type_name("DEVICE");
+}
+
 CLI::Option* AddDeviceNamePrefix(CLI::App& command, const std::string& name, std::string& prefix,
                                  const std::string& description) {
   return AddParsed(command, name, "PREFIX", ParseDeviceNamePrefix, prefix, description);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +26,9 @@ absl::StatusOr<std::string> ParseSerial(std::string_view text);
 // Each option or argument checks the text and folds it into the form that cad has it in.
 CLI::Option* AddDeviceName(CLI::App& command, const std::string& name, std::string& device,
                            const std::string& description);
+// One or more.
+CLI::Option* AddDeviceNames(CLI::App& command, const std::string& name, std::vector<std::string>& devices,
+                            const std::string& description);
 CLI::Option* AddDeviceNamePrefix(CLI::App& command, const std::string& name, std::string& prefix,
                                  const std::string& description);
 CLI::Option* AddSerial(CLI::App& command, const std::string& name, std::string& serial, const std::string& description);

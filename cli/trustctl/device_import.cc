@@ -7,6 +7,7 @@
 #include <array>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "absl/strings/ascii.h"
@@ -31,6 +32,7 @@ constexpr size_t kBatchDevices = 1000;  // ImportDevicesRequest.rows
 using ColumnNames = std::array<std::string_view, 4>;
 
 constexpr ColumnNames kNameColumn = {"Device Name", "Name"};
+constexpr ColumnNames kNameColumnOfLists = {"Device Name", "Name", "Device"};
 
 struct DataColumn {
   std::string* (v1::DeviceData::*datum)();
@@ -107,6 +109,19 @@ class ExportColumns {
   std::vector<std::string> passed_over_;
 };
 
+// A name's first line counts, a second one is bad.
+class LinesOfNames {
+ public:
+  // Empty, or why the line is bad.
+  std::string Take(const std::string& name, size_t line) {
+    const auto [first, is_new] = lines_.try_emplace(name, line);
+    return is_new ? "" : fmt::format("{} stands in line {} already", first->first, first->second);
+  }
+
+ private:
+  std::unordered_map<std::string, size_t> lines_;
+};
+
 struct Totals {
   int64_t added = 0;
   int64_t changed = 0;
@@ -159,7 +174,7 @@ absl::StatusOr<PhoneExport> ReadPhoneExport(std::string_view text) {
   ASSIGN_OR_RETURN(CsvTable table, CsvTable::Open(text));
   ASSIGN_OR_RETURN(const ExportColumns columns, ExportColumns::Find(table.header()));
   PhoneExport phones{.columns_passed_over = columns.passed_over()};
-  std::unordered_map<std::string, size_t> lines;  // by name
+  LinesOfNames lines;
   while (std::optional<CsvRow> row = table.Next()) {
     if (!row->fault.empty()) {
       phones.bad_lines.push_back({row->line, std::move(row->fault)});
@@ -170,14 +185,47 @@ absl::StatusOr<PhoneExport> ReadPhoneExport(std::string_view text) {
       phones.bad_lines.push_back({row->line, std::string(StatusMessage(device.status()))});
       continue;
     }
-    const auto [first, is_new] = lines.try_emplace(device->name(), row->line);
-    if (is_new) {
+    std::string again = lines.Take(device->name(), row->line);
+    if (again.empty()) {
       phones.rows.push_back(*std::move(device));
     } else {
-      phones.bad_lines.push_back({row->line, fmt::format("{} stands in line {} already", first->first, first->second)});
+      phones.bad_lines.push_back({row->line, std::move(again)});
     }
   }
   return phones;
+}
+
+absl::StatusOr<DeviceLines> ReadDeviceLines(std::string_view text) {
+  ASSIGN_OR_RETURN(CsvTable table, CsvTable::Open(text));
+  DeviceLines lines;
+  LinesOfNames seen;
+  const auto take = [&](std::string field, size_t line) {
+    absl::StripAsciiWhitespace(&field);
+    const absl::StatusOr<DeviceName> name = DeviceName::Parse(field);
+    std::string fault = field.empty() ? "the device has no name"
+                        : name.ok()   ? seen.Take(name->text(), line)
+                                      : std::string(StatusMessage(name.status()));
+    if (fault.empty()) {
+      lines.devices.push_back({line, name->text()});
+    } else {
+      lines.bad_lines.push_back({line, std::move(fault)});
+    }
+  };
+  const std::optional<size_t> column = FindColumn(table.header(), kNameColumnOfLists);
+  if (!column && table.header().size() > 1) {
+    return InvalidArgument("no column is called \"{}\", so nothing says which devices these are; the columns are: {}",
+                           fmt::join(std::span(kNameColumnOfLists).first<3>(), "\", \""),
+                           fmt::join(table.header(), ", "));
+  }
+  if (!column) take(table.header().front(), table.header_line());
+  while (std::optional<CsvRow> row = table.Next()) {
+    if (row->fault.empty()) {
+      take(std::move(row->fields[column.value_or(0)]), row->line);
+    } else {
+      lines.bad_lines.push_back({row->line, std::move(row->fault)});
+    }
+  }
+  return lines;
 }
 
 absl::StatusOr<int> ImportDevices(Environment& environment, const std::string& path, bool skip_bad) {

@@ -29,6 +29,20 @@ struct PhoneExport {
 // InvalidArgument when it is no CSV table or no column has the devices' names.
 absl::StatusOr<PhoneExport> ReadPhoneExport(std::string_view text);
 
+// Devices in the order of a file, each with its line.
+struct DeviceLines {
+  struct Line {
+    size_t line;
+    std::string device;
+  };
+  std::vector<Line> devices;
+  std::vector<PhoneExport::BadLine> bad_lines;
+};
+
+// The devices' names alone, of a phone export, of a list that trustctl printed as CSV, or of names without a header,
+// one a line. InvalidArgument when several columns have a header and none of them has the names.
+absl::StatusOr<DeviceLines> ReadDeviceLines(std::string_view text);
+
 // Sends the devices of the file, with progress, and prints what became of them. With a bad line nothing is sent, unless
 // `skip_bad`. After an interruption the same command completes the import; the error says so.
 absl::StatusOr<int> ImportDevices(Environment& environment, const std::string& path, bool skip_bad);

@@ -21,6 +21,7 @@ namespace trustline {
 inline constexpr std::string_view kItld = "itld";
 inline constexpr std::string_view kTvsd = "tvsd";
 inline constexpr std::string_view kCad = "cad";
+inline constexpr std::string_view kCapfd = "capfd";
 
 // A service's stub, with what its errors need to name it.
 template <typename Service>

@@ -11,6 +11,7 @@
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
+#include "cli/trustctl/listener_services.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -37,10 +38,11 @@ std::vector<Column> ListenerColumns() {
           {"not_before", "VALID FROM", false},
           {"issuers", "ISSUERS", false},
           {"previous_subject", "PREVIOUS SUBJECT", false},
-          {"previous_not_after", "PREVIOUS EXPIRES", false}};
+          {"previous_not_after", "PREVIOUS EXPIRES", false},
+          {"service", "SERVICE", false}};
 }
 
-Row ListenerRow(const v1::ListenerInfo& listener) {
+Row ListenerRow(const v1::ListenerInfo& listener, std::string_view service) {
   const v1::CertificateSummary& certificate = listener.certificate();
   const v1::CertificateSummary& previous = listener.previous();
   const bool replaced = listener.has_previous();
@@ -58,7 +60,8 @@ Row ListenerRow(const v1::ListenerInfo& listener) {
           TimestampCell(certificate.not_before()),
           std::vector<std::string>(listener.issuers().begin(), listener.issuers().end()),
           replaced ? Cell(previous.subject()) : Cell(),
-          TimestampCell(previous.not_after())};
+          TimestampCell(previous.not_after()),
+          std::string(service)};
 }
 
 std::vector<std::string> NamesOf(const ListenerInfos& listeners) {
@@ -70,12 +73,12 @@ std::vector<std::string> NamesOf(const ListenerInfos& listeners) {
 std::string NamesText(const ListenerInfos& listeners) { return fmt::format("{}", fmt::join(NamesOf(listeners), ", ")); }
 
 // What the listeners, which have one certificate, have in common; `listeners` instead of one's name and cluster.
-absl::StatusOr<Record> ListenerRecord(const ListenerInfos& listeners) {
+absl::StatusOr<Record> ListenerRecord(const ListenerInfos& listeners, std::string_view service) {
   if (listeners.empty()) return DataLoss("the service named no listener");
   Record record;
   record.Add("listeners", "Listeners", NamesOf(listeners));
   const std::vector<Column> columns = ListenerColumns();
-  Row row = ListenerRow(listeners[0]);
+  Row row = ListenerRow(listeners[0], service);
   for (size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].key == "listener" || columns[i].key == "cluster") continue;
     record.Add(columns[i].key, columns[i].title, std::move(row[i]));
@@ -84,12 +87,26 @@ absl::StatusOr<Record> ListenerRecord(const ListenerInfos& listeners) {
 }
 
 absl::StatusOr<int> List(Environment& environment) {
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, environment.Connect<v1::Listeners>(kTvsd));
-  ASSIGN_OR_RETURN(const v1::ListListenersResponse response,
-                   (environment.Ask(client, &v1::Listeners::Stub::ListListeners, v1::ListListenersRequest())));
+  ASSIGN_OR_RETURN(const std::vector<std::string_view> services, ListenerServices(environment));
+  const CallSeries series(environment);
   ListWriter writer(environment.out(), environment.options().output, ListenerColumns(), "no listeners");
-  for (const v1::ListenerInfo& listener : response.listeners()) writer.Add(ListenerRow(listener));
-  writer.Finish();
+  absl::Status away;
+  for (const std::string_view service : services) {
+    ASSIGN_OR_RETURN(Client<v1::Listeners> client, environment.Connect<v1::Listeners>(service));
+    const absl::StatusOr<v1::ListListenersResponse> response =
+        environment.Ask(client, &v1::Listeners::Stub::ListListeners, v1::ListListenersRequest());
+    if (!response.ok()) {
+      away.Update(response.status());
+      continue;
+    }
+    for (const v1::ListenerInfo& listener : response->listeners()) writer.Add(ListenerRow(listener, service));
+  }
+  // A daemon that cannot be asked is no reason not to show the other's.
+  if (away.ok() || writer.count() > 0) {
+    writer.Finish();
+    environment.out().flush();
+  }
+  RETURN_IF_ERROR(away);
   return kExitSuccess;
 }
 
@@ -129,11 +146,11 @@ absl::StatusOr<int> RequestCertificate(Environment& environment, const NewCertif
   const bool to_file = !arguments.out.empty();
   ASSIGN_OR_RETURN(const std::unique_ptr<ExportFile> file,
                    ExportFile::Create(arguments.out, arguments.force, environment.out()));
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, environment.Connect<v1::Listeners>(kTvsd));
   const CallSeries series(environment);
+  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, arguments.listener));
   ASSIGN_OR_RETURN(const v1::RequestListenerCertificateResponse response,
                    (environment.Ask(client, &v1::Listeners::Stub::RequestListenerCertificate, request)));
-  ASSIGN_OR_RETURN(Record record, ListenerRecord(response.listeners()));
+  ASSIGN_OR_RETURN(Record record, ListenerRecord(response.listeners(), client.service));
   const std::string named = self_signed && to_file ? arguments.out : "FILE";
   ASSIGN_OR_RETURN(const std::string trust, TrustCommands(environment, response.listeners(), named));
   // With one certificate for all listeners the name can be left out.
@@ -168,8 +185,8 @@ absl::StatusOr<int> RequestCertificate(Environment& environment, const NewCertif
 
 // What import-cert and restore print.
 template <typename Response>
-absl::StatusOr<int> WritePresented(Environment& environment, const Response& response) {
-  ASSIGN_OR_RETURN(const Record record, ListenerRecord(response.listeners()));
+absl::StatusOr<int> WritePresented(Environment& environment, const Response& response, std::string_view service) {
+  ASSIGN_OR_RETURN(const Record record, ListenerRecord(response.listeners(), service));
   const v1::CertificateSummary& certificate = response.listeners(0).certificate();
   const Cell expires = TimestampCell(certificate.not_after());
   const absl::Time* const time = std::get_if<absl::Time>(&expires);
@@ -188,26 +205,26 @@ absl::StatusOr<int> ImportCertificate(Environment& environment, const std::strin
   request.set_listener(listener);
   ASSIGN_OR_RETURN(const std::vector<InputCertificate> certificates, ReadInputCertificates(paths));
   for (const InputCertificate& certificate : certificates) request.add_certificates(certificate.der);
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, environment.Connect<v1::Listeners>(kTvsd));
+  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, listener));
   ASSIGN_OR_RETURN(const v1::ImportListenerCertificateResponse response,
                    (environment.Ask(client, &v1::Listeners::Stub::ImportListenerCertificate, request)));
-  return WritePresented(environment, response);
+  return WritePresented(environment, response, client.service);
 }
 
 absl::StatusOr<int> Restore(Environment& environment, const std::string& listener) {
   v1::RestoreListenerCertificateRequest request;
   request.set_listener(listener);
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, environment.Connect<v1::Listeners>(kTvsd));
+  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, listener));
   ASSIGN_OR_RETURN(const v1::RestoreListenerCertificateResponse response,
                    (environment.Ask(client, &v1::Listeners::Stub::RestoreListenerCertificate, request)));
-  return WritePresented(environment, response);
+  return WritePresented(environment, response, client.service);
 }
 
 void AddListener(CLI::App& command, std::string& listener) {
   command
       .add_option(
           "--listener", listener,
-          "Which one: its name or port (see `trustctl listener list`); not needed when all have one certificate")
+          "Which one: its name or port (see `trustctl listener list`); not needed when there is but one certificate")
       ->type_name("LISTENER");
 }
 
@@ -225,10 +242,10 @@ void AddKeyAndOutput(CLI::App& command, NewCertificateArguments& arguments, cons
 void AddListenerCommands(CommandLine& line) {
   CLI::App& listener = AddGroup(line.app, "listener", "Certificates by which phones know the listeners of a node",
                                 "  trustctl listener list\n"
-                                "  trustctl listener renew --out new.pem\n"
+                                "  trustctl listener renew --listener 2445 --out new.pem\n"
                                 "  trustctl trust add --role TVS new.pem\n"
-                                "  trustctl listener import-cert new.pem");
-  AddCommand(line, listener, "list", "List the listeners of the tvsd that the context names",
+                                "  trustctl listener import-cert --listener 2445 new.pem");
+  AddCommand(line, listener, "list", "List the listeners of the tvsd and the capfd that the context names",
              "  trustctl listener list\n"
              "  trustctl listener list --output json",
              List);
@@ -252,7 +269,7 @@ void AddListenerCommands(CommandLine& line) {
   CLI::App& renew =
       AddCommand(line, listener, "renew", "Make a key and a self-signed certificate with the names of the present one",
                  "  trustctl listener renew --out new.pem\n"
-                 "  trustctl listener renew --listener 2446 --key rsa:3072 > new.pem",
+                 "  trustctl listener renew --listener 3804 --key rsa:3072 > new.pem",
                  [renewed](Environment& environment) { return RequestCertificate(environment, *renewed, true); });
   AddKeyAndOutput(renew, *renewed, "certificate");
 

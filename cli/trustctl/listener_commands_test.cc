@@ -174,5 +174,97 @@ TEST_F(ListenerCommandsTest, RestoreNamesTheListener) {
   EXPECT_EQ(boost::json::parse(restored.out).at("subject"), "CN=tvs\x1b[2J");
 }
 
+// With a capfd beside the tvsd.
+class SeveralDaemonsTest : public ListenerCommandsTest {
+ protected:
+  void SetUp() override {
+    ListenerCommandsTest::SetUp();
+    v1::ListenerInfo listener = service_.listeners[0];
+    listener.set_name("[::]:3804");
+    listener.set_role(v1::CERTIFICATE_ROLE_CAPF);
+    listener.mutable_certificate()->set_subject("CN=capf");
+    capf_service_.listeners = {listener};
+    ASSERT_OK_AND_ASSIGN(capfd_, StartServer("capfd", {&capf_service_}));
+    WriteContext({{"tvsd", tvsd_.get()}, {"capfd", capfd_.get()}});
+  }
+
+  FakeListeners capf_service_;
+  std::unique_ptr<RpcServer> capfd_;
+};
+
+TEST_F(SeveralDaemonsTest, AllListenersAreListed) {
+  const ProgramResult table = Run({"listener", "list"});
+  EXPECT_EQ(table.exit_status, 0) << table.err;
+  EXPECT_THAT(table.out, AllOf(HasSubstr("[::]:2445"), HasSubstr("192.0.2.20:2445"), HasSubstr("[::]:3804")));
+  const boost::json::value list = boost::json::parse(Run({"listener", "list", "--output", "json"}).out);
+  ASSERT_EQ(list.as_array().size(), 3u);
+  EXPECT_EQ(list.at(0).at("service"), "tvsd");
+  EXPECT_EQ(list.at(2).at("service"), "capfd");
+  EXPECT_EQ(list.at(2).at("role"), "CAPF");
+
+  WriteContext({{"capfd", capfd_.get()}});
+  EXPECT_EQ(boost::json::parse(Run({"listener", "list", "--output", "json"}).out).as_array().size(), 1u);
+  WriteContext({});
+  EXPECT_THAT(Run({"listener", "list"}).err, HasSubstr("has no address of tvsd"));
+}
+
+TEST_F(SeveralDaemonsTest, EachCommandGoesToTheDaemonThatHasTheListener) {
+  const ProgramResult renewed = Run({"listener", "renew", "--listener", "3804", "--out", PathOf("new.pem")});
+  EXPECT_EQ(renewed.exit_status, 0) << renewed.err;
+  EXPECT_EQ(capf_service_.requested.listener(), "3804");
+  EXPECT_THAT(renewed.out, AllOf(HasSubstr("trustctl trust add --role CAPF "),
+                                 HasSubstr("trustctl listener import-cert --listener '3804' ")));
+  EXPECT_EQ(Run({"listener", "csr", "--listener", "[::]:3804"}).exit_status, 0);
+  EXPECT_EQ(capf_service_.request_calls, 2);
+  EXPECT_EQ(Run({"listener", "import-cert", "--listener", "3804", Vector("capf.pem")}).exit_status, 0);
+  EXPECT_EQ(capf_service_.imported.certificates_size(), 1);
+  EXPECT_EQ(Run({"listener", "restore", "--listener", "2445"}).exit_status, 0);
+  EXPECT_EQ(service_.restored.listener(), "2445");
+  EXPECT_EQ(capf_service_.restored.listener(), "");
+  EXPECT_EQ(service_.request_calls, 0);
+}
+
+TEST_F(SeveralDaemonsTest, UnknownAndAmbiguousListenersAreTold) {
+  const ProgramResult unknown = Run({"listener", "restore", "--listener", "2446"});
+  EXPECT_EQ(unknown.exit_status, 1);
+  EXPECT_EQ(unknown.err,
+            "trustctl: there is no listener '2446', but there are: [::]:2445 (tvsd), 192.0.2.20:2445 (tvsd), "
+            "[::]:3804 (capfd)\n");
+  const ProgramResult unnamed = Run({"listener", "renew"});
+  EXPECT_EQ(unnamed.exit_status, 1);
+  EXPECT_THAT(unnamed.err, StartsWith("trustctl: say which listener, with --listener: [::]:2445 (tvsd), "));
+  EXPECT_EQ(service_.request_calls + capf_service_.request_calls, 0);
+
+  capf_service_.listeners[0].set_name("192.0.2.30:2445%eth0");
+  const ProgramResult ambiguous = Run({"listener", "restore", "--listener", "2445"});
+  EXPECT_EQ(ambiguous.exit_status, 1);
+  EXPECT_THAT(ambiguous.err, AllOf(StartsWith("trustctl: '2445' is a listener of both tvsd and capfd"),
+                                   HasSubstr("192.0.2.30:2445%eth0 (capfd)")));
+  EXPECT_EQ(Run({"listener", "restore", "--listener", "192.0.2.30:2445%eth0"}).exit_status, 0);
+  EXPECT_EQ(capf_service_.restored.listener(), "192.0.2.30:2445%eth0");
+
+  // The only one that has any needs no name.
+  service_.listeners.clear();
+  EXPECT_EQ(Run({"listener", "renew"}).exit_status, 0);
+  EXPECT_EQ(capf_service_.request_calls, 1);
+}
+
+TEST_F(SeveralDaemonsTest, ADaemonThatIsAwayStopsWhatNeedsIt) {
+  capfd_->Shutdown();
+  const ProgramResult list = Run({"listener", "list"});
+  EXPECT_EQ(list.exit_status, 1);
+  EXPECT_THAT(list.out, HasSubstr("[::]:2445"));
+  EXPECT_THAT(list.err, StartsWith("trustctl: capfd at 127.0.0.1:"));
+  EXPECT_EQ(Run({"listener", "restore", "--listener", "2445"}).exit_status, 0);
+  EXPECT_EQ(service_.restored.listener(), "2445");
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"listener", "restore", "--listener", "3804"}, {"listener", "renew"}}) {
+    const ProgramResult result = Run(command);
+    EXPECT_EQ(result.exit_status, 1);
+    EXPECT_THAT(result.err, StartsWith("trustctl: capfd at 127.0.0.1:"));
+  }
+  EXPECT_EQ(service_.request_calls, 0);
+}
+
 }  // namespace
 }  // namespace trustline

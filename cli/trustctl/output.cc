@@ -112,16 +112,25 @@ std::vector<std::string> Keys(const std::vector<Column>& columns) {
   return keys;
 }
 
+std::vector<const Record::List*> ListsOf(const Record& record) {
+  std::vector<const Record::List*> lists;
+  if (record.list) lists.push_back(&*record.list);
+  for (const Record::List& list : record.more_lists) lists.push_back(&list);
+  return lists;
+}
+
 void WriteJsonRecord(std::ostream& out, const Record& record) {
   out << "{";
   for (size_t i = 0; i < record.fields.size(); ++i) {
     out << (i > 0 ? ",\n " : "\n ") << JsonString(record.fields[i].column.key) << ": "
         << JsonValue(record.fields[i].cell);
   }
-  if (record.list) {
-    out << (record.fields.empty() ? "\n " : ",\n ") << JsonString(record.list->key) << ": [";
-    for (size_t i = 0; i < record.list->rows.size(); ++i) {
-      out << (i > 0 ? ",\n  " : "\n  ") << JsonObject(record.list->columns, record.list->rows[i]);
+  bool first = record.fields.empty();
+  for (const Record::List* list : ListsOf(record)) {
+    out << (first ? "\n " : ",\n ") << JsonString(list->key) << ": [";
+    first = false;
+    for (size_t i = 0; i < list->rows.size(); ++i) {
+      out << (i > 0 ? ",\n  " : "\n  ") << JsonObject(list->columns, list->rows[i]);
     }
     out << "]";
   }
@@ -135,10 +144,18 @@ void WriteCsvRecord(std::ostream& out, const Record& record) {
     columns.push_back(field.column);
     cells.push_back(field.cell);
   }
+  const std::vector<const Record::List*> lists = ListsOf(record);
+  for (const Record::List* list : lists) columns.insert(columns.end(), list->columns.begin(), list->columns.end());
   std::vector<Row> rows;
-  if (record.list) {
-    columns.insert(columns.end(), record.list->columns.begin(), record.list->columns.end());
-    rows = record.list->rows;
+  size_t before = 0;  // columns of the lists that came
+  for (const Record::List* list : lists) {
+    for (const Row& row : list->rows) {
+      Row padded(before);
+      padded.insert(padded.end(), row.begin(), row.end());
+      padded.resize(columns.size() - cells.size());
+      rows.push_back(std::move(padded));
+    }
+    before += list->columns.size();
   }
   if (rows.empty()) rows.emplace_back(columns.size() - cells.size());
   out << CsvLine(Keys(columns));
@@ -252,15 +269,19 @@ void WriteRecord(std::ostream& out, OutputFormat format, const Record& record) {
     out << field.column.title << std::string(width - DisplayWidth(field.column.title) + 2, ' ') << TableText(field.cell)
         << "\n";
   }
-  if (!record.list || record.list->rows.empty()) return;
-  out << "\n";
-  WriteNestedTable(out, *record.list);
+  for (const Record::List* list : ListsOf(record)) {
+    if (list->rows.empty()) continue;
+    out << "\n";
+    WriteNestedTable(out, *list);
+  }
 }
 
 void WriteResult(std::ostream& out, OutputFormat format, std::string_view sentence, const Record& record) {
   if (format != OutputFormat::kTable) return WriteRecord(out, format, record);
   out << EscapeForTerminal(sentence) << "\n";
-  if (record.list && !record.list->rows.empty()) WriteNestedTable(out, *record.list);
+  for (const Record::List* list : ListsOf(record)) {
+    if (!list->rows.empty()) WriteNestedTable(out, *list);
+  }
 }
 
 std::string JsonLine(const std::vector<Column>& columns, const Row& row) { return JsonObject(columns, row) + "\n"; }

@@ -77,7 +77,7 @@ class ListWriter {
   bool widths_known_ = false;
 };
 
-// One thing with its fields and optionally a list inside it. The keys of the list's columns differ from the fields'.
+// One thing with its fields and optionally lists inside it. No key of a list's columns is a field's or another list's.
 struct Record {
   struct Field {
     Column column;
@@ -93,10 +93,11 @@ struct Record {
 
   std::vector<Field> fields;
   std::optional<List> list;
+  std::vector<List> more_lists;  // after it
 };
 
-// A table shows a field a line, then the list unless it is empty; CSV has a line for each row of the list with the
-// fields repeated.
+// A table shows a field a line, then each list unless it is empty; CSV has a line for each row of each list with the
+// fields repeated and the other lists' columns empty.
 void WriteRecord(std::ostream& out, OutputFormat format, const Record& record);
 
 // As WriteRecord, but a table shows `sentence` instead of the fields: what a command that changes something says.

@@ -9,6 +9,7 @@
 namespace trustline {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -151,6 +152,25 @@ TEST(OutputTest, ResultsAreASentenceForPeople) {
   std::ostringstream csv;
   WriteResult(csv, OutputFormat::kCsv, "nothing changed", without_rows);
   EXPECT_EQ(csv.str(), "commit,role\r\n0,\r\n");
+}
+
+TEST(OutputTest, RecordsMayHaveSeveralLists) {
+  Record record = ExampleRecord();
+  record.more_lists = {{"nothing", {{"none", "NONE"}}, {}}, {"locks", {{"address", "FROM"}}, {{"192.0.2.7"}}}};
+  std::ostringstream table;
+  WriteRecord(table, OutputFormat::kTable, record);
+  EXPECT_THAT(table.str(), EndsWith("TFTP  -\n\nFROM\n192.0.2.7\n"));
+  std::ostringstream json;
+  WriteRecord(json, OutputFormat::kJson, record);
+  const boost::json::value read = boost::json::parse(json.str());
+  EXPECT_EQ(read.at("entries").as_array().size(), 2u);
+  EXPECT_TRUE(read.at("nothing").as_array().empty());
+  EXPECT_EQ(read.at("locks").at(0).at("address"), "192.0.2.7");
+  std::ostringstream csv;
+  WriteRecord(csv, OutputFormat::kCsv, record);
+  EXPECT_EQ(csv.str(),
+            "commit,changed,role,ttl_seconds,none,address\r\n3,true,CCM,3600,,\r\n3,true,TFTP,,,\r\n"
+            "3,true,,,,192.0.2.7\r\n");
 }
 
 TEST(OutputTest, AnUnsetTimeIsEmpty) {

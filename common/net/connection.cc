@@ -40,6 +40,7 @@ ListenerShard::ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOp
       statistics_(statistics),
       handshake_deadlines_(worker_->context(), options.handshake_deadline),
       exchange_deadlines_(worker_->context(), options.exchange_deadline),
+      patient_deadlines_(worker_->context(), options.patient_deadline),
       linger_deadlines_(worker_->context(), kLingerTime) {}
 
 ListenerShard::~ListenerShard() = default;
@@ -85,6 +86,7 @@ void ListenerShard::Stop() {
   while (!connections_.empty()) (*connections_.begin())->Close();
   handshake_deadlines_.Stop();
   exchange_deadlines_.Stop();
+  patient_deadlines_.Stop();
   linger_deadlines_.Stop();
 }
 
@@ -200,8 +202,9 @@ void TlsConnection::ContinueHandshake() {
     Count(SSL_session_reused(ssl_.get()) ? shard_.statistics_.handshakes_resumed : shard_.statistics_.handshakes_full);
     session_ = shard_.factory_(peer_);
     state_ = State::kRequest;
-    shard_.exchange_deadlines_.Restart(*this);
-    ReadRequests();
+    RestartExchangeDeadline();
+    actions_ = session_->OnConnected();
+    if (SendAnswer()) ReadRequests();
     return;
   }
   const int error_number = errno;
@@ -264,8 +267,17 @@ void TlsConnection::OnReadFailure(int result) {
   }
 }
 
+void TlsConnection::RestartExchangeDeadline() {
+  (is_patient_ ? shard_.patient_deadlines_ : shard_.exchange_deadlines_).Restart(*this);
+}
+
 // Sends what `actions_` asks for and does the rest of it. True when the connection is ready to read on.
 bool TlsConnection::SendAnswer() {
+  // Once, though a `send` that does not leave at once comes here again.
+  const bool becomes_patient = std::exchange(actions_.patient, false) && !std::exchange(is_patient_, true);
+  const bool renews = std::exchange(actions_.renew_deadline, false);
+  if (renews) message_begun_ = false;
+  if (renews || becomes_patient) RestartExchangeDeadline();
   if (actions_.send.empty()) return FinishActions();
   ERR_clear_error();
   errno = 0;
@@ -273,7 +285,7 @@ bool TlsConnection::SendAnswer() {
   if (sent > 0) {
     Count(shard_.statistics_.bytes_out, static_cast<uint64_t>(sent));
     message_begun_ = false;
-    if (!actions_.close) shard_.exchange_deadlines_.Restart(*this);
+    if (!actions_.close) RestartExchangeDeadline();
     return FinishActions();
   }
   const int error_number = errno;

@@ -65,6 +65,7 @@ class ListenerShard {
   ListenerStatistics& statistics_;
   DeadlineList handshake_deadlines_;
   DeadlineList exchange_deadlines_;
+  DeadlineList patient_deadlines_;
   DeadlineList linger_deadlines_;
   std::unordered_set<std::shared_ptr<TlsConnection>> connections_;
 };
@@ -91,6 +92,7 @@ class TlsConnection final : public DeadlineEntry, public std::enable_shared_from
   void BeginTls();
   void ContinueHandshake();
   void ReadRequests();
+  void RestartExchangeDeadline();
   bool SendAnswer();
   bool FinishActions();
   void StartOutsideWork();
@@ -112,7 +114,8 @@ class TlsConnection final : public DeadlineEntry, public std::enable_shared_from
   uint64_t outside_work_number_ = 0;  // Tells a late or repeated `done` from the current one.
   uint32_t discarded_ = 0;            // Bytes thrown away while awaiting the end.
   State state_ = State::kFirstBytes;
-  bool message_begun_ = false;  // Bytes came since the last answer.
+  bool message_begun_ = false;  // Bytes came since the last answer or renewal.
+  bool is_patient_ = false;
 };
 
 }  // namespace trustline

@@ -32,6 +32,14 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr int kSendBufferSize = 64 * 1024;
 constexpr char kPlainText[] = "text/plain; charset=utf-8";
 
+// What of a request its response depends on.
+struct Request {
+  unsigned version = 11;
+  bool keep_alive = false;
+  bool head = false;
+  std::string if_none_match;
+};
+
 class HttpConnection;
 using HttpConnections = std::unordered_set<std::shared_ptr<HttpConnection>>;
 
@@ -67,14 +75,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   }
 
  private:
-  // What of a request its response depends on.
-  struct Request {
-    unsigned version = 11;
-    bool keep_alive = false;
-    bool head = false;
-    std::string if_none_match;
-  };
-
   void OnRead(beast::error_code error) {
     const bool malformed = error.category() == beast::error_code(http::error::bad_method).category();
     if (error == http::error::end_of_stream || error == http::error::partial_message || (error && !malformed)) {

@@ -24,7 +24,14 @@ struct Peer {
 
 // What the socket layer does for a session, in this order. With nothing set it reads on.
 struct SessionActions {
-  // An answer, which leaves in one TLS write. When it has left, the exchange deadline starts anew.
+  // From now on the listener's patient deadline applies instead of its exchange deadline, and begins: the peer has
+  // proved itself and may need minutes for its answer.
+  bool patient = false;
+
+  // The deadline starts anew although nothing is sent: a whole message has said that the peer is still at work.
+  bool renew_deadline = false;
+
+  // An answer, which leaves in one TLS write. When it has left, the deadline starts anew.
   std::string send;
 
   // Close the connection (close_notify first) once `send` has left.
@@ -33,7 +40,7 @@ struct SessionActions {
   // When set (and `close` is not): outside work, such as a database look-up, which the socket layer starts once `send`
   // has left. `done` may be called from any thread, within the call or later, even after the connection or the server
   // is gone; calls after the first do nothing. The layer then calls OnWaitDone() in the connection's own thread. Until
-  // then no bytes are delivered; the exchange deadline goes on running. `wait_for` itself must not block, and what it
+  // then no bytes are delivered; the deadline goes on running. `wait_for` itself must not block, and what it
   // captures must not depend on the session's life: the connection may close meanwhile.
   std::function<void(std::function<void()> done)> wait_for;
 };
@@ -43,6 +50,10 @@ struct SessionActions {
 class PhoneSession {
  public:
   virtual ~PhoneSession() = default;
+
+  // The handshake is complete; called once, before anything else. What a protocol says in which the server speaks
+  // first.
+  virtual SessionActions OnConnected() { return {}; }
 
   // Bytes as they came, in pieces of any size (1 to 16,384), never empty. The view is valid during the call only; what
   // the session cannot use yet it keeps. Bytes of a second message that came together with the first are its own to

@@ -73,6 +73,8 @@ struct TlsServerOptions {
   std::chrono::milliseconds handshake_deadline = std::chrono::seconds(5);
   // From the end of the handshake, or the last complete answer, to the next complete answer.
   std::chrono::milliseconds exchange_deadline = std::chrono::seconds(10);
+  // The same for connections whose session has asked for patience (SessionActions::patient).
+  std::chrono::milliseconds patient_deadline = std::chrono::minutes(15);
 
   // Called in the accepting thread and the workers, several at once; must not block. The owner limits the log's rate.
   std::function<void(const ConnectionEvent&)> on_event;

@@ -14,6 +14,7 @@
 #include "proto/audit.pb.h"
 #include "proto/authority.pb.h"
 #include "proto/device.pb.h"
+#include "proto/enrolment.pb.h"
 #include "proto/issuance.pb.h"
 #include "proto/listener.pb.h"
 #include "proto/node.pb.h"
@@ -33,7 +34,8 @@ std::vector<const FileDescriptor*> AllFiles() {
   for (const google::protobuf::Descriptor* message :
        {v1::GrantRequest::descriptor(), v1::ListAuditRequest::descriptor(), v1::AddDeviceRequest::descriptor(),
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
-        v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor()}) {
+        v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor(),
+        v1::UnlockDeviceRequest::descriptor()}) {
     files.push_back(message->file());
   }
   return files;

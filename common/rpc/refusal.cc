@@ -12,7 +12,7 @@ constexpr size_t kMaxSubject = 64;
 
 }  // namespace
 
-void AuditRefusal(AuditQueue& audit, const grpc::ServerContext& context, const Caller& caller, std::string_view action,
+void AuditRefusal(AuditQueue& audit, const grpc::ServerContextBase& context, const Caller& caller, std::string_view action,
                   std::string_view subject, const absl::Status& reason) {
   if (absl::IsUnavailable(reason) || absl::IsInternal(reason) || absl::IsDeadlineExceeded(reason) ||
       absl::IsResourceExhausted(reason) || absl::IsAborted(reason)) {

@@ -181,6 +181,11 @@ Metrics::Registration Metrics::AddCounterCallback(std::string_view name, std::st
     if (auto alive = impl.lock()) alive->RemoveCallback<CounterCallback>(metric, labels, id);
   });
 }
+Metrics::Registration Metrics::AddCounterCallback(std::string_view name, std::string_view help,
+                                                  const MetricLabels& labels, const std::atomic<uint64_t>& value) {
+  return AddCounterCallback(name, help, labels,
+                            [&value] { return static_cast<double>(value.load(std::memory_order_relaxed)); });
+}
 Metrics::Registration Metrics::AddGaugeCallback(std::string_view name, std::string_view help,
                                                 const MetricLabels& labels, std::function<double()> read) {
   const uint64_t id =

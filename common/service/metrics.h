@@ -68,6 +68,8 @@ class Metrics {
   };
   [[nodiscard]] Registration AddCounterCallback(std::string_view name, std::string_view help,
                                                 const MetricLabels& labels, std::function<double()> read);
+  [[nodiscard]] Registration AddCounterCallback(std::string_view name, std::string_view help,
+                                                const MetricLabels& labels, const std::atomic<uint64_t>& value);
   [[nodiscard]] Registration AddGaugeCallback(std::string_view name, std::string_view help, const MetricLabels& labels,
                                               std::function<double()> read);
 

@@ -45,6 +45,26 @@ PathError ClassifyVerifyError(int error) {
   }
 }
 
+// What security level 1 would refuse besides SHA-1.
+absl::Status CheckStrength(const STACK_OF(X509) * chain) {
+  constexpr int kLeastBits = 80;
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    X509* const x509 = sk_X509_value(chain, i);
+    int digest = NID_undef;
+    int bits = 0;
+    const bool is_known = X509_get_signature_info(x509, &digest, nullptr, &bits, nullptr) == 1;
+    const bool is_anchor = i == sk_X509_num(chain) - 1;
+    if (!is_anchor && (!is_known || (bits < kLeastBits && digest != NID_sha1))) {
+      return WithPathError(FailedPrecondition("its signature or one above it is too weak"), PathError::kBroken);
+    }
+    const EVP_PKEY* const key = X509_get0_pubkey(x509);
+    if (key == nullptr || EVP_PKEY_get_security_bits(key) < kLeastBits) {
+      return WithPathError(FailedPrecondition("its key or one above it is too weak"), PathError::kBroken);
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::string KeyText(const DistinguishedName& name) {
   const Sha256Digest key = name.key();
   return std::string(AsText(key));
@@ -121,7 +141,8 @@ AnchorSet::AnchorSet(const std::vector<Certificate>& anchors, const std::vector<
 
 size_t AnchorSet::anchor_count() const { return index_->anchor_count; }
 
-absl::StatusOr<CertificationPath> AnchorSet::Validate(const Certificate& leaf, absl::Time at) const {
+absl::StatusOr<CertificationPath> AnchorSet::Validate(const Certificate& leaf, absl::Time at,
+                                                      SignatureStrength strength) const {
   const OpenSslErrorScope errors;
   const std::vector<const Index::Issuer*> candidates = index_->Candidates(leaf);
   const X509StackViewPtr anchors(sk_X509_new_null());
@@ -139,7 +160,8 @@ absl::StatusOr<CertificationPath> AnchorSet::Validate(const Certificate& leaf, a
   X509_VERIFY_PARAM* const parameters = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
   X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_ANY);
-  X509_VERIFY_PARAM_set_auth_level(parameters, 1);
+  // To OpenSSL SHA-1 has 63 bits of strength, level 1 wants 80, and level 0 wants nothing at all.
+  X509_VERIFY_PARAM_set_auth_level(parameters, strength == SignatureStrength::kSha1Too ? 0 : 1);
   X509_VERIFY_PARAM_set_depth(parameters, kMaxDepth);
   X509_VERIFY_PARAM_set_time(parameters, absl::ToTimeT(at));
 
@@ -153,6 +175,10 @@ absl::StatusOr<CertificationPath> AnchorSet::Validate(const Certificate& leaf, a
     }
     return WithPathError(FailedPrecondition("{}{}", whose, X509_verify_cert_error_string(error)),
                          ClassifyVerifyError(error));
+  }
+
+  if (strength == SignatureStrength::kSha1Too) {
+    RETURN_IF_ERROR(CheckStrength(X509_STORE_CTX_get0_chain(context.get())));
   }
 
   CertificationPath path;

@@ -33,6 +33,12 @@ struct PathElement {
 // From the leaf to the anchor; the last element is always an anchor, and may be the leaf itself.
 using CertificationPath = std::vector<PathElement>;
 
+// Which signatures below the anchor are good enough.
+enum class SignatureStrength : uint8_t {
+  kCurrent,  // no SHA-1
+  kSha1Too,  // as manufacturers of old phones signed, whose certificates nobody can sign anew; nothing weaker
+};
+
 // Anchors, and intermediates through which a path may lead. Immutable and safe for any number of threads, without a
 // lock between them; copies share everything.
 class AnchorSet {
@@ -43,9 +49,10 @@ class AnchorSet {
   AnchorSet(const std::vector<Certificate>& anchors, const std::vector<Certificate>& intermediates);
 
   // The path of `leaf` as of `at`. Any purpose; OpenSSL security level 1 (RSA and DSA of 1,024 bits, no SHA-1
-  // signatures below the anchor). An anchor need not be self-signed. Revocation is not checked: the caller asks its
-  // CRLs about every element. FailedPrecondition carries a PathError and OpenSSL's words.
-  absl::StatusOr<CertificationPath> Validate(const Certificate& leaf, absl::Time at) const;
+  // signatures below the anchor unless `strength` says so). An anchor need not be self-signed. Revocation is not
+  // checked: the caller asks its CRLs about every element. FailedPrecondition carries a PathError and OpenSSL's words.
+  absl::StatusOr<CertificationPath> Validate(const Certificate& leaf, absl::Time at,
+                                             SignatureStrength strength = SignatureStrength::kCurrent) const;
 
   size_t anchor_count() const;
   bool empty() const { return anchor_count() == 0; }

@@ -166,6 +166,34 @@ TEST(AnchorSetTest, KeepsPathLengthAndNameConstraints) {
   EXPECT_THAT(std::string(StatusMessage(path.status())), HasSubstr("permitted subtree violation"));
 }
 
+// The same certificate with a signature over another digest.
+Certificate SignedWith(const EVP_MD* digest, const Party& party, const Party& issuer) {
+  const X509Ptr copy(X509_dup(party.certificate.x509()));
+  EXPECT_GT(X509_sign(copy.get(), issuer.key.get(), digest), 0);
+  return *Certificate::FromX509(copy.get());
+}
+
+TEST(AnchorSetTest, TakesSha1OnlyWhereItIsAllowed) {
+  PrivateKey key = *PrivateKey::Generate(KeyKind::kRsa2048);
+  const Certificate certificate = *BuildSelfSigned(AuthorityForm("Maker"), key);
+  const Party maker = {std::move(key), certificate};
+  const AnchorSet anchors({certificate}, {});
+  const Party leaf = MakeIssued(LeafForm("leaf"), maker);
+  const auto error_of = [&](const Certificate& of, SignatureStrength strength) {
+    return PathErrorOf(anchors.Validate(of, kTestNow, strength).status());
+  };
+  const Certificate sha1 = SignedWith(EVP_sha1(), leaf, maker);
+  EXPECT_EQ(error_of(sha1, SignatureStrength::kCurrent), PathError::kBroken);
+  EXPECT_EQ(error_of(sha1, SignatureStrength::kSha1Too), std::nullopt);
+  EXPECT_EQ(error_of(leaf.certificate, SignatureStrength::kSha1Too), std::nullopt);
+  EXPECT_EQ(error_of(SignedWith(EVP_md5(), leaf, maker), SignatureStrength::kSha1Too), PathError::kBroken);
+  // A signature is not less wrong.
+  const std::string der = std::string(AsText(sha1.der()));
+  std::string damaged = der;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  EXPECT_EQ(error_of(*Certificate::FromDer(AsBytes(damaged)), SignatureStrength::kSha1Too), PathError::kBroken);
+}
+
 TEST(AnchorSetTest, RefusesUnknownCriticalExtensions) {
   const Party root = MakeSelfSigned(AuthorityForm("Root 2"));
   const Party leaf = IssueWithExtension(LeafForm("leaf"), root, NID_netscape_comment, "critical,hello");

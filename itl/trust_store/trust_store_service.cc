@@ -26,6 +26,10 @@ constexpr int32_t kLargestPageSize = 1000;
 constexpr int64_t kExportBatch = 200;
 // Pages and single certificates are read as one state of the store.
 constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRead, .read_only = true};
+constexpr PatientStreamWords kImportWords = {.beginning = "an import begins with its options",
+                                             .ended = "the import was ended and nothing was added; begin it again",
+                                             .gone = "nothing was added",
+                                             .no_thread = "itld has no thread left for an import"};
 
 TrustStoreCaller StoreCaller(const Caller& caller) { return {caller.cluster_id, caller.cluster, caller.actor()}; }
 
@@ -77,7 +81,7 @@ absl::StatusOr<ImportStream::Job> TrustStoreService::AdmitImport(const grpc::Cal
                                                                  const v1::AddRequest& first) {
   // The options come first and say which cluster it is about.
   ASSIGN_OR_RETURN(Caller caller, authorizer_.Authorize(context, policies_.add, first));
-  if (!first.has_options()) return InvalidArgument("an import begins with its options");
+  if (!first.has_options()) return InvalidArgument("{}", kImportWords.beginning);
   ASSIGN_OR_RETURN(ImportOptions options, ReadOptions(first.options()));
   return [this, caller = std::move(caller), options = std::move(options),
           expected = first.options().expected_certificates()](ImportStream& stream) {
@@ -282,7 +286,7 @@ absl::Status TrustStoreService::RemoveOneAuthority(grpc::ServerContext& context,
 
 grpc::ServerBidiReactor<v1::AddRequest, v1::AddResponse>* TrustStoreService::Add(grpc::CallbackServerContext* context) {
   // gRPC owns it: it deletes itself.
-  return new ImportStream(*context, import_patience_,
+  return new ImportStream(*context, import_patience_, kImportWords,
                           [this, context](const v1::AddRequest& first) { return AdmitImport(*context, first); });
 }
 grpc::Status TrustStoreService::Set(grpc::ServerContext* context, const v1::SetRequest* request,

@@ -9,13 +9,15 @@
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/method_policy.h"
+#include "common/rpc/patient_stream.h"
 #include "common/service/clock.h"
-#include "itl/trust_store/import_stream.h"
 #include "itl/trust_store/trust_import.h"
 #include "proto/trust_store.grpc.pb.h"
 
 namespace trustline {
 
+// The server's end of TrustStore.Add.
+using ImportStream = PatientStream<v1::AddRequest, v1::AddResponse>;
 inline constexpr absl::Duration kImportPatience = absl::Seconds(60);
 
 // Thread-safe. The references must outlive it. `import_pool` is for imports, each of which keeps a connection for as

@@ -1,109 +1,19 @@
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <string_view>
 #include <thread>
 
-#include "common/net/http_client.h"
-#include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 #include "tests/benchmarks/load_clients.h"
 #include "tests/benchmarks/measurements.h"
+#include "tests/benchmarks/silent_peers.h"
 
 namespace trustline {
 namespace {
 
 constexpr size_t kSilent = 10'000;
-constexpr uint32_t kAddresses = 100;  // 127.1.0.1 and on, each with its share
 constexpr std::chrono::seconds kDuration{12};
 constexpr double kWantedSlowdown = 2;
 constexpr double kWantedMegabytes = 200;
-
-// Holds connections that never send a byte, and opens a new one for each that the server closes.
-class SilentConnections {
- public:
-  explicit SilentConnections(uint16_t port)
-      : port_(port), epoll_(epoll_create1(EPOLL_CLOEXEC)), sockets_(kSilent), thread_([this] { Run(); }) {}
-  ~SilentConnections() {
-    stopping_ = true;
-    thread_.join();
-  }
-
-  // Once, all of them.
-  void WaitUntilOpened() const {
-    while (opened_ + failed_ < kSilent) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-
-  uint64_t opened() const { return opened_; }
-  uint64_t failed() const { return failed_; }
-
- private:
-  void Open(size_t index) {
-    UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const int on = 1;
-    setsockopt(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(0x7f010001u + static_cast<uint32_t>(index) % kAddresses);
-    const bool bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port_);
-    if (!bound || (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
-                   errno != EINPROGRESS)) {
-      ++failed_;
-      return;
-    }
-    epoll_event event{EPOLLIN | EPOLLRDHUP, {.u64 = index}};
-    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
-    sockets_[index] = std::move(fd);
-    ++opened_;
-  }
-
-  void Run() {
-    // It shares a core with the honest clients, and opening 10,000 connections takes half a second of it: what delays
-    // them shall be the server, not this program. The kernel runs such a thread when nothing else wants the core.
-    const sched_param none{};
-    sched_setscheduler(0, SCHED_IDLE, &none);
-    for (size_t index = 0; index < kSilent && !stopping_; ++index) Open(index);
-    std::array<epoll_event, 256> events;
-    while (!stopping_) {
-      const int count = epoll_wait(epoll_.get(), events.data(), events.size(), 100);
-      for (int i = 0; i < count; ++i) Open(events[i].data.u64);  // closes the old one
-    }
-  }
-
-  const uint16_t port_;
-  const UniqueFd epoll_;
-  std::vector<UniqueFd> sockets_;
-  std::atomic<uint64_t> opened_{0};
-  std::atomic<uint64_t> failed_{0};
-  std::atomic<bool> stopping_{false};
-  std::thread thread_;
-};
-
-// The kernel opens connections faster than the node takes them; those in between are not silent peers yet.
-absl::Status WaitUntilAccepted(const TvsdProcess& node) {
-  constexpr std::string_view kOpen = "trustline_tls_open_connections{";
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (std::chrono::steady_clock::now() < end) {
-    ASSIGN_OR_RETURN(const HttpResponse metrics,
-                     HttpGet("127.0.0.1", node.metrics_port(), "/metrics", std::chrono::seconds(2)));
-    const size_t line = metrics.body.find(kOpen);
-    const size_t value = line == std::string::npos ? line : metrics.body.find("} ", line);
-    if (value == std::string::npos) return Internal("the node counts no open connections");
-    if (std::strtod(metrics.body.c_str() + value + 2, nullptr) >= static_cast<double>(kSilent)) return absl::OkStatus();
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return DeadlineExceeded("the node has not accepted {} connections within 10 s", kSilent);
-}
 
 absl::StatusOr<LoadResult> AskHonestly(const Load& load) {
   LoadResult result = RunLoad(load);
@@ -153,9 +63,9 @@ absl::Status MeasureSilentConnections(const BenchmarkSite& site, Report& report)
   uint64_t opened = 0;
   uint64_t failed = 0;
   const int64_t memory = GreatestMemoryDuring(*node, [&] {
-    const SilentConnections silent(node->tvs_port());
+    const SilentConnections silent(node->tvs_port(), kSilent);
     silent.WaitUntilOpened();
-    accepted = WaitUntilAccepted(*node);
+    accepted = WaitUntilAccepted(*node, kSilent);
     if (!accepted.ok()) return;
     beside = AskHonestly(load);
     opened = silent.opened();

@@ -17,8 +17,11 @@ namespace fs = std::filesystem;
 constexpr char kPassphrase[] = "a passphrase for tests\n";
 constexpr std::string_view kIdentitySection =
     "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n";
-constexpr std::string_view kPorts =
-    "[grpc]\naddress = \"127.0.0.1\"\nport = 0\n[metrics]\naddress = \"127.0.0.1\"\nport = 0\n";
+
+std::string Ports(uint16_t grpc_port) {
+  return fmt::format("[grpc]\naddress = \"127.0.0.1\"\nport = {}\n[metrics]\naddress = \"127.0.0.1\"\nport = 0\n",
+                     grpc_port);
+}
 
 std::string Program(std::string_view name) { return fmt::format("{}/{}", TRUSTLINE_BIN_DIR, name); }
 
@@ -42,7 +45,7 @@ absl::StatusOr<std::unique_ptr<CadSite>> CadSite::Create(const ScratchDatabase& 
       fmt::format("[node]\nname = \"node1\"\n[database]\nconnection = \"{}\"\n{}{}[identity_authority]\ncertificate = "
                   "\"identity-authority.crt\"\nkey = \"identity-authority.key\"\npassphrase_file = \"passphrase\"\n"
                   "[audit]\nseal_file = \"audit-seals\"\n",
-                  database.Conninfo("trustline_itld"), kIdentitySection, kPorts)));
+                  database.Conninfo("trustline_itld"), kIdentitySection, Ports(0))));
   ASSIGN_OR_RETURN(site->itld_,
                    DaemonProcess::Start({.program = Program("itld"), .configuration = folder / "itld.toml"}));
   return site;
@@ -66,7 +69,8 @@ absl::StatusOr<std::unique_ptr<DaemonProcess>> CadSite::StartCad(const CadOption
       folder / "cad.toml",
       fmt::format("[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n{}{}[authority]\nkeys = \"{}\"\n"
                   "{}\npublic_url = \"{}\"\n[services]\nitld = \"127.0.0.1:{}\"\n",
-                  options.node, database_.Conninfo("trustline_cad"), kIdentitySection, kPorts, keys.string(),
+                  options.node, database_.Conninfo("trustline_cad"), kIdentitySection, Ports(options.grpc_port),
+                  keys.string(),
                   options.passphrase_is_credential ? "passphrase_credential = \"cad-passphrase\""
                                                    : "passphrase_file = \"passphrase\"",
                   options.public_url, itld_->grpc_port())));

@@ -19,6 +19,7 @@ namespace trustline {
 
 struct CadOptions {
   std::string node = "node1";
+  uint16_t grpc_port = 0;       // 0: a free one; else that of a cad which has ended
   std::string program = "cad";  // in the folder of the built programs
   std::string fail_point;       // for the program with fail points
   std::string passphrase = "a passphrase for tests\n";

@@ -1,0 +1,92 @@
+// Decides what becomes of a phone that has said who it is: whether it has proved it, and what is scheduled for it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "capf/authentication_string.h"
+#include "capf/device_certificate.h"
+#include "capf/enrolment_desk.h"
+#include "capf/enrolment_policy.h"
+#include "capf/operation_record.h"
+#include "common/postgres/connection.h"
+#include "common/service/audit.h"
+#include "common/x509/certificate.h"
+
+namespace trustline {
+
+// A session that is older gives way to a new one from the same address: the phone has begun anew.
+inline constexpr absl::Duration kSessionPrecedence = absl::Seconds(10);
+
+// On whose behalf is decided.
+struct AdmitterIdentity {
+  int32_t cluster_id = 0;
+  std::string node;   // of this system
+  std::string actor;  // identity URI
+};
+
+struct AdmissionRequest {
+  const CapfElements& response;
+  uint32_t session_id = 0;
+  std::string_view address;
+  std::string_view claim;    // 16 random bytes
+  absl::Time session_until;  // the session is over then at the latest
+  absl::Time now;
+};
+
+struct AdmissionDecision {
+  Admission admission;
+  std::optional<AuditEvent> denial;  // to be audited once the transaction is over: it belongs to none
+  bool has_replayable_proof = false;
+};
+
+// One decision, in a transaction that the caller owns and commits also when the phone is refused. What it borrows must
+// outlive it. Wrong authentication strings, and what they lock and end, are audited in the transaction.
+class Admitter {
+ public:
+  Admitter(Connection& transaction, const AdmitterIdentity& identity, const AuthenticationStrings& strings,
+           const AdmissionRequest& request)
+      : connection_(transaction), identity_(identity), strings_(strings), request_(request) {}
+
+  // DeadlineExceeded when somebody else keeps the device's operation for seconds.
+  absl::StatusOr<AdmissionDecision> Decide();
+
+ private:
+  absl::StatusOr<bool> IsInService();
+  // A reason why the phone has not proved itself; empty when it has.
+  absl::StatusOr<std::string> CheckProof(const OperationRecord& operation);
+  absl::StatusOr<std::string> CheckString(const OperationRecord& operation);
+  absl::Status RecordWrongString(const OperationRecord& operation);
+  struct CertificateProof {
+    std::string refusal;
+    CertificateOrigin origin = CertificateOrigin::kLsc;
+  };
+  absl::StatusOr<CertificateProof> CheckCertificates(const EnrolmentPolicy& policy);
+  absl::StatusOr<AdmissionDecision> WithoutOperation();
+  absl::StatusOr<AdmissionDecision> EnrolAgain(const EnrolmentPolicy& policy);
+  absl::StatusOr<AdmissionDecision> Claim(const OperationRecord& operation);
+
+  AdmissionDecision Decided(Admission::Verdict verdict, std::string reason);
+  AdmissionDecision Refused(std::string reason);
+  AuditEvent Denial(std::string reason) const;
+  absl::Status Audit(const char* action, AuditOutcome outcome, std::vector<std::pair<std::string, std::string>> detail);
+
+  Connection& connection_;
+  const AdmitterIdentity& identity_;
+  const AuthenticationStrings& strings_;
+  const AdmissionRequest& request_;
+
+  std::string device_;
+  std::optional<AuditEvent> denial_;
+  bool has_replayable_proof_ = false;
+  std::optional<Certificate> expired_certificate_;  // that proved the device all the same
+};
+
+}  // namespace trustline

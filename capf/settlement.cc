@@ -1,0 +1,70 @@
+#include "capf/settlement.h"
+
+#include <vector>
+
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+// A request that is open may still become a certificate.
+constexpr Statement kIssuedBefore = {
+    "certificates_to_revoke",
+    "SELECT encode(serial, 'hex'), state = 'intent' FROM (SELECT issuance_id, serial, state, not_after FROM issuance "
+    "WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 AND (state = 'intent' OR "
+    "(state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) ORDER BY issuance_id"};
+constexpr Statement kSettled = {"operation_settled",
+                                "UPDATE capf_operation SET unsettled = NULL WHERE cluster_id = $1 "
+                                "AND operation_id = $2"};
+
+}  // namespace
+
+absl::Status Settlement::Settle(const UnsettledOperation& operation) {
+  if (operation.issuance_id != 0) {
+    RETURN_IF_ERROR(operation.kind == UnsettledOperation::Kind::kConfirm ? Confirm(operation) : RevokeAll(operation));
+  }
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  return lease->Execute(kSettled, Parameters().Int64(operation.cluster_id).Int64(operation.operation_id)).status();
+}
+
+absl::Status Settlement::Confirm(const UnsettledOperation& operation) {
+  const absl::Status confirmed = cad_.Confirm(operation.cluster, operation.issuance_id);
+  // It was revoked or its record removed meanwhile, which no repetition changes.
+  if (absl::IsFailedPrecondition(confirmed) || absl::IsNotFound(confirmed)) {
+    log_.Warning("CAPF_CONFIRMATION_REFUSED", "a device acknowledged a certificate that is not in force any more",
+                 {{"device", operation.device}, {"reason", confirmed}});
+    return absl::OkStatus();
+  }
+  return confirmed;
+}
+
+absl::Status Settlement::RevokeAll(const UnsettledOperation& operation) {
+  std::vector<std::string> serials;
+  bool has_intent = false;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    ASSIGN_OR_RETURN(const Result issued, lease->Execute(kIssuedBefore, Parameters()
+                                                                            .Int64(operation.cluster_id)
+                                                                            .Text(operation.device)
+                                                                            .Int64(operation.issuance_id)
+                                                                            .Time(clock_.Now())));
+    for (const Row row : issued) {
+      std::string serial;
+      bool is_intent = false;
+      RETURN_IF_ERROR(row.Scan(serial, is_intent));
+      if (is_intent) {
+        has_intent = true;
+      } else {
+        serials.push_back(std::move(serial));
+      }
+    }
+  }
+  for (const std::string& serial : serials) {
+    const absl::Status revoked = cad_.Revoke(operation.cluster, serial);
+    if (!absl::IsNotFound(revoked)) RETURN_IF_ERROR(revoked);
+  }
+  if (has_intent) return Aborted("cad is about to issue a certificate for {}", operation.device);
+  return absl::OkStatus();
+}
+
+}  // namespace trustline

@@ -1,0 +1,47 @@
+// What cad is still to be told of operations that have ended.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "capf/issuance_client.h"
+#include "common/postgres/pool.h"
+#include "common/service/clock.h"
+#include "common/service/log.h"
+
+namespace trustline {
+
+struct UnsettledOperation {
+  enum class Kind : uint8_t {
+    kConfirm,  // the device has its certificate
+    kRevoke,   // it has deleted what it was issued
+  };
+  int32_t cluster_id = 0;
+  std::string cluster;  // name
+  int64_t operation_id = 0;
+  std::string device;
+  Kind kind = Kind::kConfirm;
+  int64_t issuance_id = 0;  // that is confirmed, or the newest that is revoked; 0: none
+};
+
+// Thread-safe. Any number of capfd may settle the same operation at once. The references must outlive it.
+class Settlement {
+ public:
+  Settlement(Pool& pool, IssuanceClient& cad, const Clock& clock, Log& log)
+      : pool_(pool), cad_(cad), clock_(clock), log_(log) {}
+
+  // OK when nothing is left to be told, and the operation's row says so. After an error it is to be tried again.
+  absl::Status Settle(const UnsettledOperation& operation);
+
+ private:
+  absl::Status Confirm(const UnsettledOperation& operation);
+  absl::Status RevokeAll(const UnsettledOperation& operation);
+
+  Pool& pool_;
+  IssuanceClient& cad_;
+  const Clock& clock_;
+  Log& log_;
+};
+
+}  // namespace trustline

@@ -1,0 +1,22 @@
+// Which daemon has a listener: several have some, each serves them by itself.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/trustctl/environment.h"
+#include "proto/listener.grpc.pb.h"
+
+namespace trustline {
+
+// Those of tvsd and capfd that the context names; FailedPrecondition when it names neither.
+absl::StatusOr<std::vector<std::string_view>> ListenerServices(Environment& environment);
+
+// The daemon that has the listener of this name or port; with an empty one the only daemon that has any. NotFound or
+// InvalidArgument, with the listeners that there are, for none or several. A daemon that cannot be asked is an error
+// unless the other one has the listener.
+absl::StatusOr<Client<v1::Listeners>> ConnectToListener(Environment& environment, const std::string& listener);
+
+}  // namespace trustline
