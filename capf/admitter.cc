@@ -65,12 +65,12 @@ absl::StatusOr<AdmissionDecision> Admitter::Decide() {
   // 2. What is scheduled for it. Until the transaction ends nobody else changes that.
   ASSIGN_OR_RETURN(const std::optional<OperationRecord> newest,
                    OperationStore(connection_, identity_.cluster_id).LockNewest(device_));
-  if (!newest || !newest->is_open()) return WithoutOperation();
+  if (!newest || !newest->is_open()) return WithoutOperation(newest);
   const bool is_running = newest->is_running(request_.now);
   if (!is_running && newest->deadline <= request_.now) {
     RETURN_IF_ERROR(
         OperationProgress(connection_, identity_.cluster_id).Expire(*newest, identity_.actor, request_.now));
-    return WithoutOperation();
+    return WithoutOperation(std::nullopt);
   }
 
   // 3. The proof.
@@ -215,7 +215,17 @@ absl::StatusOr<Admitter::CertificateProof> Admitter::CheckCertificates(const Enr
   return proof;
 }
 
-absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation() {
+bool Admitter::WasLeftUntold(const OperationRecord& last) const {
+  const std::optional<SecretBytes>& password = request_.response.password;
+  return last.state == OperationState::kSuccess && last.kept && password && strings_.Matches(*last.kept, *password) &&
+         !last.end_is_told && !request_.was_told(last.id);
+}
+
+absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation(const std::optional<OperationRecord>& last) {
+  if (last && WasLeftUntold(*last)) {
+    return Decided(Admission::Verdict::kNothingScheduled,
+                   "it has done what was scheduled for it, and its session broke before it was told");
+  }
   const std::optional<SecretBytes>& password = request_.response.password;
   OperationStore store(connection_, identity_.cluster_id);
   if (password && !password->empty()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,8 @@ struct AdmissionRequest {
   std::string_view claim;    // 16 random bytes
   absl::Time session_until;  // the session is over then at the latest
   absl::Time now;
+  // Whether a device was told that this operation has succeeded, which may not be on record yet.
+  std::function<bool(int64_t operation_id)> was_told;
 };
 
 struct AdmissionDecision {
@@ -69,7 +72,10 @@ class Admitter {
     CertificateOrigin origin = CertificateOrigin::kLsc;
   };
   absl::StatusOr<CertificateProof> CheckCertificates(const EnrolmentPolicy& policy);
-  absl::StatusOr<AdmissionDecision> WithoutOperation();
+  // `last`: the newest operation, which has ended.
+  absl::StatusOr<AdmissionDecision> WithoutOperation(const std::optional<OperationRecord>& last);
+  // The phone has done all it had to and was not told.
+  bool WasLeftUntold(const OperationRecord& last) const;
   absl::StatusOr<AdmissionDecision> EnrolAgain(const EnrolmentPolicy& policy);
   absl::StatusOr<AdmissionDecision> Claim(const OperationRecord& operation);
 

@@ -108,6 +108,7 @@ class Capfd final : public DaemonService {
   }
 
   absl::Status Start() override {
+    MakeDesks();
     authorizer_.Start();
     sweeper_.Start();
     campaigns_.Start();
@@ -164,11 +165,11 @@ class Capfd final : public DaemonService {
                     context.clock, context.log, context.metrics, audit_),
         settlement_(*parts_.desk_pool, *parts_.cad, context.clock, context.log),
         background_settlement_(*parts_.background_pool, *parts_.cad, context.clock, context.log),
-        sweeper_({.node = context.config.node, .actor = own_uri_}, *parts_.background_pool, background_settlement_,
-                 context.clock, context.log, context.metrics),
+        sweeper_({.node = context.config.node, .actor = own_uri_, .also = [this] { return RecordTold(); }},
+                 *parts_.background_pool, background_settlement_, context.clock, context.log, context.metrics),
         campaigns_({.actor = own_uri_}, *parts_.background_pool, context.clock, context.log, context.metrics) {}
 
-  absl::Status StartListeners() {
+  void MakeDesks() {
     for (const std::string& cluster : ClustersOf(config_.listeners)) {
       desks_[cluster] = std::make_unique<DatabaseDesk>(
           DatabaseDeskOptions{.cluster = cluster,
@@ -184,6 +185,15 @@ class Capfd final : public DaemonService {
                             .log = context_.log,
                             .metrics = context_.metrics});
     }
+  }
+
+  absl::Status RecordTold() {
+    absl::Status recorded;
+    for (const auto& [cluster, desk] : desks_) recorded.Update(desk->RecordTold());
+    return recorded;
+  }
+
+  absl::Status StartListeners() {
     for (const ListenerConfig& config : config_.listeners) {
       ASSIGN_OR_RETURN(listeners_.emplace_back(), CapfListener::Start(config, *desks_.at(config.cluster),
                                                                       {.endpoint = config_.endpoint,

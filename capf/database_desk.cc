@@ -75,7 +75,11 @@ absl::StatusOr<Admission> DatabaseDesk::Admit(const CapfElements& response, uint
                                     .address = address,
                                     .claim = claim.ExposeSecret(),
                                     .session_until = now + options_.longest_session + kClaimMargin,
-                                    .now = now};
+                                    .now = now,
+                                    .was_told = [this](int64_t operation_id) {
+                                      const std::lock_guard lock(told_mutex_);
+                                      return told_.contains(operation_id);
+                                    }};
   absl::StatusOr<AdmissionDecision> decision = RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
     return Admitter(connection, identity, parts_.strings, request).Decide();
   });
@@ -165,6 +169,29 @@ absl::Status DatabaseDesk::Acknowledge(const OperationClaim& claim) {
   };
   ASSIGN_OR_RETURN(const OperationRecord record, Succeed(claim, extra));
   Settle(record, UnsettledOperation::Kind::kConfirm);
+  return absl::OkStatus();
+}
+
+void DatabaseDesk::Told(const OperationClaim& claim) {
+  const std::lock_guard lock(told_mutex_);
+  told_.insert(claim.operation_id);
+}
+
+absl::Status DatabaseDesk::RecordTold() {
+  static constexpr Statement kTold = {
+      "operations_told", "UPDATE capf_operation SET end_told = true WHERE cluster_id = $1 AND operation_id = ANY($2)"};
+  std::vector<int64_t> told;
+  {
+    const std::lock_guard lock(told_mutex_);
+    told.assign(told_.begin(), told_.end());
+  }
+  if (told.empty()) return absl::OkStatus();
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    RETURN_IF_ERROR(lease->Execute(kTold, Parameters().Int64(cluster_id_).Int64Array(told)).status());
+  }
+  const std::lock_guard lock(told_mutex_);
+  for (const int64_t operation_id : told) told_.erase(operation_id);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -53,10 +55,14 @@ class DatabaseDesk final : public EnrolmentDesk {
   absl::StatusOr<Admission> Admit(const CapfElements& response, uint32_t session_id, std::string_view address) override;
   absl::StatusOr<std::string> Issue(const OperationClaim& claim, std::string_view public_key) override;
   absl::Status Acknowledge(const OperationClaim& claim) override;
+  void Told(const OperationClaim& claim) override;
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) override;
   absl::Status Deleted(const OperationClaim& claim) override;
   absl::Status Fail(const OperationClaim& claim, std::string_view reason) override;
   absl::Status Release(const OperationClaim& claim) override;
+
+  // Puts on record what Told was called for. To be called from time to time, and at the end.
+  absl::Status RecordTold();
 
  private:
   using Detail = std::vector<std::pair<std::string, std::string>>;
@@ -75,6 +81,8 @@ class DatabaseDesk final : public EnrolmentDesk {
   const DatabaseDeskParts parts_;
   Counter& replayable_;
   std::atomic<int32_t> cluster_id_ = 0;  // 0: not looked up yet
+  std::mutex told_mutex_;
+  std::set<int64_t> told_;  // operations, until that is on record
 };
 
 }  // namespace trustline

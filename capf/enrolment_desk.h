@@ -1,5 +1,5 @@
-// What a phone's session asks of the rest of the system. Each call may block for seconds; sessions call from the
-// threads of a WorkQueue, never from the socket's.
+// What a phone's session asks of the rest of the system. Each call but Told may block for seconds; sessions call from
+// the threads of a WorkQueue, never from the socket's.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +65,11 @@ class EnrolmentDesk {
   // The phone has stored the certificate: the operation has succeeded, and its authentication string is used up.
   virtual absl::Status Acknowledge(const OperationClaim& claim) = 0;
 
-  // The phone has sent one of its certificates (DER).
+  // The phone is being told that its operation has succeeded. Until then it may come again with the string that it has
+  // used. Does not block: sessions call it from the socket's thread.
+  virtual void Told(const OperationClaim& claim) = 0;
+
+  // The phone has sent one of its certificates (DER). InvalidArgument: it is none, and the operation has failed.
   virtual absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) = 0;
 
   // The phone has deleted its certificate: what the device was issued is revoked.

@@ -95,6 +95,8 @@ void EnrolmentSweeper::Run() {
     lock.lock();
     changed_.wait_for(lock, absl::ToChronoMilliseconds(options_.interval), [this] { return stopping_; });
   }
+  lock.unlock();
+  options_.also().IgnoreError();
 }
 
 absl::StatusOr<EnrolmentSweep> EnrolmentSweeper::Sweep() {
@@ -104,6 +106,7 @@ absl::StatusOr<EnrolmentSweep> EnrolmentSweeper::Sweep() {
   ASSIGN_OR_RETURN(sweep.expired, ExpireOverdue(now));
   ASSIGN_OR_RETURN(sweep.locks_forgotten, ForgetLocks(now));
   ASSIGN_OR_RETURN(sweep.settled, Settle(now));
+  RETURN_IF_ERROR(options_.also());
   return sweep;
 }
 

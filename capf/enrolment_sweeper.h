@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -27,6 +28,8 @@ struct EnrolmentSweeperOptions {
   absl::Duration grace = absl::Seconds(5);
   // Between passes over what cad has not been told, doubled from one interval on while cad does not take it.
   absl::Duration longest_pause = absl::Minutes(1);
+  // Done in each pass, and at the end.
+  std::function<absl::Status()> also = [] { return absl::OkStatus(); };
 };
 
 // What a pass has done.

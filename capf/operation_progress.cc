@@ -7,6 +7,10 @@
 namespace trustline {
 namespace {
 
+// The commit of a transaction that has this is not waited for: what a crash of the database undoes then makes the phone
+// begin anew, as any broken session does.
+#define UNHURRIED_COMMIT "set_config('synchronous_commit', 'off', true)"
+
 absl::Status ClaimLost() { return Aborted("the operation was taken over by another session, or ended"); }
 
 absl::StatusOr<OperationRecord> OnlyRow(const Result& result) {
@@ -20,7 +24,8 @@ absl::Status OperationProgress::Claim(const OperationRecord& locked, const NewCl
   static constexpr Statement kClaim = {
       "claim_operation",
       "UPDATE capf_operation SET state = 'in progress', session_claim = $3, session_node = $4, session_address = $5, "
-      "session_until = $6, started_at = $7, issuance_id = NULL WHERE cluster_id = $1 AND operation_id = $2"};
+      "session_until = $6, started_at = $7, issuance_id = NULL WHERE cluster_id = $1 AND operation_id = $2 "
+      "RETURNING " UNHURRIED_COMMIT};
   return connection_
       .Execute(kClaim, Parameters()
                            .Int64(cluster_id_)
@@ -81,12 +86,13 @@ absl::Status OperationProgress::CheckClaim(int64_t operation_id, std::string_vie
 absl::Status OperationProgress::SetIssuance(int64_t operation_id, std::string_view claim, int64_t issuance_id) {
   static constexpr Statement kSet = {
       "set_issuance_of_operation",
-      "UPDATE capf_operation SET issuance_id = $4 WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3"};
+      "UPDATE capf_operation SET issuance_id = $4 WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3 "
+      "RETURNING " UNHURRIED_COMMIT};
   ASSIGN_OR_RETURN(
       const Result changed,
       connection_.Execute(
           kSet, Parameters().Int64(cluster_id_).Int64(operation_id).Bytes(AsBytes(claim)).Int64(issuance_id)));
-  return changed.affected() == 0 ? ClaimLost() : absl::OkStatus();
+  return changed.empty() ? ClaimLost() : absl::OkStatus();
 }
 
 absl::StatusOr<OperationRecord> OperationProgress::Succeed(int64_t operation_id, std::string_view claim,

@@ -23,6 +23,7 @@ struct OperationRecord {
   KeyPlan keys;
   std::optional<KeptString> kept;
   bool string_is_used = false;
+  bool end_is_told = false;  // of a success
   int32_t wrong_strings = 0;
   absl::Time deadline;
   int32_t campaign_id = 0;
@@ -40,10 +41,11 @@ struct OperationRecord {
   bool is_running(absl::Time now) const { return state == OperationState::kInProgress && session_until > now; }
 };
 
-#define OPERATION_RECORD_COLUMNS                                                                                    \
-  "operation_id, device, operation, state, reason, authentication, key_order, rsa_bits, curve, string_salt, "       \
-  "string_hmac, string_used_at IS NOT NULL, wrong_strings, deadline, coalesce(campaign_id, 0), coalesce(wave, 0), " \
-  "scheduled_by, scheduled_at, started_at, ended_at, coalesce(session_address, ''), session_until, "                \
+#define OPERATION_RECORD_COLUMNS                                                                              \
+  "operation_id, device, operation, state, reason, authentication, key_order, rsa_bits, curve, string_salt, " \
+  "string_hmac, string_used_at IS NOT NULL, end_told, wrong_strings, deadline, coalesce(campaign_id, 0), "    \
+  "coalesce(wave, 0), "                                                                                       \
+  "scheduled_by, scheduled_at, started_at, ended_at, coalesce(session_address, ''), session_until, "          \
   "coalesce(issuance_id, 0)"
 
 // Reads these columns.

@@ -20,11 +20,8 @@ OperationWork::Work OperationWork::Admit(CapfElements response, uint32_t session
 OperationWork::Work OperationWork::Issue(std::string public_key) {
   return Begin(Kind::kForSession, [this, public_key = std::move(public_key)]() -> absl::Status {
     absl::StatusOr<std::string> certificate = parts_.desk.Issue(*claim_, public_key);
-    if (absl::IsInvalidArgument(certificate.status())) {
-      LogFailure(StatusMessage(certificate.status()));
-      claim_.reset();
-    }
-    ASSIGN_OR_RETURN(certificate_, std::move(certificate));
+    if (!certificate.ok()) return EndIfRefused(std::move(certificate).status());
+    certificate_ = *std::move(certificate);
     return absl::OkStatus();
   });
 }
@@ -36,7 +33,7 @@ OperationWork::Work OperationWork::Acknowledge() {
 
 OperationWork::Work OperationWork::StoreFetched(CapfCertificate certificate) {
   return Begin(Kind::kForTheRecord, [this, certificate = std::move(certificate)] {
-    return End(parts_.desk.StoreFetched(*claim_, certificate), "fetch", parts_.statistics.fetched);
+    return End(EndIfRefused(parts_.desk.StoreFetched(*claim_, certificate)), "fetch", parts_.statistics.fetched);
   });
 }
 
@@ -59,8 +56,20 @@ absl::Status OperationWork::End(absl::Status status, std::string_view operation,
   Count(counter);
   parts_.log.Info("CAPF_ENROLLED", "a phone has done what was scheduled for it",
                   {{"device", claim_->device}, {"operation", operation}, {"peer", peer_.ToText()}});
-  claim_.reset();
+  succeeded_ = std::exchange(claim_, std::nullopt);
   return absl::OkStatus();
+}
+
+void OperationWork::Told() {
+  if (succeeded_) parts_.desk.Told(*succeeded_);
+}
+
+absl::Status OperationWork::EndIfRefused(absl::Status status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  LogFailure(StatusMessage(status));
+  claim_.reset();
+  was_refused_ = true;
+  return status;
 }
 
 void OperationWork::LogFailure(std::string_view reason) {

@@ -45,11 +45,16 @@ class OperationWork : public std::enable_shared_from_this<OperationWork> {
   Work Deleted();
   Work Fail(std::string reason);
 
-  // Of the last call, once it is done. `was_dropped`: nothing was done because too much waits.
+  // Of the last call, once it is done. `was_dropped`: nothing was done because too much waits. `was_refused`: what the
+  // phone gave is refused, and its operation has failed.
   const absl::Status& status() const { return status_; }
   bool was_dropped() const { return was_dropped_; }
+  bool was_refused() const { return was_refused_; }
   const Admission& admission() const { return admission_; }        // after Admit
   const std::string& certificate() const { return certificate_; }  // after Issue, DER
+
+  // After Acknowledge, StoreFetched or Deleted that went well: the phone is being told so.
+  void Told();
 
   // The session has done with it. Unless `broken_by` is empty, an operation that it leaves unfinished is counted and
   // logged as broken by that. Only the first call has an effect.
@@ -67,6 +72,8 @@ class OperationWork : public std::enable_shared_from_this<OperationWork> {
   // What is to be released now; held no more after this call. With the mutex held.
   std::optional<OperationClaim> TakeUnfinished();
   void Release(const OperationClaim& claim);
+  // With InvalidArgument the desk has refused what the phone gave.
+  absl::Status EndIfRefused(absl::Status status);
   absl::Status End(absl::Status status, std::string_view operation, std::atomic<uint64_t>& counter);
   void LogFailure(std::string_view reason);
 
@@ -79,9 +86,11 @@ class OperationWork : public std::enable_shared_from_this<OperationWork> {
   std::string broken_by_;
 
   std::function<absl::Status()> call_;
-  std::optional<OperationClaim> claim_;  // of an operation that has not ended
+  std::optional<OperationClaim> claim_;      // of an operation that has not ended
+  std::optional<OperationClaim> succeeded_;  // of one that has
   absl::Status status_;
   bool was_dropped_ = false;
+  bool was_refused_ = false;
   Admission admission_;
   std::string certificate_;
 };

@@ -253,10 +253,8 @@ void CapfSession::OnKey(CapfElements response, SessionActions& actions) {
 }
 
 void CapfSession::OnCertificate(SessionActions& actions) {
-  if (absl::IsInvalidArgument(work_->status())) {
-    EndSession(CapfReason::kInvalidElement, actions);
-  } else if (!work_->status().ok()) {
-    CloseUnavailable(work_->status(), actions);
+  if (!work_->status().ok()) {
+    EndAfterError(actions);
   } else {
     Send(CapfCommand::kStoreCertificateRequest,
          {.certificate_type = CapfCertificateType::kLsc,
@@ -300,7 +298,16 @@ void CapfSession::Record(OperationWork::Work work, CapfReason outcome, SessionAc
 
 void CapfSession::OnRecord(SessionActions& actions) {
   if (work_->status().ok()) {
+    work_->Told();
     EndSession(outcome_, actions);
+  } else {
+    EndAfterError(actions);
+  }
+}
+
+void CapfSession::EndAfterError(SessionActions& actions) {
+  if (work_->was_refused()) {
+    EndSession(CapfReason::kInvalidElement, actions);
   } else {
     CloseUnavailable(work_->status(), actions);
   }

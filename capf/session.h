@@ -56,7 +56,8 @@ class CapfEndpoint {
 //   end session 1  a certificate was installed or deleted
 //   end session 0  nothing scheduled; the phone has shown its certificate; it could not do what it was asked, so that
 //                  nothing has changed
-//   end session 7  the proof is wrong, a message is malformed or was not asked for, the phone's key is refused
+//   end session 7  the proof is wrong, a message is malformed or was not asked for, the phone's key is refused, what it
+//                  shows is no certificate
 //   end session 9  unknown device
 //   retry later    too many enrolments, or another session of the device is open
 //   no answer      what became of it is not known, or it took too long: phones try again
@@ -102,6 +103,7 @@ class CapfSession final : public PhoneSession {
   void OnFetchedCertificate(CapfElements response, SessionActions& actions);
   void OnDeleteResponse(const CapfElements& response, SessionActions& actions);
   void OnRecord(SessionActions& actions);
+  void EndAfterError(SessionActions& actions);
 
   // Asks for the next kind of key; when there is none left, the phone has failed for `reason`.
   void AskForKey(std::string_view reason, SessionActions& actions);

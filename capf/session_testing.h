@@ -37,6 +37,7 @@ class ToldDesk final : public EnrolmentDesk {
     return certificate;
   }
   absl::Status Acknowledge(const OperationClaim& claim) override { return Record("Acknowledge", claim); }
+  void Told(const OperationClaim& claim) override { const absl::Status ignored = Record("Told", claim); }
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& shown) override {
     fetched = shown;
     return Record("StoreFetched", claim);

@@ -14,8 +14,9 @@ constexpr Statement kIssuedBefore = {
     "WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 AND (state = 'intent' OR "
     "(state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) ORDER BY issuance_id"};
 constexpr Statement kSettled = {"operation_settled",
+                                // Not waited for: what a crash undoes is told again.
                                 "UPDATE capf_operation SET unsettled = NULL WHERE cluster_id = $1 "
-                                "AND operation_id = $2"};
+                                "AND operation_id = $2 RETURNING set_config('synchronous_commit', 'off', true)"};
 
 }  // namespace
 

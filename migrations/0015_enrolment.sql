@@ -70,6 +70,8 @@ CREATE TABLE capf_operation (
   string_salt      bytea CHECK (length(string_salt) = 16),
   string_hmac      bytea CHECK (length(string_hmac) = 32),
   string_used_at   timestamptz,  -- the device has acknowledged what it got for it
+  -- Of a success: the device was told. One that was not comes again, and finds that it has done all it had to.
+  end_told         boolean NOT NULL DEFAULT false,
   wrong_strings    integer NOT NULL DEFAULT 0,
   deadline         timestamptz NOT NULL,
   campaign_id      integer,

@@ -280,7 +280,7 @@ Site::Daemon Site::Capfd() const {
           .directory = paths_.capfd(),
           .user = users_.capfd,
           .metrics_port = ports_.capfd_metrics,
-          .is_optional = false,
+          .is_optional = !is_first_start_,
           .prepare = [this] { return capfd_is_up_ ? absl::OkStatus() : PrepareCapfd(); }};
 }
 

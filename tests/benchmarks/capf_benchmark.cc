@@ -60,8 +60,7 @@ class Bench {
     ASSIGN_OR_RETURN(bench->cad_, bench->site_->StartCad());
     RETURN_IF_ERROR(bench->site_->MakeAuthority(*bench->cad_, false).status());
     ASSIGN_OR_RETURN(bench->capf_site_, CapfdSite::Create(*bench->database_, *bench->site_));
-    ASSIGN_OR_RETURN(bench->capfd_, CapfdProcess::Start(*bench->capf_site_, {.cad_port = bench->cad_->grpc_port(),
-                                                                             .log_level = "warning"}));
+    ASSIGN_OR_RETURN(bench->capfd_, CapfdProcess::Start(*bench->capf_site_, {.cad_port = bench->cad_->grpc_port()}));
     RETURN_IF_ERROR(bench->capfd_->WaitUntilReady());
     return bench;
   }

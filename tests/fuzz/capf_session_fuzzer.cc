@@ -62,9 +62,14 @@ class WatchingDesk final : public EnrolmentDesk {
     Check(was_issued_);
     return End(claim, 8, CapfOperation::kInstall);
   }
+  void Told(const OperationClaim& claim) override {
+    Check(claim.operation_id == 1 && claim.claim == "claim" && has_ended_ && !std::exchange(is_told_, true));
+  }
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) override {
     Check(!certificate.der.empty());
-    return End(claim, 16, CapfOperation::kFetch);
+    if ((script_.errors & 4) == 0) return End(claim, 16, CapfOperation::kFetch);
+    RETURN_IF_ERROR(End(claim, 16, CapfOperation::kFetch));
+    return InvalidArgument("refused");
   }
   absl::Status Deleted(const OperationClaim& claim) override { return End(claim, 32, CapfOperation::kDelete); }
   absl::Status Fail(const OperationClaim& claim, std::string_view reason) override {
@@ -124,6 +129,7 @@ class WatchingDesk final : public EnrolmentDesk {
   bool was_issued_ = false;
   bool was_to_end_ = false;
   bool has_ended_ = false;
+  bool is_told_ = false;
   bool is_released_ = false;
 };
 

@@ -1,5 +1,8 @@
 // capfd or cad ended by SIGKILL at each message of an enrolment: the phone's next try succeeds, one certificate is in
 // force, and one that the phone never acknowledged is revoked.
+#include <csignal>
+#include <thread>
+
 #include "tests/integration/capfd_testing.h"
 
 namespace trustline {
@@ -92,6 +95,45 @@ TEST_P(CapfdKillTest, ThePhonesNextTrySucceeds) {
 
   // 4. The string is used up.
   EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, password)).Enrol()),
+            static_cast<int>(CapfReason::kInvalidElement));
+}
+
+// Between the record of the acknowledgement and the end of the session: capfd waits for a cad that stands still.
+class CapfdUntoldTest : public CapfdTest {};
+
+TEST_F(CapfdUntoldTest, APhoneThatWasNotToldComesAgainAndIsTold) {
+  const std::string password = ScheduleByString(kPhone);
+  CapfPhoneOptions options = PhoneOptions(kPhone, password);
+  options.goes_on = [&](const CapfPhoneMessage& message) {
+    if (message.command != CapfCommand::kStoreCertificateRequest) return true;
+    kill(cad_->pid(), SIGSTOP);
+    return true;
+  };
+  std::thread killer([&] {
+    WaitForCount("SELECT count(*) FROM capf_operation WHERE state = 'success'", 1, absl::Seconds(30));
+    capfd_->Kill();
+    kill(cad_->pid(), SIGCONT);
+  });
+  CapfPhone phone(Server(), options);
+  EXPECT_THAT(phone.Enrol(), StatusIs(absl::StatusCode::kUnavailable));
+  killer.join();
+  ASSERT_FALSE(phone.lsc().empty());
+
+  StartCapfd();
+  CapfPhone again(Server(), PhoneOptions(kPhone, password));
+  EXPECT_EQ(EndOf(again.Enrol()), static_cast<int>(CapfReason::kNoAction));
+  EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, "1" + password)).Enrol()),
+            static_cast<int>(CapfReason::kInvalidElement));
+  WaitForCount("SELECT count(*) FROM issuance WHERE state = 'confirmed'", 1, absl::Seconds(30));
+
+  // One that was told is refused from then on, also by the next process.
+  const std::string second = ScheduleByString(kPhone);
+  EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, second)).Enrol()), static_cast<int>(CapfReason::kSuccess));
+  EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, second)).Enrol()),
+            static_cast<int>(CapfReason::kInvalidElement));
+  ASSERT_OK(capfd_->Stop());
+  StartCapfd();
+  EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, second)).Enrol()),
             static_cast<int>(CapfReason::kInvalidElement));
 }
 
