@@ -84,6 +84,7 @@ TEST_F(CapfSessionTest, AnswersTheRecordedSessionsByteForByteInPiecesOfAnySize) 
       connection.Receive(exchange.from_phone, piece);
       EXPECT_EQ(ToHex(AsBytes(connection.all_sent())), ToHex(AsBytes(exchange.from_server)));
       EXPECT_TRUE(connection.closed());
+      EXPECT_EQ(desk.told, recorded.verdict == Verdict::kAdmitted ? 1 : 0);
       connection.Break();
       executor_.RunAll();
       std::vector<std::string> calls = recorded.calls;
@@ -227,6 +228,7 @@ TEST_F(CapfSessionTest, WhatThePhoneCannotDoFailsForGoodInItsWords) {
   }
   executor_.RunAll();
   EXPECT_EQ(desk_.CallsOf("Release"), 0u);
+  EXPECT_EQ(desk_.told, 0);
   EXPECT_THAT(LogText(), HasSubstr("CAPF_FAILED"));
 }
 

@@ -37,7 +37,10 @@ class ToldDesk final : public EnrolmentDesk {
     return certificate;
   }
   absl::Status Acknowledge(const OperationClaim& claim) override { return Record("Acknowledge", claim); }
-  void Told(const OperationClaim& claim) override { const absl::Status ignored = Record("Told", claim); }
+  void Told(const OperationClaim& claim) override {
+    EXPECT_EQ(claim.claim, admission.claim.claim);
+    ++told;
+  }
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& shown) override {
     fetched = shown;
     return Record("StoreFetched", claim);
@@ -68,6 +71,7 @@ class ToldDesk final : public EnrolmentDesk {
   std::string certificate = "a certificate";          // the answer to Issue
   std::function<void(std::string_view call)> during;  // called within each call
 
+  int told = 0;  // calls of Told
   bool has_proof = false;
   std::string public_key;
   CapfCertificate fetched;
