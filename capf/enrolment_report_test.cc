@@ -314,6 +314,7 @@ TEST_F(EnrolmentReportTest, AStaleCertificateWasNeverAcknowledged) {
   Issue(8, {.state = "intent", .acknowledged = false});
   EXPECT_EQ(StaleOnes(), "4/06/07r 3/03/04 2/02/");
   ASSERT_OK_AND_ASSIGN(const v1::ListStaleCertificatesResponse all, Stale({}));
+  ASSERT_THAT(all.certificates(), SizeIs(3));
   const auto& stale = all.certificates(2);
   EXPECT_EQ(FromProtoTime(stale.issued_at()), clock_.Now() - absl::Minutes(32));
   EXPECT_EQ(stale.issued_by(), "CN=active,O=Example");

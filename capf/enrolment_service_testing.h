@@ -1,6 +1,8 @@
 // What the tests of the service Enrolment share: the service behind a gRPC server with identities, and its clients.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -65,6 +67,7 @@ class EnrolmentServiceTest : public EnrolmentDatabaseTest {
   // What cad does to its table when it is asked to add devices.
   absl::StatusOr<std::vector<std::string>> AddAsCad(const std::string& cluster, const std::vector<std::string>& names) {
     RETURN_IF_ERROR(adding_fails_with_);
+    if (while_adding_) while_adding_();
     EXPECT_EQ(cluster, "default");
     EXPECT_LE(names.size(), 1000u);
     ASSIGN_OR_RETURN(const Result added,
@@ -122,6 +125,7 @@ class EnrolmentServiceTest : public EnrolmentDatabaseTest {
   const TestIdentity auditor_{authority_, "trustline:default/person/auditor"};
   std::optional<Connection> cad_;  // role trustline_cad
   absl::Status adding_fails_with_;
+  std::function<void()> while_adding_;
   std::unique_ptr<AuthenticationStrings> strings_;
   std::unique_ptr<AuditQueue> audit_;
   std::unique_ptr<Authorizer> authorizer_;

@@ -184,6 +184,8 @@ absl::Status Schedule::Apply(std::vector<Device>& devices, const ScheduleStream&
       device->result = {};
     }
     const absl::Time now = parts_.clock.Now();
+    // A plan that was made while the tables had a few rows would go through all of the 100,000 that come in this call.
+    RETURN_IF_ERROR(transaction.Execute("SET LOCAL plan_cache_mode = force_custom_plan").status());
 
     // 2. Those that are known, so that nothing is added when one of them refuses all.
     ASSIGN_OR_RETURN(const size_t unknown_count, SortUnknownLast(transaction, admitted));

@@ -135,16 +135,20 @@ TEST_F(ScheduleTest, ARefusedDeviceLeavesTheOthers) {
 }
 
 TEST_F(ScheduleTest, DevicesThatAreNotKnownAreAddedWhenAskedFor) {
+  constexpr char kAdded[] = "SEP001122334400";
   const auto stub = As(operator_.files());
   v1::ScheduleOperationsRequest options = Options();
   options.mutable_options()->set_add_unknown_devices(true);
-  const Scheduled scheduled = Schedule(*stub, {options, Batch({"SEP0011223344FF", kEnrolmentPhone})});
+  const Scheduled scheduled = Schedule(*stub, {options, Batch({kAdded, kEnrolmentPhone})});
   ASSERT_OK(scheduled.status);
+  EXPECT_EQ(scheduled.outcomes[0].device(), kAdded);
   EXPECT_TRUE(scheduled.outcomes[0].device_added());
   EXPECT_THAT(scheduled.outcomes[0].authentication_string(), SizeIs(8));
   EXPECT_FALSE(scheduled.outcomes[1].device_added());
   EXPECT_NE(scheduled.outcomes[1].operation_id(), 0);
-  EXPECT_THAT(AuditDetail(), HasSubstr(R"("devices":"2","devices_added":"1")"));
+  EXPECT_THAT(AuditDetail(),
+              AllOf(HasSubstr(R"("devices":"2","devices_added":"1")"),
+                    HasSubstr(ToHex(Sha256(AsBytes(fmt::format("{}\n{}\n", kAdded, kEnrolmentPhone)))))));
 
   // Without cad the batch is left, and what is known already needs no cad.
   adding_fails_with_ = absl::UnavailableError("cad does not answer");
@@ -295,21 +299,29 @@ TEST_F(ScheduleTest, AStreamHasAnOrderAndBounds) {
   EXPECT_THAT(many.outcomes, IsEmpty());
 }
 
-TEST_F(ScheduleTest, WhoGoesAwayBeforeTheEndHasScheduledNothing) {
+TEST_F(ScheduleTest, WhoGoesAwayBeforeTheCommitHasScheduledNothing) {
   const auto stub = As(operator_.files());
   v1::ScheduleOperationsRequest options = Options();
-  options.mutable_options()->set_all_or_nothing(true);
-  {
-    grpc::ClientContext context;
-    const auto stream = stub->ScheduleOperations(&context);
-    ASSERT_TRUE(stream->Write(options));
-    ASSERT_TRUE(stream->Write(Batch({kEnrolmentPhone})));
+  options.mutable_options()->set_add_unknown_devices(true);
+  grpc::ClientContext context;
+  while_adding_ = [&] {
     context.TryCancel();
-    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
-  }
-  // Ends when the call has ended.
+    // On the same connection: when this has been answered, the server knows of the end.
+    v1::GetEnrolmentPolicyResponse response;
+    EXPECT_OK(Call(*stub, &Stub::GetEnrolmentPolicy, v1::GetEnrolmentPolicyRequest(), response));
+  };
+  const auto stream = stub->ScheduleOperations(&context);
+  ASSERT_TRUE(stream->Write(options));
+  ASSERT_TRUE(stream->Write(Batch({kEnrolmentPhone, "SEP0011223344FF"})));
+  v1::ScheduleOperationsResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  // Returns when the call has ended on the server too.
   server_->Shutdown(absl::Seconds(30));
+  EXPECT_EQ(Count("SELECT count(*) FROM device WHERE name = 'SEP0011223344FF'"), 1);
   EXPECT_EQ(Operations(), "");
+  audit_->Stop();
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event"), 0);
 }
 
 TEST_F(ScheduleTest, TwoCallsForTheSameDevicesEndBoth) {

@@ -71,7 +71,7 @@ class ToldDesk final : public EnrolmentDesk {
   std::string certificate = "a certificate";          // the answer to Issue
   std::function<void(std::string_view call)> during;  // called within each call
 
-  int told = 0;  // calls of Told
+  std::atomic<int> told = 0;  // calls of Told
   bool has_proof = false;
   std::string public_key;
   CapfCertificate fetched;
