@@ -169,7 +169,7 @@ class Cad final : public DaemonService {
         admin_(config_.admin, *pool_, *keys_, *trust_store_, context.clock) {}
 
   absl::Status MakeServices() {
-    ASSIGN_OR_RETURN(devices_, DeviceService::Create(authorizer_, *pool_));
+    ASSIGN_OR_RETURN(devices_, DeviceService::Create(authorizer_, *pool_, audit_));
     ASSIGN_OR_RETURN(issuance_, IssuanceService::Create({.authorizer = authorizer_,
                                                          .pool = *pool_,
                                                          .long_pool = *long_pool_,

@@ -79,7 +79,9 @@ absl::StatusOr<AdmissionDecision> Admitter::Decide() {
 
   // 4. Another session of the device.
   if (is_running) {
-    const bool is_old = newest->started_at.value_or(request_.now) + kSessionPrecedence < request_.now;
+    const absl::Time started_at = newest->started_at.value_or(request_.now);
+    // One from the future was begun before the clock was set back.
+    const bool is_old = started_at + kSessionPrecedence < request_.now || started_at > request_.now;
     if (!is_old || newest->session_address != request_.address) {
       return Decided(Admission::Verdict::kBusy,
                      fmt::format("a session from {} works on its operation", newest->session_address));
@@ -93,7 +95,7 @@ absl::StatusOr<bool> Admitter::IsInService() {
   static constexpr Statement kIsInService = {
       "is_device_in_service",
       "SELECT EXISTS (SELECT FROM device WHERE cluster_id = $1 AND name = $2 AND state = 'in service'), "
-      "set_config('lock_timeout', '2s', true)"};
+      "set_config('lock_timeout', '200ms', true)"};
   ASSIGN_OR_RETURN(const Result result,
                    connection_.Execute(kIsInService, Parameters().Int64(identity_.cluster_id).Text(device_)));
   return result.Value<bool>();
@@ -108,6 +110,7 @@ absl::StatusOr<AdmissionDecision> Admitter::Claim(const OperationRecord& operati
                               .until = request_.session_until},
                              request_.now));
   if (expired_certificate_) {
+    RETURN_IF_ERROR(WaitForCommit());
     RETURN_IF_ERROR(Audit("capf.authenticate", AuditOutcome::kDone,
                           {{"because", "the policy lets a manufacturer's certificate be past its end"},
                            {"certificate", expired_certificate_->subject().ToText()},
@@ -217,14 +220,18 @@ absl::StatusOr<Admitter::CertificateProof> Admitter::CheckCertificates(const Enr
 
 bool Admitter::WasLeftUntold(const OperationRecord& last) const {
   const std::optional<SecretBytes>& password = request_.response.password;
-  return last.state == OperationState::kSuccess && last.kept && password && strings_.Matches(*last.kept, *password) &&
-         !last.end_is_told && !request_.was_told(last.id);
+  return last.state == OperationState::kSuccess && !last.end_is_told && !request_.was_told(last.id) &&
+         last.ended_at.value_or(absl::InfinitePast()) + kUntoldPatience > request_.now && last.kept && password &&
+         strings_.Matches(*last.kept, *password);
 }
 
 absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation(const std::optional<OperationRecord>& last) {
   if (last && WasLeftUntold(*last)) {
-    return Decided(Admission::Verdict::kNothingScheduled,
-                   "it has done what was scheduled for it, and its session broke before it was told");
+    AdmissionDecision decision =
+        Decided(Admission::Verdict::kNothingScheduled,
+                "it has done what was scheduled for it, and its session broke before it was told");
+    decision.told_operation = last->id;
+    return decision;
   }
   const std::optional<SecretBytes>& password = request_.response.password;
   OperationStore store(connection_, identity_.cluster_id);
@@ -269,7 +276,11 @@ absl::StatusOr<AdmissionDecision> Admitter::EnrolAgain(const EnrolmentPolicy& po
                          {"because", std::string(kByPolicy)}}));
   ASSIGN_OR_RETURN(const std::optional<OperationRecord> operation, store.LockNewest(device_));
   if (!operation) return Internal("the operation of {} that was just scheduled is not there", device_);
-  return Claim(*operation);
+  ASSIGN_OR_RETURN(AdmissionDecision decision, Claim(*operation));
+  RETURN_IF_ERROR(WaitForCommit());
+  return decision;
 }
+
+absl::Status Admitter::WaitForCommit() { return connection_.Execute("SET LOCAL synchronous_commit = on").status(); }
 
 }  // namespace trustline

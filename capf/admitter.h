@@ -26,6 +26,9 @@ namespace trustline {
 // A session that is older gives way to a new one from the same address: the phone has begun anew.
 inline constexpr absl::Duration kSessionPrecedence = absl::Seconds(10);
 
+// So long a phone that was not told that it has succeeded may come again with the string that it has used.
+inline constexpr absl::Duration kUntoldPatience = absl::Minutes(15);
+
 // On whose behalf is decided.
 struct AdmitterIdentity {
   int32_t cluster_id = 0;
@@ -48,6 +51,7 @@ struct AdmissionDecision {
   Admission admission;
   std::optional<AuditEvent> denial;  // to be audited once the transaction is over: it belongs to none
   bool has_replayable_proof = false;
+  int64_t told_operation = 0;  // that has succeeded, and of which the phone is told now
 };
 
 // One decision, in a transaction that the caller owns and commits also when the phone is refused. What it borrows must
@@ -78,6 +82,8 @@ class Admitter {
   bool WasLeftUntold(const OperationRecord& last) const;
   absl::StatusOr<AdmissionDecision> EnrolAgain(const EnrolmentPolicy& policy);
   absl::StatusOr<AdmissionDecision> Claim(const OperationRecord& operation);
+  // After a claim, whose commit would not be waited for: of what is audited it is.
+  absl::Status WaitForCommit();
 
   AdmissionDecision Decided(Admission::Verdict verdict, std::string reason);
   AdmissionDecision Refused(std::string reason);

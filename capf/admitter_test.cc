@@ -68,7 +68,7 @@ TEST_F(AdmitterTest, NothingScheduledIsNoRefusalWhateverStringIsSent) {
 
 TEST_F(AdmitterTest, AUsedStringIsRefused) {
   ScheduleString(kString);
-  RunByHand("UPDATE capf_operation SET state = 'success', ended_at = now(), string_used_at = now()");
+  RunByHand("UPDATE capf_operation SET state = 'success', ended_at = now(), string_used_at = now(), end_told = true");
   for (const char* password : {kString, "1234"}) ExpectNot(AdmitWith(password), Verdict::kRefused, "used up");
   WaitForAudit("capf.authenticate", "denied", "used up");
   ExpectNot(AdmitWith(""), Verdict::kNothingScheduled, "nothing is scheduled");
@@ -76,6 +76,23 @@ TEST_F(AdmitterTest, AUsedStringIsRefused) {
   const int64_t id = ScheduleString("5555");
   ExpectNot(AdmitWith(kString), Verdict::kRefused, "wrong");
   ExpectAdmitted(AdmitWith("5555"), id);
+}
+
+TEST_F(AdmitterTest, WhoWasNotToldOfItsSuccessIsToldOnce) {
+  const int64_t id = ScheduleString(kString);
+  RunByHand(
+      fmt::format("UPDATE capf_operation SET state = 'success', ended_at = to_timestamp({}), string_used_at = now()",
+                  absl::ToUnixSeconds(clock_.Now())));
+  ExpectNot(AdmitWith("1234"), Verdict::kRefused, "used up");
+  ExpectNot(AdmitWith(kString), Verdict::kNothingScheduled, "before it was told");
+  ExpectNot(AdmitWith(kString), Verdict::kRefused, "used up");
+  ASSERT_OK((*desk_)->RecordTold());
+  EXPECT_EQ(Count(fmt::format("SELECT count(*) FROM capf_operation WHERE operation_id = {} AND end_told", id)), 1);
+  ExpectNot(AdmitWith(kString), Verdict::kRefused, "used up");
+  // One that comes much later is not believed.
+  RunByHand("UPDATE capf_operation SET end_told = false");
+  clock_.Advance(kUntoldPatience);
+  ExpectNot(AdmitWith(kString), Verdict::kRefused, "used up");
 }
 
 TEST_F(AdmitterTest, WithoutAProofWhoeverComesIsAdmitted) {

@@ -115,6 +115,7 @@ class Capfd final : public DaemonService {
     parts_.cad_watch->Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
     work_ = std::make_unique<WorkQueue>(config_.work_threads, kMostWaiting);
+    issuance_work_ = std::make_unique<WorkQueue>(config_.work_threads, kMostWaiting);
     RETURN_IF_ERROR(StartListeners());
     RETURN_IF_ERROR(StartCalls());
     if (!context_.config.identity_renew_from.empty()) {
@@ -194,9 +195,11 @@ class Capfd final : public DaemonService {
   }
 
   absl::Status StartListeners() {
+    CapfEndpointOptions endpoint = config_.endpoint;
+    endpoint.issuance = issuance_work_.get();
     for (const ListenerConfig& config : config_.listeners) {
       ASSIGN_OR_RETURN(listeners_.emplace_back(), CapfListener::Start(config, *desks_.at(config.cluster),
-                                                                      {.endpoint = config_.endpoint,
+                                                                      {.endpoint = endpoint,
                                                                        .work = *work_,
                                                                        .workers = *workers_,
                                                                        .pool = *parts_.background_pool,
@@ -210,7 +213,7 @@ class Capfd final : public DaemonService {
     }
     registrations_.push_back(context_.metrics.AddGaugeCallback(
         "trustline_capf_work_waiting", "What phones asked for and no thread has begun.", {},
-        [this] { return static_cast<double>(work_->waiting()); }));
+        [this] { return static_cast<double>(work_->waiting() + issuance_work_->waiting()); }));
     return absl::OkStatus();
   }
 
@@ -245,7 +248,10 @@ class Capfd final : public DaemonService {
 
   // What phones had begun is recorded, unless the database does not take it in time.
   void FinishWork() {
-    const std::future<void> finished = std::async(std::launch::async, [this] { work_->Stop(); });
+    const std::future<void> finished = std::async(std::launch::async, [this] {
+      issuance_work_->Stop();
+      work_->Stop();
+    });
     if (finished.wait_for(absl::ToChronoMilliseconds(kStopPatience)) != std::future_status::ready) {
       parts_.desk_pool->Shutdown();
     }
@@ -275,6 +281,7 @@ class Capfd final : public DaemonService {
   std::map<std::string, std::unique_ptr<DatabaseDesk>> desks_;
   std::unique_ptr<IoWorkers> workers_;
   std::unique_ptr<WorkQueue> work_;
+  std::unique_ptr<WorkQueue> issuance_work_;  // a cad that is slow holds up nothing else
   std::vector<std::unique_ptr<CapfListener>> listeners_;
   std::unique_ptr<EnrolmentService> enrolment_;
   std::unique_ptr<ListenerService> listener_service_;

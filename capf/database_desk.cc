@@ -89,6 +89,10 @@ absl::StatusOr<Admission> DatabaseDesk::Admit(const CapfElements& response, uint
   RETURN_IF_ERROR(decision.status());
   if (decision->denial) parts_.audit.AppendDenial(*std::move(decision->denial), address);
   if (decision->has_replayable_proof) replayable_.Add();
+  if (decision->told_operation != 0) {
+    const std::lock_guard lock(told_mutex_);
+    told_.insert(decision->told_operation);
+  }
   return std::move(decision->admission);
 }
 
@@ -131,8 +135,13 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
 
   // 3. On record before the phone has it, so that its acknowledgement says of which.
   ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
-  RETURN_IF_ERROR(
-      OperationProgress(*lease, cluster_id).SetIssuance(claim.operation_id, claim.claim, issued->issuance_id));
+  const absl::Status recorded =
+      OperationProgress(*lease, cluster_id).SetIssuance(claim.operation_id, claim.claim, issued->issuance_id);
+  if (absl::IsAborted(recorded) && SqlStateOf(recorded).empty()) {
+    // Another session has the operation now, and nobody will ever acknowledge this one.
+    parts_.cad.Revoke(options_.cluster, issued->serial).IgnoreError();
+  }
+  RETURN_IF_ERROR(recorded);
   return std::move(issued->der);
 }
 

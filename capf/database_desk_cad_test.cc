@@ -118,6 +118,7 @@ TEST_F(DeskWithCadTest, EnrolsAPhoneThatHasItsString) {
                               ToHex(certificate.sha256()))),
             1);
   EXPECT_EQ(Count(kInForce), 1) << "what was never acknowledged is revoked";
+  (*desk_)->Told(admission.claim);
   EXPECT_EQ(AdmitWith("04711").verdict, Verdict::kRefused);
   EXPECT_EQ(AdmitWith("").verdict, Verdict::kNothingScheduled);
 }
@@ -210,6 +211,36 @@ TEST_F(DeskWithCadTest, AfterACrashOneCertificateIsInForce) {
   EXPECT_EQ(Count(fmt::format("SELECT count(*) FROM issuance WHERE state = 'confirmed' AND certificate = '\\x{}'",
                               ToHex(AsBytes(der)))),
             1);
+}
+
+TEST_F(DeskWithCadTest, WhatTheDeviceNeverAcknowledgedIsRevokedWhenItsOperationEnds) {
+  Enrol();
+  ScheduleString("04711");
+  const Admission broken = AdmitWith("04711");
+  ASSERT_OK((*desk_)->Issue(broken.claim, PublicKeyOf(MakeEcKey("P-256").get())));
+  ASSERT_OK((*desk_)->Release(broken.claim));
+  const Admission failed = AdmitWith("04711");
+  ASSERT_OK((*desk_)->Issue(failed.claim, PublicKeyOf(MakeEcKey("P-256").get())));
+  ASSERT_OK((*desk_)->Fail(failed.claim, "the phone could not store its certificate"));
+  EXPECT_EQ(Count(kInForce), 3);
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Sweep().settled, 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE unsettled IS NOT NULL"), 0);
+  EXPECT_EQ(Count(kInForce), 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance WHERE state = 'confirmed'"), 1) << "what it has acknowledged stays";
+}
+
+TEST_F(DeskWithCadTest, ACertificateForASessionThatLostItsOperationIsRevokedAtOnce) {
+  ScheduleString("04711");
+  const Admission slow = AdmitWith("04711");
+  // While cad is asked another session takes the operation over.
+  RunByHand(
+      "CREATE FUNCTION take_over() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN UPDATE capf_operation "
+      "SET session_claim = '\\x00112233445566778899aabbccddeeff'; RETURN NEW; END $$; "
+      "CREATE TRIGGER take_over AFTER INSERT ON issuance FOR EACH ROW EXECUTE FUNCTION take_over()");
+  EXPECT_THAT((*desk_)->Issue(slow.claim, PublicKeyOf(MakeEcKey("P-256").get())), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(Count("SELECT count(*) FROM issuance WHERE state = 'revoked'"), 1);
+  EXPECT_EQ(Count(kInForce), 0);
 }
 
 TEST_F(DeskWithCadTest, ADeletionRevokesWhatTheDeviceHad) {

@@ -121,6 +121,7 @@ TEST_F(DatabaseDeskTest, AFetchUsesItsStringUp) {
   const Certificate certificate = MakeSelfSigned(LeafForm("first")).certificate;
   ASSERT_OK(
       (*desk_)->StoreFetched(admission.claim, {CapfCertificateType::kMic, std::string(AsText(certificate.der()))}));
+  (*desk_)->Told(admission.claim);
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kRefused);
 }
 

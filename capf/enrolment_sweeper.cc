@@ -23,12 +23,13 @@ constexpr char kHelp[] = "Operations that the sweeper changed";
 // Rows are named by where they are, so that no plan reads a table for them. What another capfd changes is left to it.
 constexpr Statement kReleaseAbandoned = {
     "release_abandoned_operations",
-    "UPDATE capf_operation SET state = 'pending', session_claim = NULL, session_until = NULL, issuance_id = NULL "
+    "UPDATE capf_operation SET state = 'pending', session_claim = NULL, session_until = NULL "
     "WHERE ctid = ANY (ARRAY (SELECT ctid FROM capf_operation WHERE state = 'in progress' AND "
     "(session_until <= $1 OR (session_node = $2 AND started_at < $3)) LIMIT $4 FOR UPDATE SKIP LOCKED))"};
 constexpr Statement kExpireOverdue = {
     "expire_overdue_operations",
-    "UPDATE capf_operation SET state = 'expired', reason = $2, ended_at = $1 WHERE ctid = ANY (ARRAY ("
+    "UPDATE capf_operation SET state = 'expired', reason = $2, ended_at = $1, " DISCARD_UNACKNOWLEDGED
+    " WHERE ctid = ANY (ARRAY ("
     "SELECT ctid FROM capf_operation WHERE state = 'pending' AND deadline <= $1 LIMIT $3 FOR UPDATE SKIP LOCKED)) "
     "RETURNING cluster_id, device, operation_id"};
 constexpr Statement kAuditExpired = {
@@ -69,7 +70,8 @@ EnrolmentSweeper::EnrolmentSweeper(EnrolmentSweeperOptions options, Pool& pool, 
       released_(metrics.GetCounter(kMetric, kHelp, {{"outcome", "released"}})),
       expired_(metrics.GetCounter(kMetric, kHelp, {{"outcome", "expired"}})),
       settled_(metrics.GetCounter(kMetric, kHelp, {{"outcome", "settled"}})),
-      begin_(clock.Now()) {}
+      begin_(clock.Now()),
+      dead_node_(options_.node) {}
 
 void EnrolmentSweeper::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -102,22 +104,24 @@ void EnrolmentSweeper::Run() {
 absl::StatusOr<EnrolmentSweep> EnrolmentSweeper::Sweep() {
   const absl::Time now = clock_.Now();
   EnrolmentSweep sweep;
+  RETURN_IF_ERROR(options_.also());
   ASSIGN_OR_RETURN(sweep.released, ReleaseAbandoned(now));
   ASSIGN_OR_RETURN(sweep.expired, ExpireOverdue(now));
   ASSIGN_OR_RETURN(sweep.locks_forgotten, ForgetLocks(now));
   ASSIGN_OR_RETURN(sweep.settled, Settle(now));
-  RETURN_IF_ERROR(options_.also());
   return sweep;
 }
 
 absl::StatusOr<int64_t> EnrolmentSweeper::ReleaseAbandoned(absl::Time now) {
-  ASSIGN_OR_RETURN(const int64_t released, InBatches(pool_, [&](Connection& connection) -> absl::StatusOr<int64_t> {
-                     ASSIGN_OR_RETURN(
-                         const Result result,
-                         connection.Execute(kReleaseAbandoned,
-                                            Parameters().Time(now).Text(options_.node).Time(begin_).Int64(kBatch)));
-                     return result.affected();
-                   }));
+  ASSIGN_OR_RETURN(
+      const int64_t released, InBatches(pool_, [&](Connection& connection) -> absl::StatusOr<int64_t> {
+        ASSIGN_OR_RETURN(
+            const Result result,
+            connection.Execute(kReleaseAbandoned, Parameters().Time(now).Text(dead_node_).Time(begin_).Int64(kBatch)));
+        return result.affected();
+      }));
+  // Once: after that a clock that is set back must not make this process's own sessions look like an earlier one's.
+  dead_node_.reset();
   released_.Add(static_cast<uint64_t>(released));
   if (released > 0) {
     log_.Info("CAPF_OPERATIONS_RELEASED", "operations whose sessions were lost are pending again",
@@ -178,7 +182,9 @@ absl::StatusOr<int64_t> EnrolmentSweeper::Settle(absl::Time now) {
       std::string kind;
       RETURN_IF_ERROR(row.Scan(operation.cluster_id, operation.cluster, operation.operation_id, operation.device, kind,
                                operation.issuance_id));
-      operation.kind = kind == "revoke" ? UnsettledOperation::Kind::kRevoke : UnsettledOperation::Kind::kConfirm;
+      operation.kind = kind == "revoke"    ? UnsettledOperation::Kind::kRevoke
+                       : kind == "discard" ? UnsettledOperation::Kind::kDiscard
+                                           : UnsettledOperation::Kind::kConfirm;
     }
   }
   int64_t settled = 0;

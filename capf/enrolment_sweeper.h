@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,6 +75,7 @@ class EnrolmentSweeper {
   Counter& expired_;
   Counter& settled_;
   const absl::Time begin_;
+  std::optional<std::string> dead_node_;  // the node, until what its earlier processes left is given back
 
   // The last operation that was looked at: one that cad does not take must not keep the others from it.
   std::pair<int32_t, int64_t> settled_up_to_ = {0, 0};

@@ -16,15 +16,16 @@ constexpr absl::Duration kPatience = absl::Seconds(8);
 // What can be told again later, while a phone waits for its answer.
 constexpr absl::Duration kBriefPatience = absl::Seconds(2);
 
+// A cad that cannot be reached is waited for by administrators only: phones come again by themselves.
 enum class WhileAway : uint8_t { kWait, kFail };
 
 template <typename Stub, typename Request, typename Response>
 absl::Status Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                  const Request& request, Response& response, WhileAway while_away, std::string_view address) {
-  const bool waits = while_away == WhileAway::kWait;
+                  const Request& request, Response& response, WhileAway while_away, absl::Duration patience,
+                  std::string_view address) {
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + (waits ? kPatience : kBriefPatience)));
-  context.set_wait_for_ready(waits);
+  context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
+  context.set_wait_for_ready(while_away == WhileAway::kWait);
   const absl::Status status = ToAbsl((stub.*method)(&context, request, &response), kCad, address);
   if (absl::IsDeadlineExceeded(status)) {
     return Unavailable("cad at {} did not answer capfd in time: look at its log", address);
@@ -50,7 +51,8 @@ absl::StatusOr<IssuedForDevice> IssuanceClient::IssueForKey(std::string_view clu
   request.set_subject_public_key_info(std::string(public_key_info));
   request.set_request_id(std::string(request_id));
   v1::IssueResponse response;
-  RETURN_IF_ERROR(Call(*issuance_, &v1::Issuance::Stub::IssueForKey, request, response, WhileAway::kWait, address_));
+  RETURN_IF_ERROR(
+      Call(*issuance_, &v1::Issuance::Stub::IssueForKey, request, response, WhileAway::kFail, kPatience, address_));
   return IssuedForDevice{.issuance_id = response.certificate().issuance_id(),
                          .serial = response.certificate().serial(),
                          .der = std::move(*response.mutable_der())};
@@ -62,7 +64,8 @@ absl::Status IssuanceClient::Confirm(std::string_view cluster, int64_t issuance_
   request.set_issuance_id(issuance_id);
   request.set_state(v1::CERTIFICATE_STATE_CONFIRMED);
   v1::RecordDeliveryResponse response;
-  return Call(*issuance_, &v1::Issuance::Stub::RecordDelivery, request, response, WhileAway::kFail, address_);
+  return Call(*issuance_, &v1::Issuance::Stub::RecordDelivery, request, response, WhileAway::kFail, kBriefPatience,
+              address_);
 }
 
 absl::Status IssuanceClient::Revoke(std::string_view cluster, std::string_view serial) {
@@ -71,7 +74,8 @@ absl::Status IssuanceClient::Revoke(std::string_view cluster, std::string_view s
   request.set_serial(std::string(serial));
   request.set_reason(v1::CERTIFICATE_REVOCATION_REASON_CESSATION_OF_OPERATION);
   v1::RevokeCertificateResponse response;
-  return Call(*issuance_, &v1::Issuance::Stub::RevokeCertificate, request, response, WhileAway::kFail, address_);
+  return Call(*issuance_, &v1::Issuance::Stub::RevokeCertificate, request, response, WhileAway::kFail, kBriefPatience,
+              address_);
 }
 
 absl::StatusOr<std::vector<std::string>> IssuanceClient::AddDevices(std::string_view cluster,
@@ -80,7 +84,8 @@ absl::StatusOr<std::vector<std::string>> IssuanceClient::AddDevices(std::string_
   request.set_cluster(std::string(cluster));
   for (const std::string& name : names) request.add_rows()->set_name(name);
   v1::ImportDevicesResponse response;
-  RETURN_IF_ERROR(Call(*devices_, &v1::Devices::Stub::ImportDevices, request, response, WhileAway::kWait, address_));
+  RETURN_IF_ERROR(
+      Call(*devices_, &v1::Devices::Stub::ImportDevices, request, response, WhileAway::kWait, kPatience, address_));
   // Only how many were added is said. Of devices that somebody else added at the same moment both say that they did.
   if (response.added() == 0) return std::vector<std::string>();
   std::unordered_set<std::string> left_alone;

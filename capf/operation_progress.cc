@@ -24,7 +24,7 @@ absl::Status OperationProgress::Claim(const OperationRecord& locked, const NewCl
   static constexpr Statement kClaim = {
       "claim_operation",
       "UPDATE capf_operation SET state = 'in progress', session_claim = $3, session_node = $4, session_address = $5, "
-      "session_until = $6, started_at = $7, issuance_id = NULL WHERE cluster_id = $1 AND operation_id = $2 "
+      "session_until = $6, started_at = $7 WHERE cluster_id = $1 AND operation_id = $2 "
       "RETURNING " UNHURRIED_COMMIT};
   return connection_
       .Execute(kClaim, Parameters()
@@ -42,7 +42,7 @@ absl::Status OperationProgress::Expire(const OperationRecord& locked, std::strin
   static constexpr Statement kExpire = {
       "expire_operation",
       "UPDATE capf_operation SET state = 'expired', reason = $3, ended_at = $4, session_claim = NULL, session_until = "
-      "NULL WHERE cluster_id = $1 AND operation_id = $2"};
+      "NULL, " DISCARD_UNACKNOWLEDGED " WHERE cluster_id = $1 AND operation_id = $2"};
   RETURN_IF_ERROR(
       connection_.Execute(kExpire, Parameters().Int64(cluster_id_).Int64(locked.id).Text(kExpiredReason).Time(now))
           .status());
@@ -61,7 +61,7 @@ absl::StatusOr<int32_t> OperationProgress::CountWrongString(const OperationRecor
   static constexpr Statement kExpireString = {
       "expire_string",
       "UPDATE capf_operation SET state = 'failed', reason = $3, ended_at = $4, session_claim = NULL, session_until = "
-      "NULL WHERE cluster_id = $1 AND operation_id = $2"};
+      "NULL, " DISCARD_UNACKNOWLEDGED " WHERE cluster_id = $1 AND operation_id = $2"};
   ASSIGN_OR_RETURN(const Result counted, connection_.Execute(kCount, Parameters().Int64(cluster_id_).Int64(locked.id)));
   ASSIGN_OR_RETURN(const int32_t wrong_strings, counted.Value<int32_t>());
   if (wrong_strings >= kMostWrongStringsOfOperation) {
@@ -124,7 +124,8 @@ absl::StatusOr<OperationRecord> OperationProgress::Fail(int64_t operation_id, st
   static constexpr Statement kFail = {
       "fail_operation",
       "UPDATE capf_operation SET state = 'failed', reason = $4, ended_at = $5, session_claim = NULL, session_until = "
-      "NULL WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3 RETURNING " OPERATION_RECORD_COLUMNS};
+      "NULL, " DISCARD_UNACKNOWLEDGED
+      " WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3 RETURNING " OPERATION_RECORD_COLUMNS};
   ASSIGN_OR_RETURN(
       const Result changed,
       connection_.Execute(
@@ -135,7 +136,7 @@ absl::StatusOr<OperationRecord> OperationProgress::Fail(int64_t operation_id, st
 absl::StatusOr<OperationRecord> OperationProgress::Release(int64_t operation_id, std::string_view claim) {
   static constexpr Statement kRelease = {
       "release_operation",
-      "UPDATE capf_operation SET state = 'pending', session_claim = NULL, session_until = NULL, issuance_id = NULL "
+      "UPDATE capf_operation SET state = 'pending', session_claim = NULL, session_until = NULL "
       "WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3 RETURNING " OPERATION_RECORD_COLUMNS};
   ASSIGN_OR_RETURN(
       const Result changed,

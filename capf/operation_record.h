@@ -48,6 +48,9 @@ struct OperationRecord {
   "scheduled_by, scheduled_at, started_at, ended_at, coalesce(session_address, ''), session_until, "          \
   "coalesce(issuance_id, 0)"
 
+// Of an operation that ends without success: what was issued for it, and no device has acknowledged, is to be revoked.
+#define DISCARD_UNACKNOWLEDGED "unsettled = CASE WHEN issuance_id IS NOT NULL THEN 'discard' END"
+
 // Reads these columns.
 absl::StatusOr<OperationRecord> ReadOperationRecord(const Row& row);
 

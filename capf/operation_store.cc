@@ -29,8 +29,8 @@ constexpr Statement kLockOpen = {
     " AND state IN ('pending', 'in progress') FOR UPDATE) o"};
 constexpr Statement kEnd = {"cancel_operations",
                             "UPDATE capf_operation SET state = 'cancelled', reason = $3, ended_at = $4, "
-                            "session_claim = NULL, session_until = NULL "
-                            "WHERE cluster_id = $1 AND operation_id = ANY($2)"};
+                            "session_claim = NULL, session_until = NULL, " DISCARD_UNACKNOWLEDGED
+                            " WHERE cluster_id = $1 AND operation_id = ANY($2)"};
 // Without strings their arrays are empty, and unnest gives NULL. What somebody else scheduled meanwhile stays.
 constexpr Statement kInsert = {
     "insert_operations",

@@ -18,7 +18,7 @@ OperationWork::Work OperationWork::Admit(CapfElements response, uint32_t session
 }
 
 OperationWork::Work OperationWork::Issue(std::string public_key) {
-  return Begin(Kind::kForSession, [this, public_key = std::move(public_key)]() -> absl::Status {
+  return Begin(Kind::kIssuance, [this, public_key = std::move(public_key)]() -> absl::Status {
     absl::StatusOr<std::string> certificate = parts_.desk.Issue(*claim_, public_key);
     if (!certificate.ok()) return EndIfRefused(std::move(certificate).status());
     certificate_ = *std::move(certificate);
@@ -92,8 +92,9 @@ void OperationWork::Start(Kind kind, const std::function<void()>& done) {
     self->Run(kind);
     done();
   };
-  const bool was_taken =
-      kind == Kind::kAdmission ? parts_.executor.Post(std::move(work)) : parts_.executor.PostAlways(std::move(work));
+  const bool was_taken = kind == Kind::kAdmission  ? parts_.executor.Post(std::move(work))
+                         : kind == Kind::kIssuance ? parts_.issuance.Post(std::move(work))
+                                                   : parts_.executor.PostAlways(std::move(work));
   if (was_taken) return;
   call_ = nullptr;
   status_ = ResourceExhausted("too many enrolments wait for their turn, or this process ends");

@@ -23,6 +23,7 @@ namespace trustline {
 struct OperationWorkParts {
   EnrolmentDesk& desk;
   Executor& executor;
+  Executor& issuance;  // for what waits for cad
   CapfStatistics& statistics;
   Log& log;
 };
@@ -63,7 +64,7 @@ class OperationWork : public std::enable_shared_from_this<OperationWork> {
  private:
   enum class Kind : uint8_t {
     kAdmission,    // dropped when too much waits; pointless without its session
-    kForSession,   // pointless without its session
+    kIssuance,     // the same, with the executor for it
     kForTheRecord  // what the phone has done stays so without its session
   };
   Work Begin(Kind kind, std::function<absl::Status()> call);

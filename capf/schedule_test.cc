@@ -2,6 +2,7 @@
 #include "capf/schedule.h"
 
 #include <algorithm>
+#include <future>
 #include <thread>
 
 #include "capf/enrolment_service_testing.h"
@@ -304,11 +305,13 @@ TEST_F(ScheduleTest, WhoGoesAwayBeforeTheCommitHasScheduledNothing) {
   v1::ScheduleOperationsRequest options = Options();
   options.mutable_options()->set_add_unknown_devices(true);
   grpc::ClientContext context;
+  std::promise<void> told;
   while_adding_ = [&] {
     context.TryCancel();
     // On the same connection: when this has been answered, the server knows of the end.
     v1::GetEnrolmentPolicyResponse response;
     EXPECT_OK(Call(*stub, &Stub::GetEnrolmentPolicy, v1::GetEnrolmentPolicyRequest(), response));
+    told.set_value();
   };
   const auto stream = stub->ScheduleOperations(&context);
   ASSERT_TRUE(stream->Write(options));
@@ -316,6 +319,7 @@ TEST_F(ScheduleTest, WhoGoesAwayBeforeTheCommitHasScheduledNothing) {
   v1::ScheduleOperationsResponse response;
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  told.get_future().wait();
   // Returns when the call has ended on the server too.
   server_->Shutdown(absl::Seconds(30));
   EXPECT_EQ(Count("SELECT count(*) FROM device WHERE name = 'SEP0011223344FF'"), 1);

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <utility>
 
+#include "capf/operation.h"
 #include "common/bytes/secret_bytes.h"
 #include "common/status/status.h"
+#include "common/x509/public_key.h"
 
 namespace trustline {
 namespace {
@@ -30,6 +32,19 @@ std::string InWords(std::string_view what, const CapfElements& response) {
   return words + ")";
 }
 
+// What kind of key it is, when it is another than was asked for or a smaller one. What cannot be read is left to who
+// certifies it, and has words for it.
+std::string OtherKindThan(const KeyRequest& asked, std::string_view public_key) {
+  const absl::StatusOr<PublicKeyInfo> read = PublicKeyInfo::FromDer(AsBytes(public_key));
+  if (!read.ok()) return "";
+  EVP_PKEY* const key = read->key();
+  const std::string kind = PublicKeyKindText(key);
+  const bool fits = asked.type == CapfKeyType::kRsa
+                        ? EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) >= asked.rsa_bits
+                        : kind == fmt::format("EC {}", CapfCurveName(asked.curve));
+  return fits ? "" : kind;
+}
+
 }  // namespace
 
 CapfEndpoint::CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Executor& executor, const Clock& clock,
@@ -38,7 +53,11 @@ CapfEndpoint::CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Exe
       clock_(clock),
       log_(log),
       rate_(options_.enrolments_per_second, clock.Now()),
-      work_parts_{.desk = desk, .executor = executor, .statistics = statistics_, .log = log} {}
+      work_parts_{.desk = desk,
+                  .executor = executor,
+                  .issuance = options_.issuance == nullptr ? executor : *options_.issuance,
+                  .statistics = statistics_,
+                  .log = log} {}
 
 std::unique_ptr<PhoneSession> CapfEndpoint::NewSession(const Peer& peer) {
   return std::make_unique<CapfSession>(*this, peer);
@@ -82,6 +101,9 @@ SessionActions CapfSession::OnWaitDone() {
     OnCertificate(actions);
   } else if (state_ == State::kRecord) {
     OnRecord(actions);
+  } else if (state_ == State::kTold) {
+    work_->Told();
+    Close(actions);
   }
   ReadOn(actions);
   return actions;
@@ -119,6 +141,7 @@ absl::StatusOr<std::optional<CapfMessage>> CapfSession::NextMessage() {
     case State::kAdmission:
     case State::kCertificate:
     case State::kRecord:
+    case State::kTold:
     case State::kEnd:
       break;
   }
@@ -246,6 +269,11 @@ void CapfSession::AskForKey(std::string_view reason, SessionActions& actions) {
 
 void CapfSession::OnKey(CapfElements response, SessionActions& actions) {
   if (response.public_key && (!response.reason || Succeeded(response))) {
+    const std::string other = OtherKindThan(work_->admission().claim.keys[next_key_ - 1], *response.public_key);
+    if (!other.empty()) {
+      AskForKey(fmt::format("the phone made another key than it was asked for: {}", other), actions);
+      return;
+    }
     WaitFor(work_->Issue(*std::move(response.public_key)), State::kCertificate, actions);
   } else {
     AskForKey(InWords("the phone could not make its key", response), actions);
@@ -298,8 +326,9 @@ void CapfSession::Record(OperationWork::Work work, CapfReason outcome, SessionAc
 
 void CapfSession::OnRecord(SessionActions& actions) {
   if (work_->status().ok()) {
-    work_->Told();
-    EndSession(outcome_, actions);
+    Send(CapfCommand::kEndSession, {.reason = static_cast<uint8_t>(outcome_)}, State::kTold, actions);
+    // Goes on once it has left.
+    if (state_ == State::kTold) actions.wait_for = [](const std::function<void()>& done) { done(); };
   } else {
     EndAfterError(actions);
   }

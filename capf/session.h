@@ -27,7 +27,8 @@ struct CapfEndpointOptions {
   double enrolments_per_second = 1000;                 // over it phones are told to come later
   absl::Duration longest_session = absl::Minutes(30);  // from its beginning, however often it says that it goes on
   absl::Duration retry_delay = absl::Seconds(30);      // what a phone is told that is to come later
-  std::function<uint32_t()> new_session_id;            // random unless given (recorded sessions have theirs)
+  Executor* issuance = nullptr;  // for what waits for cad, so that it holds up nothing else; the other unless given
+  std::function<uint32_t()> new_session_id;  // random unless given (recorded sessions have theirs)
 };
 
 // What the sessions of one listener share. To be ended in this order: the TlsServer, whose sessions give work to the
@@ -86,6 +87,7 @@ class CapfSession final : public PhoneSession {
     kFetchedCertificate,
     kDeleteResponse,
     kRecord,  // outside work: how the operation has ended
+    kTold,    // that the end has left
     kEnd,
   };
 

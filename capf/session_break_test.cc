@@ -161,7 +161,7 @@ TEST_F(CapfSessionBreakTest, WhereverItBreaksTheOperationIsReleasedOnceUnlessItH
         connection.Deliver(message);
         reach();
         while (!is_broken && connection.is_waiting()) {
-          ASSERT_TRUE(executor_.RunOne());
+          executor_.RunOne();  // nothing when it waits for its answer to leave
           reach();
           if (is_broken) break;
           connection.GoOn();

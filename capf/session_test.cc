@@ -1,6 +1,8 @@
 #include "capf/session.h"
 
 #include "capf/session_testing.h"
+#include "common/x509/private_key.h"
+#include "common/x509/public_key.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/wire_vector.h"
 
@@ -425,9 +427,54 @@ TEST_F(CapfSessionTest, WhenTooMuchWaitsPhonesAreToldToComeLaterButAdmittedOnesG
   EXPECT_TRUE(other.closed());
   EXPECT_EQ(ToHex(AsBytes(other.sent().back())), "55100102030400070c00040000001e");
   EXPECT_EQ(endpoint.statistics().over_rate, 1);
-  admitted.Receive(KeyGenerateResponse() + StoreResponse());
+  executor_.is_full = false;
+  admitted.Receive(KeyGenerateResponse());
+  executor_.is_full = true;
+  admitted.Receive(StoreResponse());
   EXPECT_EQ(admitted.sent().back(), EndSession(CapfReason::kSuccess));
   EXPECT_THAT(desk_.calls(), ElementsAre(kAdmit, "Issue", "Acknowledge"));
+}
+
+TEST_F(CapfSessionTest, WhenTooMuchWaitsForCadAPhoneGetsNoAnswerAndItsOperationIsReleased) {
+  CapfEndpoint endpoint = MakeEndpoint();
+  Schedule(CapfOperation::kInstall);
+  PlayedConnection connection(endpoint, executor_);
+  connection.Connect();
+  connection.Receive(AuthenticationResponse());
+  executor_.is_full = true;
+  const size_t sent = connection.sent().size();
+  connection.Receive(KeyGenerateResponse());
+  EXPECT_TRUE(connection.closed());
+  EXPECT_EQ(connection.sent().size(), sent);
+  executor_.RunAll();
+  EXPECT_THAT(desk_.calls(), ElementsAre(kAdmit, "Release"));
+  EXPECT_EQ(endpoint.statistics().unavailable, 1);
+}
+
+TEST_F(CapfSessionTest, AnotherKeyThanWasAskedForIsNotCertified) {
+  CapfEndpoint endpoint = MakeEndpoint();
+  Schedule(CapfOperation::kInstall, {{.type = CapfKeyType::kEc, .curve = CapfCurve::kSecp384r1}, {}});
+  PlayedConnection connection(endpoint, executor_);
+  connection.Connect();
+  connection.Receive(AuthenticationResponse());
+  const auto respond = [&](KeyKind kind) {
+    const PrivateKey key = *PrivateKey::Generate(kind);
+    connection.Receive(Message(CapfCommand::kKeyGenerateResponse, {.public_key = PublicKeyInfo::Of(key.get())->der()}));
+  };
+  // Another curve: the backup is asked for. Then a curve for RSA: there is nothing left to ask for.
+  respond(KeyKind::kEcP256);
+  EXPECT_FALSE(connection.closed());
+  respond(KeyKind::kEcP384);
+  EXPECT_TRUE(connection.closed());
+  EXPECT_EQ(desk_.CallsOf("Issue"), 0u);
+  EXPECT_EQ(desk_.calls().back(), "Fail: the phone made another key than it was asked for: EC secp384r1");
+
+  PlayedConnection again(endpoint, executor_);
+  again.Connect();
+  again.Receive(AuthenticationResponse());
+  const PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP384);
+  again.Receive(Message(CapfCommand::kKeyGenerateResponse, {.public_key = PublicKeyInfo::Of(key.get())->der()}));
+  EXPECT_EQ(desk_.CallsOf("Issue"), 1u);
 }
 
 }  // namespace

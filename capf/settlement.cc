@@ -10,9 +10,10 @@ namespace {
 // A request that is open may still become a certificate.
 constexpr Statement kIssuedBefore = {
     "certificates_to_revoke",
-    "SELECT encode(serial, 'hex'), state = 'intent' FROM (SELECT issuance_id, serial, state, not_after FROM issuance "
-    "WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 AND (state = 'intent' OR "
-    "(state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) ORDER BY issuance_id"};
+    "SELECT encode(serial, 'hex'), state = 'intent' FROM (SELECT issuance_id, serial, state, not_after, requested_by "
+    " FROM issuance WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 "
+    "AND (state = 'intent' OR (state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) "
+    "AND ($5 OR (state <> 'confirmed' AND requested_by LIKE 'trustline:%/capfd/%')) ORDER BY issuance_id"};
 constexpr Statement kSettled = {"operation_settled",
                                 // Not waited for: what a crash undoes is told again.
                                 "UPDATE capf_operation SET unsettled = NULL WHERE cluster_id = $1 "
@@ -22,7 +23,7 @@ constexpr Statement kSettled = {"operation_settled",
 
 absl::Status Settlement::Settle(const UnsettledOperation& operation) {
   if (operation.issuance_id != 0) {
-    RETURN_IF_ERROR(operation.kind == UnsettledOperation::Kind::kConfirm ? Confirm(operation) : RevokeAll(operation));
+    RETURN_IF_ERROR(operation.kind == UnsettledOperation::Kind::kConfirm ? Confirm(operation) : Revoke(operation));
   }
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
   return lease->Execute(kSettled, Parameters().Int64(operation.cluster_id).Int64(operation.operation_id)).status();
@@ -39,16 +40,18 @@ absl::Status Settlement::Confirm(const UnsettledOperation& operation) {
   return confirmed;
 }
 
-absl::Status Settlement::RevokeAll(const UnsettledOperation& operation) {
+absl::Status Settlement::Revoke(const UnsettledOperation& operation) {
   std::vector<std::string> serials;
   bool has_intent = false;
   {
     ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-    ASSIGN_OR_RETURN(const Result issued, lease->Execute(kIssuedBefore, Parameters()
-                                                                            .Int64(operation.cluster_id)
-                                                                            .Text(operation.device)
-                                                                            .Int64(operation.issuance_id)
-                                                                            .Time(clock_.Now())));
+    ASSIGN_OR_RETURN(const Result issued,
+                     lease->Execute(kIssuedBefore, Parameters()
+                                                       .Int64(operation.cluster_id)
+                                                       .Text(operation.device)
+                                                       .Int64(operation.issuance_id)
+                                                       .Time(clock_.Now())
+                                                       .Bool(operation.kind == UnsettledOperation::Kind::kRevoke)));
     for (const Row row : issued) {
       std::string serial;
       bool is_intent = false;

@@ -16,6 +16,7 @@ struct UnsettledOperation {
   enum class Kind : uint8_t {
     kConfirm,  // the device has its certificate
     kRevoke,   // it has deleted what it was issued
+    kDiscard,  // it has never acknowledged what it was issued
   };
   int32_t cluster_id = 0;
   std::string cluster;  // name
@@ -36,7 +37,8 @@ class Settlement {
 
  private:
   absl::Status Confirm(const UnsettledOperation& operation);
-  absl::Status RevokeAll(const UnsettledOperation& operation);
+  // Certificates of the device up to the operation's; of kDiscard those that it never acknowledged.
+  absl::Status Revoke(const UnsettledOperation& operation);
 
   Pool& pool_;
   IssuanceClient& cad_;

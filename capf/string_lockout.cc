@@ -1,8 +1,21 @@
 #include "capf/string_lockout.h"
 
+#include "common/net/ip_address.h"
 #include "common/status/status.h"
 
 namespace trustline {
+namespace {
+
+std::string HostOf(std::string_view address) {
+  const absl::StatusOr<IpAddress> parsed = IpAddress::Parse(address);
+  return parsed.ok() ? parsed->HostPrefix().ToText() : std::string(address);
+}
+
+}  // namespace
+
+StringLockout::StringLockout(Connection& transaction, int32_t cluster_id, std::string_view device,
+                             std::string_view address)
+    : connection_(transaction), cluster_id_(cluster_id), device_(device), address_(HostOf(address)) {}
 
 absl::StatusOr<bool> StringLockout::IsLocked(absl::Time now) {
   static constexpr Statement kIsLocked = {"is_pair_locked",

@@ -18,8 +18,8 @@ inline constexpr absl::Duration kLockTime = absl::Minutes(15);
 // Works inside a transaction that the caller owns and commits, and in which it has locked the device's operation.
 class StringLockout {
  public:
-  StringLockout(Connection& transaction, int32_t cluster_id, std::string_view device, std::string_view address)
-      : connection_(transaction), cluster_id_(cluster_id), device_(device), address_(address) {}
+  // Of an IPv6 address the network of 64 bits counts: a host has all of it.
+  StringLockout(Connection& transaction, int32_t cluster_id, std::string_view device, std::string_view address);
 
   absl::StatusOr<bool> IsLocked(absl::Time now);
 

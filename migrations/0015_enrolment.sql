@@ -16,7 +16,7 @@ GRANT SELECT ON device, client_authority, trust_crl TO trustline_capfd;
 GRANT SELECT (cluster_id, authority_id, state, subject, certificate, chain, not_before, not_after) ON ca_authority
   TO trustline_capfd;
 GRANT SELECT (cluster_id, issuance_id, authority_id, device, state, serial, sha256, subject, public_key, not_before,
-              not_after, signed_at, delivered_at, confirmed_at, revoked_at, revocation_reason)
+              not_after, requested_by, signed_at, delivered_at, confirmed_at, revoked_at, revocation_reason)
   ON issuance TO trustline_capfd;
 -- Whether phones may know a listener's certificate.
 GRANT SELECT (cluster_id, sha256, role, removed_at) ON trust_entry TO trustline_capfd;
@@ -85,10 +85,11 @@ CREATE TABLE capf_operation (
   session_node     text,
   session_address  text,
   session_until    timestamptz,
-  -- Of the session that succeeded or that runs; of a deletion: the newest that the device had been issued.
+  -- Of the newest session that came so far; of a deletion: the newest that the device had been issued.
   issuance_id      bigint,
-  -- What is still to be told to cad: that the device has its certificate, or that its certificates are to be revoked.
-  unsettled        text CHECK (unsettled IN ('confirm', 'revoke')),
+  -- What is still to be told to cad: that the device has its certificate; that its certificates are to be revoked; or
+  -- those that sessions were issued and the device never acknowledged.
+  unsettled        text CHECK (unsettled IN ('confirm', 'revoke', 'discard')),
   PRIMARY KEY (cluster_id, operation_id),
   FOREIGN KEY (cluster_id, campaign_id) REFERENCES capf_campaign,
   CHECK ((state = 'in progress') = (session_claim IS NOT NULL)),

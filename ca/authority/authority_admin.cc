@@ -58,6 +58,10 @@ absl::Status CheckMayHaveAuthorityBelow(const std::vector<Certificate>& issuers)
   return absl::OkStatus();
 }
 
+absl::Status HasCertificate(int32_t id) {
+  return FailedPrecondition("authority {} has its certificate already: `trustctl ca show {}`", id, id);
+}
+
 }  // namespace
 
 absl::StatusOr<DistinguishedName> AuthorityAdmin::SubjectOf(std::string_view text, const std::string& key_name) const {
@@ -184,8 +188,7 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
     for (const Certificate& certificate : certificates) {
       if (AuthorityKeyName(certificate.public_key_sha256()) != authority.key_name) continue;
       if (authority.state != AuthorityState::kRequested) {
-        return FailedPrecondition("authority {} has its certificate already: `trustctl ca show {}`", authority.id,
-                                  authority.id);
+        return HasCertificate(authority.id);
       }
       RETURN_IF_ERROR(CheckAuthorityCertificate(certificate, clock_.Now()));
       std::vector<Certificate> others;
@@ -194,16 +197,44 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
       }
       ASSIGN_OR_RETURN(const std::vector<Certificate> chain, OrderChain(certificate, std::move(others), clock_.Now()));
       RETURN_IF_ERROR(CheckMayHaveAuthorityBelow(chain));
-      RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
-      return RunInTransaction(pool_, {}, [&](Connection& connection) {
-        return SetPrepared(connection, caller, authority.id, certificate, chain, "ca.import");
-      });
+      return Import(caller, authority.id, certificate, chain);
     }
   }
   return FailedPrecondition(
       "none of the certificates has the key of an authority that was requested here: `trustctl ca csr` makes the "
       "request "
       "that the outside authority must answer");
+}
+
+absl::StatusOr<Authority> AuthorityAdmin::Import(const AuthorityCaller& caller, int32_t id,
+                                                 const Certificate& certificate,
+                                                 const std::vector<Certificate>& chain) {
+  bool vouched = false;
+  absl::StatusOr<Authority> imported =
+      RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Authority> {
+        AuthorityStore store(connection, caller.cluster_id);
+        RETURN_IF_ERROR(store.LockAll());
+        ASSIGN_OR_RETURN(const Authority current, store.Load(id));
+        if (current.state != AuthorityState::kRequested) return HasCertificate(id);
+        // The trust store first, as in Prepare.
+        vouched = true;
+        RETURN_IF_ERROR(trust_store_.AddAuthority(caller.cluster, certificate));
+        return SetPrepared(connection, caller, id, certificate, chain, "ca.import");
+      });
+  if (imported.ok() || !vouched) return imported;
+  using Found = std::optional<Authority>;
+  const absl::StatusOr<Found> found = RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Found> {
+    AuthorityStore store(connection, caller.cluster_id);
+    // Waits for a commit that was begun and not answered, and keeps another import of the same certificate out.
+    RETURN_IF_ERROR(store.LockAll());
+    ASSIGN_OR_RETURN(Found known, store.FindByKey(AuthorityKeyName(certificate.public_key_sha256())));
+    if (known && known->certificate && *known->certificate == certificate) return known;
+    trust_store_.RemoveAuthority(caller.cluster, certificate).IgnoreError();
+    return std::nullopt;
+  });
+  // When nobody knows, what would be taken back may be in use.
+  if (found.ok() && *found) return **found;
+  return imported;
 }
 
 absl::StatusOr<Authority> AuthorityAdmin::SetPrepared(Connection& connection, const AuthorityCaller& caller, int32_t id,

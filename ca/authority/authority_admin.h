@@ -77,6 +77,9 @@ class AuthorityAdmin {
   // again when it failed. Takes key and anchor (may be null) back when there is no such authority.
   absl::StatusOr<Authority> SettleNew(const AuthorityCaller& caller, const std::string& key_name,
                                       absl::StatusOr<Authority> stored, const Certificate* anchor);
+  // Makes the requested authority a prepared one and an anchor; takes the anchor back when that does not take effect.
+  absl::StatusOr<Authority> Import(const AuthorityCaller& caller, int32_t id, const Certificate& certificate,
+                                   const std::vector<Certificate>& chain);
   absl::Status CheckMayActivate(const Authority& authority);
   absl::Status CheckMayRetire(AuthorityStore& store, const Authority& authority);
   absl::StatusOr<Authority> SetPrepared(Connection& connection, const AuthorityCaller& caller, int32_t id,

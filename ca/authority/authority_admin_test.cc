@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "ca/trust_store_testing.h"
+#include "common/x509/certificate_builder.h"
 
 namespace trustline {
 namespace {
@@ -36,6 +37,19 @@ class AuthorityAdminTest : public CaTrustStoreTest {
       if (entry.path().extension() == ".key") ++count;
     }
     return count;
+  }
+  // Signed by an outside root, for the key of an authority that was requested; the certificate and the root.
+  static std::vector<Certificate> Answer(const AuthorityAdmin::Requested& requested) {
+    CertificateTemplate form;
+    form.subject = *DistinguishedName::FromText("CN=Enterprise");
+    form.not_before = absl::Now() - absl::Hours(1);
+    form.not_after = absl::Now() + absl::Hours(24 * 3650);
+    form.is_ca = true;
+    form.key_usage = {"keyCertSign", "cRLSign"};
+    const PrivateKey key = *PrivateKey::Generate(KeyKind::kEcP256);
+    const Certificate root = *BuildSelfSigned(form, key);
+    form.subject = requested.request.subject();
+    return {*BuildIssued(form, requested.request.public_key(), root, key), root};
   }
   void RefuseNewAuthorities() {
     RunByHand(
@@ -106,6 +120,35 @@ TEST_F(AuthorityAdminTest, WhileTheDatabaseIsAwayNothingIsTakenBack) {
   EXPECT_FALSE(Prepare().ok());
   EXPECT_THAT(store_.anchors, SizeIs(1));
   EXPECT_EQ(KeyFiles(), 2);
+}
+
+TEST_F(AuthorityAdminTest, AnImportThatCannotBeStoredLeavesNoAnchor) {
+  ASSERT_OK_AND_ASSIGN(const AuthorityAdmin::Requested requested, admin_->Request(caller(), KeyKind::kEcP256, ""));
+  const std::vector<Certificate> answer = Answer(requested);
+  int added = 0;
+  store_.after_adding = [&added](const std::string&) { ++added; };
+  // It fails with the commit.
+  RunByHand(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; "
+      "CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON ca_authority DEFERRABLE INITIALLY DEFERRED "
+      "FOR EACH ROW EXECUTE FUNCTION refuse()");
+  EXPECT_FALSE(admin_->ImportChain(caller(), answer).ok());
+  EXPECT_EQ(added, 1);
+  EXPECT_THAT(store_.anchors, IsEmpty());
+  EXPECT_EQ(LoadAuthority(requested.authority.id).state, AuthorityState::kRequested);
+  EXPECT_TRUE(HasKeyFile(requested.authority.key_name));
+
+  RunByHand("DROP TRIGGER refuse ON ca_authority");
+  ASSERT_OK_AND_ASSIGN(const Authority prepared, admin_->ImportChain(caller(), answer));
+  EXPECT_EQ(prepared.state, AuthorityState::kPrepared);
+  EXPECT_TRUE(IsAnchor(prepared));
+}
+
+TEST_F(AuthorityAdminTest, WhileTheDatabaseIsAwayTheAnchorOfAnImportStays) {
+  ASSERT_OK_AND_ASSIGN(const AuthorityAdmin::Requested requested, admin_->Request(caller(), KeyKind::kEcP256, ""));
+  store_.after_adding = [this](const std::string&) { EXPECT_OK(database_->Stop()); };
+  EXPECT_FALSE(admin_->ImportChain(caller(), Answer(requested)).ok());
+  EXPECT_THAT(store_.anchors, SizeIs(1));
 }
 
 TEST_F(AuthorityAdminTest, WhatIsActivatedIsAnAnchorAgain) {

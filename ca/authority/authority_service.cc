@@ -326,16 +326,18 @@ grpc::Status AuthorityService::ListClientAuthorities(grpc::ServerContext* contex
 
 grpc::Status AuthorityService::BlockKeys(grpc::ServerContext* context, const v1::BlockKeysRequest* request,
                                          v1::BlockKeysResponse* response) {
-  return Serve(*context, policies_.block_keys, *request, [&](const Caller& caller) -> absl::Status {
-    const std::vector<std::string> keys(request->public_key_sha256().begin(), request->public_key_sha256().end());
-    ASSIGN_OR_RETURN(const ClientAuthorities::Blocked blocked,
-                     RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
-                       return ClientAuthorities(connection, CallerOf(caller)).BlockKeys(keys, request->source());
-                     }));
-    response->set_added(blocked.added);
-    response->set_total(blocked.total);
-    return absl::OkStatus();
-  });
+  return Change(
+      *context, policies_.block_keys, "ca.block_keys", request->source(), *request,
+      [&](const Caller& caller) -> absl::Status {
+        const std::vector<std::string> keys(request->public_key_sha256().begin(), request->public_key_sha256().end());
+        ASSIGN_OR_RETURN(const ClientAuthorities::Blocked blocked,
+                         RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                           return ClientAuthorities(connection, CallerOf(caller)).BlockKeys(keys, request->source());
+                         }));
+        response->set_added(blocked.added);
+        response->set_total(blocked.total);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace trustline

@@ -9,6 +9,7 @@
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/proto_time.h"
+#include "common/rpc/refusal.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -93,6 +94,12 @@ absl::StatusOr<DeviceFilter> ReadFilter(const v1::ListDevicesRequest& request) {
   return filter;
 }
 
+// As the audit log names a device: as it does when the change is made, or as it was given when it is no name.
+std::string Subject(std::string_view device) {
+  const absl::StatusOr<DeviceName> name = DeviceName::Parse(device);
+  return name.ok() ? name->text() : std::string(device);
+}
+
 // A page token is the last name of the page before.
 absl::StatusOr<std::string> ReadPageToken(const std::string& token) {
   if (token.empty()) return std::string();
@@ -103,7 +110,8 @@ absl::StatusOr<std::string> ReadPageToken(const std::string& token) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DeviceService>> DeviceService::Create(Authorizer& authorizer, Pool& pool) {
+absl::StatusOr<std::unique_ptr<DeviceService>> DeviceService::Create(Authorizer& authorizer, Pool& pool,
+                                                                     AuditQueue& audit) {
   const char* const service = v1::Devices::service_full_name();
   ASSIGN_OR_RETURN(MethodPolicy add, MethodPolicy::Find(service, "AddDevice"));
   ASSIGN_OR_RETURN(MethodPolicy import, MethodPolicy::Find(service, "ImportDevices"));
@@ -114,14 +122,33 @@ absl::StatusOr<std::unique_ptr<DeviceService>> DeviceService::Create(Authorizer&
   ASSIGN_OR_RETURN(MethodPolicy retire, MethodPolicy::Find(service, "RetireDevice"));
   ASSIGN_OR_RETURN(MethodPolicy remove, MethodPolicy::Find(service, "RemoveDevice"));
   return std::unique_ptr<DeviceService>(
-      new DeviceService(authorizer, pool,
+      new DeviceService(authorizer, pool, audit,
                         Policies{std::move(add), std::move(import), std::move(list), std::move(show), std::move(set),
                                  std::move(replace), std::move(retire), std::move(remove)}));
 }
 
-absl::Status DeviceService::AddOne(grpc::ServerContext& context, const v1::AddDeviceRequest& request,
+template <typename Request, typename Body>
+grpc::Status DeviceService::Serve(const grpc::ServerContext& context, const MethodPolicy& policy,
+                                  const Request& request, Body body) {
+  const absl::StatusOr<Caller> caller = authorizer_.Authorize(context, policy, request);
+  return ToGrpc(caller.ok() ? body(*caller) : caller.status());
+}
+
+template <typename Request, typename Body>
+grpc::Status DeviceService::Change(const grpc::ServerContext& context, const MethodPolicy& policy,
+                                   std::string_view action, std::string_view device, const Request& request,
+                                   Body body) {
+  return Serve(context, policy, request, [&](const Caller& caller) -> absl::Status {
+    absl::Status changed = body(caller);
+    if (!changed.ok()) {
+      AuditRefusal(audit_, context, caller, action, device.empty() ? caller.cluster : Subject(device), changed);
+    }
+    return changed;
+  });
+}
+
+absl::Status DeviceService::AddOne(const Caller& caller, const v1::AddDeviceRequest& request,
                                    v1::AddDeviceResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.add, request));
   ASSIGN_OR_RETURN(const DeviceName name, DeviceName::Parse(request.name()));
   ASSIGN_OR_RETURN(const DeviceRecord device, RunInTransaction(pool_, {}, [&](Connection& connection) {
                      return DeviceRegistry(connection, OnBehalfOf(caller)).Add(name, FromProto(request.data()));
@@ -130,9 +157,8 @@ absl::Status DeviceService::AddOne(grpc::ServerContext& context, const v1::AddDe
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::ImportBatch(grpc::ServerContext& context, const v1::ImportDevicesRequest& request,
+absl::Status DeviceService::ImportBatch(const Caller& caller, const v1::ImportDevicesRequest& request,
                                         v1::ImportDevicesResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.import, request));
   std::vector<DeviceRow> rows;
   for (const v1::ImportDevicesRequest::Row& row : request.rows()) rows.push_back({row.name(), FromProto(row.data())});
   ASSIGN_OR_RETURN(const DeviceImportResult result, RunInTransaction(pool_, {}, [&](Connection& connection) {
@@ -149,9 +175,8 @@ absl::Status DeviceService::ImportBatch(grpc::ServerContext& context, const v1::
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::ListPage(grpc::ServerContext& context, const v1::ListDevicesRequest& request,
+absl::Status DeviceService::ListPage(const Caller& caller, const v1::ListDevicesRequest& request,
                                      v1::ListDevicesResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.list, request));
   if (request.page_size() < 0 || request.page_size() > kLargestPageSize) {
     return InvalidArgument("a page has 1 to {} devices", kLargestPageSize);
   }
@@ -165,9 +190,8 @@ absl::Status DeviceService::ListPage(grpc::ServerContext& context, const v1::Lis
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::ShowOne(grpc::ServerContext& context, const v1::ShowDeviceRequest& request,
+absl::Status DeviceService::ShowOne(const Caller& caller, const v1::ShowDeviceRequest& request,
                                     v1::ShowDeviceResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.show, request));
   ASSIGN_OR_RETURN(const DeviceName name, DeviceName::Parse(request.name()));
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
   ASSIGN_OR_RETURN(const DeviceRecord device, DeviceRegistry(*lease, OnBehalfOf(caller)).Find(name));
@@ -175,9 +199,8 @@ absl::Status DeviceService::ShowOne(grpc::ServerContext& context, const v1::Show
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::SetOne(grpc::ServerContext& context, const v1::SetDeviceRequest& request,
+absl::Status DeviceService::SetOne(const Caller& caller, const v1::SetDeviceRequest& request,
                                    v1::SetDeviceResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.set, request));
   ASSIGN_OR_RETURN(const DeviceName name, DeviceName::Parse(request.name()));
   ASSIGN_OR_RETURN(const DeviceEdit edit, RunInTransaction(pool_, {}, [&](Connection& connection) {
                      return DeviceRegistry(connection, OnBehalfOf(caller)).Set(name, ReadChange(request));
@@ -187,9 +210,8 @@ absl::Status DeviceService::SetOne(grpc::ServerContext& context, const v1::SetDe
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::ReplaceOne(grpc::ServerContext& context, const v1::ReplaceDeviceRequest& request,
+absl::Status DeviceService::ReplaceOne(const Caller& caller, const v1::ReplaceDeviceRequest& request,
                                        v1::ReplaceDeviceResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.replace, request));
   ASSIGN_OR_RETURN(const DeviceName old_name, DeviceName::Parse(request.old_name()));
   ASSIGN_OR_RETURN(const DeviceName new_name, DeviceName::Parse(request.new_name()));
   ASSIGN_OR_RETURN(const DeviceRemoval replacement, RunInTransaction(pool_, {}, [&](Connection& connection) {
@@ -200,9 +222,8 @@ absl::Status DeviceService::ReplaceOne(grpc::ServerContext& context, const v1::R
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::RetireOne(grpc::ServerContext& context, const v1::RetireDeviceRequest& request,
+absl::Status DeviceService::RetireOne(const Caller& caller, const v1::RetireDeviceRequest& request,
                                       v1::RetireDeviceResponse& response) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.retire, request));
   ASSIGN_OR_RETURN(const DeviceName name, DeviceName::Parse(request.name()));
   ASSIGN_OR_RETURN(const DeviceRemoval retirement, RunInTransaction(pool_, {}, [&](Connection& connection) {
                      return DeviceRegistry(connection, OnBehalfOf(caller)).Retire(name, request.reason());
@@ -212,8 +233,7 @@ absl::Status DeviceService::RetireOne(grpc::ServerContext& context, const v1::Re
   return absl::OkStatus();
 }
 
-absl::Status DeviceService::RemoveOne(grpc::ServerContext& context, const v1::RemoveDeviceRequest& request) {
-  ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.remove, request));
+absl::Status DeviceService::RemoveOne(const Caller& caller, const v1::RemoveDeviceRequest& request) {
   ASSIGN_OR_RETURN(const DeviceName name, DeviceName::Parse(request.name()));
   return RunInTransaction(
       pool_, {}, [&](Connection& connection) { return DeviceRegistry(connection, OnBehalfOf(caller)).Remove(name); });
@@ -221,35 +241,43 @@ absl::Status DeviceService::RemoveOne(grpc::ServerContext& context, const v1::Re
 
 grpc::Status DeviceService::AddDevice(grpc::ServerContext* context, const v1::AddDeviceRequest* request,
                                       v1::AddDeviceResponse* response) {
-  return ToGrpc(AddOne(*context, *request, *response));
+  return Change(*context, policies_.add, "device.add", request->name(), *request,
+                [&](const Caller& caller) { return AddOne(caller, *request, *response); });
 }
 grpc::Status DeviceService::ImportDevices(grpc::ServerContext* context, const v1::ImportDevicesRequest* request,
                                           v1::ImportDevicesResponse* response) {
-  return ToGrpc(ImportBatch(*context, *request, *response));
+  return Change(*context, policies_.import, "device.import", "", *request,
+                [&](const Caller& caller) { return ImportBatch(caller, *request, *response); });
 }
 grpc::Status DeviceService::ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest* request,
                                         v1::ListDevicesResponse* response) {
-  return ToGrpc(ListPage(*context, *request, *response));
+  return Serve(*context, policies_.list, *request,
+               [&](const Caller& caller) { return ListPage(caller, *request, *response); });
 }
 grpc::Status DeviceService::ShowDevice(grpc::ServerContext* context, const v1::ShowDeviceRequest* request,
                                        v1::ShowDeviceResponse* response) {
-  return ToGrpc(ShowOne(*context, *request, *response));
+  return Serve(*context, policies_.show, *request,
+               [&](const Caller& caller) { return ShowOne(caller, *request, *response); });
 }
 grpc::Status DeviceService::SetDevice(grpc::ServerContext* context, const v1::SetDeviceRequest* request,
                                       v1::SetDeviceResponse* response) {
-  return ToGrpc(SetOne(*context, *request, *response));
+  return Change(*context, policies_.set, "device.set", request->name(), *request,
+                [&](const Caller& caller) { return SetOne(caller, *request, *response); });
 }
 grpc::Status DeviceService::ReplaceDevice(grpc::ServerContext* context, const v1::ReplaceDeviceRequest* request,
                                           v1::ReplaceDeviceResponse* response) {
-  return ToGrpc(ReplaceOne(*context, *request, *response));
+  return Change(*context, policies_.replace, "device.replace", request->old_name(), *request,
+                [&](const Caller& caller) { return ReplaceOne(caller, *request, *response); });
 }
 grpc::Status DeviceService::RetireDevice(grpc::ServerContext* context, const v1::RetireDeviceRequest* request,
                                          v1::RetireDeviceResponse* response) {
-  return ToGrpc(RetireOne(*context, *request, *response));
+  return Change(*context, policies_.retire, "device.retire", request->name(), *request,
+                [&](const Caller& caller) { return RetireOne(caller, *request, *response); });
 }
 grpc::Status DeviceService::RemoveDevice(grpc::ServerContext* context, const v1::RemoveDeviceRequest* request,
                                          v1::RemoveDeviceResponse*) {
-  return ToGrpc(RemoveOne(*context, *request));
+  return Change(*context, policies_.remove, "device.remove", request->name(), *request,
+                [&](const Caller& caller) { return RemoveOne(caller, *request); });
 }
 
 }  // namespace trustline

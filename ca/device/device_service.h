@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -9,14 +10,15 @@
 #include "common/postgres/pool.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/method_policy.h"
+#include "common/service/audit.h"
 #include "proto/device.grpc.pb.h"
 
 namespace trustline {
 
-// Thread-safe. The references must outlive it.
+// Thread-safe. The references must outlive it; `audit` takes the changes that are refused.
 class DeviceService final : public v1::Devices::Service {
  public:
-  static absl::StatusOr<std::unique_ptr<DeviceService>> Create(Authorizer& authorizer, Pool& pool);
+  static absl::StatusOr<std::unique_ptr<DeviceService>> Create(Authorizer& authorizer, Pool& pool, AuditQueue& audit);
 
   grpc::Status AddDevice(grpc::ServerContext* context, const v1::AddDeviceRequest* request,
                          v1::AddDeviceResponse* response) override;
@@ -39,27 +41,33 @@ class DeviceService final : public v1::Devices::Service {
   struct Policies {
     MethodPolicy add, import, list, show, set, replace, retire, remove;
   };
-  DeviceService(Authorizer& authorizer, Pool& pool, Policies policies)
-      : authorizer_(authorizer), pool_(pool), policies_(std::move(policies)) {}
+  DeviceService(Authorizer& authorizer, Pool& pool, AuditQueue& audit, Policies policies)
+      : authorizer_(authorizer), pool_(pool), audit_(audit), policies_(std::move(policies)) {}
 
-  absl::Status AddOne(grpc::ServerContext& context, const v1::AddDeviceRequest& request,
-                      v1::AddDeviceResponse& response);
-  absl::Status ImportBatch(grpc::ServerContext& context, const v1::ImportDevicesRequest& request,
+  // Runs `body` for the caller when the policy admits it.
+  template <typename Request, typename Body>
+  grpc::Status Serve(const grpc::ServerContext& context, const MethodPolicy& policy, const Request& request, Body body);
+  // The same for what changes something: a refusal by `body` is audited as a denied `action` on `device`, or on the
+  // cluster when that is empty.
+  template <typename Request, typename Body>
+  grpc::Status Change(const grpc::ServerContext& context, const MethodPolicy& policy, std::string_view action,
+                      std::string_view device, const Request& request, Body body);
+
+  absl::Status AddOne(const Caller& caller, const v1::AddDeviceRequest& request, v1::AddDeviceResponse& response);
+  absl::Status ImportBatch(const Caller& caller, const v1::ImportDevicesRequest& request,
                            v1::ImportDevicesResponse& response);
-  absl::Status ListPage(grpc::ServerContext& context, const v1::ListDevicesRequest& request,
-                        v1::ListDevicesResponse& response);
-  absl::Status ShowOne(grpc::ServerContext& context, const v1::ShowDeviceRequest& request,
-                       v1::ShowDeviceResponse& response);
-  absl::Status SetOne(grpc::ServerContext& context, const v1::SetDeviceRequest& request,
-                      v1::SetDeviceResponse& response);
-  absl::Status ReplaceOne(grpc::ServerContext& context, const v1::ReplaceDeviceRequest& request,
+  absl::Status ListPage(const Caller& caller, const v1::ListDevicesRequest& request, v1::ListDevicesResponse& response);
+  absl::Status ShowOne(const Caller& caller, const v1::ShowDeviceRequest& request, v1::ShowDeviceResponse& response);
+  absl::Status SetOne(const Caller& caller, const v1::SetDeviceRequest& request, v1::SetDeviceResponse& response);
+  absl::Status ReplaceOne(const Caller& caller, const v1::ReplaceDeviceRequest& request,
                           v1::ReplaceDeviceResponse& response);
-  absl::Status RetireOne(grpc::ServerContext& context, const v1::RetireDeviceRequest& request,
+  absl::Status RetireOne(const Caller& caller, const v1::RetireDeviceRequest& request,
                          v1::RetireDeviceResponse& response);
-  absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveDeviceRequest& request);
+  absl::Status RemoveOne(const Caller& caller, const v1::RemoveDeviceRequest& request);
 
   Authorizer& authorizer_;
   Pool& pool_;
+  AuditQueue& audit_;
   const Policies policies_;
 };
 

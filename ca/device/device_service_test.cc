@@ -35,7 +35,7 @@ class DeviceServiceTest : public DeviceDatabaseTest {
         std::make_unique<Authorizer>(AuthorizerOptions{.connection = connection}, clock_, log_, metrics_, *audit_);
     authorizer_->Start();
     ASSERT_OK(authorizer_->WaitForRefresh(absl::Seconds(30)));
-    ASSERT_OK_AND_ASSIGN(service_, DeviceService::Create(*authorizer_, *pool_));
+    ASSERT_OK_AND_ASSIGN(service_, DeviceService::Create(*authorizer_, *pool_, *audit_));
     ASSERT_OK_AND_ASSIGN(
         server_, RpcServer::Start(
                      {.identity = cad_identity_.files(),
@@ -239,6 +239,47 @@ TEST_F(DeviceServiceTest, CapfdAddsAndLooksUp) {
   v1::ImportDevicesResponse imported;
   ASSERT_OK(Call(*capfd, &Stub::ImportDevices, import, imported));
   EXPECT_EQ(imported.added(), 1);
+}
+
+TEST_F(DeviceServiceTest, ARefusedChangeIsOnRecordOnce) {
+  RunByHand("INSERT INTO device (cluster_id, name, added_by) VALUES (1, 'SEP001122334455', 'test')");
+  const auto stub = As(operator_.files());
+  EXPECT_THAT(Add(*stub, "sep001122334455"), StatusIs(absl::StatusCode::kAlreadyExists));
+  v1::ImportDevicesRequest import;
+  import.add_rows()->set_name("phone 1");
+  v1::ImportDevicesResponse imported;
+  EXPECT_THAT(Call(*stub, &Stub::ImportDevices, import, imported), StatusIs(kInvalid));
+  v1::SetDeviceRequest set;
+  set.set_name("phone 1");
+  v1::SetDeviceResponse changed;
+  EXPECT_THAT(Call(*stub, &Stub::SetDevice, set, changed), StatusIs(kInvalid));
+  v1::ReplaceDeviceRequest replace;
+  replace.set_old_name("SEP001122334455");
+  replace.set_new_name("SEP001122334455");
+  v1::ReplaceDeviceResponse replaced;
+  EXPECT_THAT(Call(*stub, &Stub::ReplaceDevice, replace, replaced), StatusIs(kInvalid));
+  v1::RetireDeviceRequest retire;
+  retire.set_name("SEP001122334455");
+  v1::RetireDeviceResponse retired;
+  EXPECT_THAT(Call(*stub, &Stub::RetireDevice, retire, retired), StatusIs(kInvalid));
+  v1::RemoveDeviceRequest remove;
+  remove.set_name("SEP0000000000FF");
+  v1::RemoveDeviceResponse removed;
+  EXPECT_THAT(Call(*As(admin_.files()), &Stub::RemoveDevice, remove, removed), StatusIs(absl::StatusCode::kNotFound));
+  // What only asks changes nothing.
+  v1::ShowDeviceRequest show;
+  show.set_name("SEP0000000000FF");
+  v1::ShowDeviceResponse shown;
+  EXPECT_THAT(Call(*stub, &Stub::ShowDevice, show, shown), StatusIs(absl::StatusCode::kNotFound));
+
+  audit_->Stop();
+  EXPECT_EQ(Text("SELECT string_agg(action || ' ' || subject, ', ' ORDER BY action) FROM audit_event "
+                 "WHERE outcome = 'denied'"),
+            "device.add SEP001122334455, device.import default, device.remove SEP0000000000FF, "
+            "device.replace SEP001122334455, device.retire SEP001122334455, device.set phone 1");
+  EXPECT_THAT(AuditDetail("device.replace"), HasSubstr("cannot replace itself"));
+  EXPECT_EQ(Text("SELECT DISTINCT actor FROM audit_event WHERE action = 'device.replace'"), kOperator);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event"), 6);
 }
 
 TEST_F(DeviceServiceTest, WhoMayNotIsDeniedAndOnRecord) {

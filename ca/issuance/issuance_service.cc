@@ -346,7 +346,14 @@ grpc::Status IssuanceService::IssueForKey(grpc::ServerContext* context, const v1
 grpc::Status IssuanceService::RecordDelivery(grpc::ServerContext* context, const v1::RecordDeliveryRequest* request,
                                              v1::RecordDeliveryResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.record_delivery, *request);
-  return ToGrpc(caller.ok() ? Deliver(*caller, *request, *response) : caller.status());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const absl::Status recorded = Deliver(*caller, *request, *response);
+  if (!recorded.ok()) {
+    const bool confirms = request->state() == v1::CERTIFICATE_STATE_CONFIRMED;
+    AuditRefusal(parts_.audit, *context, *caller, confirms ? "lsc.confirm" : "lsc.deliver",
+                 fmt::format("issuance {}", request->issuance_id()), recorded);
+  }
+  return ToGrpc(recorded);
 }
 
 grpc::Status IssuanceService::ListCertificates(grpc::ServerContext* context, const v1::ListCertificatesRequest* request,
@@ -374,7 +381,13 @@ grpc::Status IssuanceService::RevokeCertificate(grpc::ServerContext* context,
 grpc::Status IssuanceService::RevokeSuperseded(grpc::ServerContext* context, const v1::RevokeSupersededRequest* request,
                                                grpc::ServerWriter<v1::RevokeSupersededResponse>* writer) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.revoke_superseded, *request);
-  return ToGrpc(caller.ok() ? RevokeAllSuperseded(*caller, *request, *context, *writer) : caller.status());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const absl::Status revoked = RevokeAllSuperseded(*caller, *request, *context, *writer);
+  if (!revoked.ok()) {
+    AuditRefusal(parts_.audit, *context, *caller, "lsc.revoke", fmt::format("authority {}", request->authority_id()),
+                 revoked);
+  }
+  return ToGrpc(revoked);
 }
 
 grpc::Status IssuanceService::AuditCertificates(grpc::ServerContext* context,
@@ -388,7 +401,13 @@ grpc::Status IssuanceService::PurgeCertificates(grpc::ServerContext* context,
                                                 const v1::PurgeCertificatesRequest* request,
                                                 grpc::ServerWriter<v1::PurgeCertificatesResponse>* writer) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.purge, *request);
-  return ToGrpc(caller.ok() ? Purge(*caller, *request, *context, *writer) : caller.status());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const absl::Status purged = Purge(*caller, *request, *context, *writer);
+  // A dry run would have changed nothing.
+  if (!purged.ok() && !request->dry_run()) {
+    AuditRefusal(parts_.audit, *context, *caller, "lsc.purge", caller->cluster, purged);
+  }
+  return ToGrpc(purged);
 }
 
 }  // namespace trustline

@@ -12,10 +12,10 @@ constexpr size_t kMaxSubject = 64;
 
 }  // namespace
 
-void AuditRefusal(AuditQueue& audit, const grpc::ServerContextBase& context, const Caller& caller, std::string_view action,
-                  std::string_view subject, const absl::Status& reason) {
+void AuditRefusal(AuditQueue& audit, const grpc::ServerContextBase& context, const Caller& caller,
+                  std::string_view action, std::string_view subject, const absl::Status& reason) {
   if (absl::IsUnavailable(reason) || absl::IsInternal(reason) || absl::IsDeadlineExceeded(reason) ||
-      absl::IsResourceExhausted(reason) || absl::IsAborted(reason)) {
+      absl::IsResourceExhausted(reason) || absl::IsAborted(reason) || absl::IsCancelled(reason)) {
     return;
   }
   audit.AppendDenial({.cluster_id = caller.cluster_id,

@@ -12,8 +12,8 @@
 namespace trustline {
 
 // Appends a denied `action` with its reason, unless the reason is that something failed by itself (the database, this
-// machine).
-void AuditRefusal(AuditQueue& audit, const grpc::ServerContextBase& context, const Caller& caller, std::string_view action,
-                  std::string_view subject, const absl::Status& reason);
+// machine) or that the client went away.
+void AuditRefusal(AuditQueue& audit, const grpc::ServerContextBase& context, const Caller& caller,
+                  std::string_view action, std::string_view subject, const absl::Status& reason);
 
 }  // namespace trustline

@@ -193,7 +193,7 @@ TEST_F(CaCommandsTest, AChainThatDoesNotFitIsRefusedAndAudited) {
   EXPECT_THAT(Do({"ca", "import-chain", answer, root}), HasSubstr("is prepared and in the trust store"));
 }
 
-TEST_F(CaCommandsTest, ARefusedRevocationOrChangeOfAnAuthorityIsAudited) {
+TEST_F(CaCommandsTest, ARefusedRevocationOrChangeOfAnAuthorityOrDeviceIsAudited) {
   const std::string active = IdOf(DoJson({"ca", "show"}));
   const struct {
     std::vector<std::string> command;
@@ -205,6 +205,19 @@ TEST_F(CaCommandsTest, ARefusedRevocationOrChangeOfAnAuthorityIsAudited) {
       {{"ca", "rollover", "taint", active}, "ca.taint", "authority " + active, "nothing"},
       {{"ca", "rollover", "activate", "4711"}, "ca.activate", "authority 4711", "there is no authority 4711"},
       {{"lsc", "revoke", "0123456789abcdef"}, "lsc.revoke", "0123456789abcdef", "0123456789abcdef"},
+      {{"lsc", "revoke", "--authority", "4711", "--superseded"},
+       "lsc.revoke",
+       "authority 4711",
+       "there is no authority 4711"},
+      {{"lsc", "purge", "--expired-before", "2099-01-01"}, "lsc.purge", "default", "nothing was removed"},
+      {{"device", "retire", "SEP00000000FFFF", "--reason", "x"},
+       "device.retire",
+       "SEP00000000FFFF",
+       "there is no device SEP00000000FFFF"},
+      {{"device", "remove", "SEP00000000FFFF"},
+       "device.remove",
+       "SEP00000000FFFF",
+       "there is no device SEP00000000FFFF"},
   };
   for (const auto& [command, action, subject, rule] : cases) {
     EXPECT_THAT(Refused(command), HasSubstr(rule));

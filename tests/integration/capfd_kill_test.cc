@@ -93,9 +93,12 @@ TEST_P(CapfdKillTest, ThePhonesNextTrySucceeds) {
   EXPECT_EQ(Count(kOpenIntents), 0);
   EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE state = 'success'"), 1);
 
-  // 4. The string is used up.
-  EXPECT_EQ(EndOf(CapfPhone(Server(), PhoneOptions(kPhone, password)).Enrol()),
-            static_cast<int>(CapfReason::kInvalidElement));
+  // 4. The string is used up. A capfd that died before it had on record that the phone was told says it once more.
+  int end = EndOf(CapfPhone(Server(), PhoneOptions(kPhone, password)).Enrol());
+  if (GetParam().killed == Killed::kCapfd && end == static_cast<int>(CapfReason::kNoAction)) {
+    end = EndOf(CapfPhone(Server(), PhoneOptions(kPhone, password)).Enrol());
+  }
+  EXPECT_EQ(end, static_cast<int>(CapfReason::kInvalidElement));
 }
 
 // Between the record of the acknowledgement and the end of the session: capfd waits for a cad that stands still.
