@@ -249,7 +249,6 @@ TEST_F(AdmitterTest, OneSessionADevice) {
   ExpectAdmitted(second, id);
   EXPECT_NE(second.claim.claim, first.claim.claim);
   EXPECT_THAT((*desk_)->Acknowledge(first.claim), StatusIs(absl::StatusCode::kAborted, HasSubstr("taken over")));
-  EXPECT_THAT((*desk_)->Issue(first.claim, "key"), StatusIs(absl::StatusCode::kAborted));
   EXPECT_THAT((*desk_)->Fail(first.claim, "no"), StatusIs(absl::StatusCode::kAborted));
   EXPECT_OK((*desk_)->Release(first.claim));
   EXPECT_EQ(StateOf(id), "in progress");

@@ -112,14 +112,8 @@ absl::StatusOr<bool> DatabaseDesk::IsRefusal(const absl::Status& status, const O
 }
 
 absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std::string_view public_key) {
-  // 1. The operation is still this session's.
+  // 1. The certificate.
   ASSIGN_OR_RETURN(const int32_t cluster_id, ClusterId());
-  {
-    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
-    RETURN_IF_ERROR(OperationProgress(*lease, cluster_id).CheckClaim(claim.operation_id, claim.claim));
-  }
-
-  // 2. The certificate.
   absl::StatusOr<IssuedForDevice> issued =
       parts_.cad.IssueForKey(options_.cluster, claim.device, public_key, RequestId(claim, public_key));
   if (!issued.ok()) {
@@ -133,7 +127,8 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
     return issued.status();
   }
 
-  // 3. On record before the phone has it, so that its acknowledgement says of which.
+  // 2. On record before the phone has it, so that its acknowledgement says of which; if the operation is still this
+  // session's.
   ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
   const absl::Status recorded =
       OperationProgress(*lease, cluster_id).SetIssuance(claim.operation_id, claim.claim, issued->issuance_id);

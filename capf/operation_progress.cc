@@ -74,15 +74,6 @@ absl::StatusOr<int32_t> OperationProgress::CountWrongString(const OperationRecor
   return wrong_strings;
 }
 
-absl::Status OperationProgress::CheckClaim(int64_t operation_id, std::string_view claim) {
-  static constexpr Statement kCheck = {
-      "check_claim", "SELECT 1 FROM capf_operation WHERE cluster_id = $1 AND operation_id = $2 AND session_claim = $3"};
-  ASSIGN_OR_RETURN(
-      const Result found,
-      connection_.Execute(kCheck, Parameters().Int64(cluster_id_).Int64(operation_id).Bytes(AsBytes(claim))));
-  return found.empty() ? ClaimLost() : absl::OkStatus();
-}
-
 absl::Status OperationProgress::SetIssuance(int64_t operation_id, std::string_view claim, int64_t issuance_id) {
   static constexpr Statement kSet = {
       "set_issuance_of_operation",
@@ -112,7 +103,7 @@ absl::StatusOr<OperationRecord> OperationProgress::Succeed(int64_t operation_id,
                    connection_.Execute(
                        kSucceed, Parameters().Int64(cluster_id_).Int64(operation_id).Bytes(AsBytes(claim)).Time(now)));
   ASSIGN_OR_RETURN(OperationRecord record, OnlyRow(changed));
-  if (record.authentication == EnrolmentAuthentication::kString) {
+  if (record.wrong_strings > 0) {
     RETURN_IF_ERROR(
         connection_.Execute(kForgetWrongStrings, Parameters().Int64(cluster_id_).Text(record.device)).status());
   }

@@ -38,7 +38,6 @@ class OperationProgress {
   // Counts a wrong authentication string; the one that is too many fails the operation. Returns how many there were.
   absl::StatusOr<int32_t> CountWrongString(const OperationRecord& locked, absl::Time now);
 
-  absl::Status CheckClaim(int64_t operation_id, std::string_view claim);
   absl::Status SetIssuance(int64_t operation_id, std::string_view claim, int64_t issuance_id);
 
   // What is returned is the operation as it is now. One that succeeded has used its authentication string up; its wrong
