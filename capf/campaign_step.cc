@@ -126,6 +126,8 @@ class Stepper {
                                   .wave = campaign_.waves + 1};
     CampaignStep step;
     std::vector<std::string> scheduled;
+    // A plan that was made while the tables had a few rows would go through all that a large wave brings.
+    RETURN_IF_ERROR(connection_.Execute("SET LOCAL plan_cache_mode = force_custom_plan").status());
     for (size_t begin = 0; begin < devices.size(); begin += kDevicesAtOnce) {
       RETURN_IF_ERROR(
           Schedule(order, devices.subspan(begin, std::min(kDevicesAtOnce, devices.size() - begin)), scheduled, step));

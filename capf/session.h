@@ -73,7 +73,7 @@ class CapfSession final : public PhoneSession {
 
  private:
   // What it awaits:
-  //   authentication response -> admission -> key -> certificate -> store response -> record -> end
+  //   authentication response -> admission -> key -> certificate -> store response -> record -> told -> end
   //                                           key (fails) -> key, or record
   //                              admission -> fetched certificate -> record
   //                              admission -> delete response -> record
