@@ -10,9 +10,7 @@
 namespace trustline {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr char kPhone[] = "SEP001122334455";
 constexpr int kSuccess = static_cast<int>(CapfReason::kSuccess);
