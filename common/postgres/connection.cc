@@ -6,22 +6,12 @@
 #include <limits>
 
 #include "common/postgres/connect.h"
-#include "common/postgres/socket_wait.h"
+#include "common/postgres/conversation.h"
 #include "common/postgres/sql_error.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
-
-struct ClearResult {
-  void operator()(PGresult* result) const { PQclear(result); }
-};
-using PgResultPtr = std::unique_ptr<PGresult, ClearResult>;
-
-// What a server gets beyond the query timeout to report its own cancellation.
-constexpr absl::Duration kCancelGrace = absl::Milliseconds(500);
-
-constexpr int kBinary = 1;
 
 // Rows of a COPY are handed to libpq in pieces of this size.
 constexpr size_t kCopyPiece = 64 * 1024;
@@ -33,24 +23,6 @@ std::string SetStatementTimeout(absl::Duration timeout) {
       timeout > absl::Milliseconds(most) ? 0 : std::max<int64_t>(1, absl::ToInt64Milliseconds(timeout));
   return fmt::format("SET statement_timeout = {}", milliseconds);
 }
-
-// The arrays that libpq takes for `parameters`.
-struct ParameterArrays {
-  explicit ParameterArrays(const Parameters& parameters) {
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      types.push_back(parameters.type_oid(i));
-      values.push_back(parameters.data(i));
-      lengths.push_back(static_cast<int>(parameters.length(i)));
-      formats.push_back(parameters.is_binary(i) ? kBinary : 0);
-    }
-  }
-  int count() const { return static_cast<int>(types.size()); }
-
-  std::vector<Oid> types;
-  std::vector<const char*> values;
-  std::vector<int> lengths;
-  std::vector<int> formats;
-};
 
 void AppendCopyRow(const Parameters& row, std::string& out) {
   const auto append = [&](uint32_t value, int bytes) {
@@ -65,133 +37,8 @@ void AppendCopyRow(const Parameters& row, std::string& out) {
 
 }  // namespace
 
-struct Connection::State {
-  PgConnPtr pg;
-  const Interrupt* interrupt = nullptr;
-  absl::Duration query_timeout;
-  bool wants_writable = false;
-  absl::Status broken;  // why, once it is
-  // Statement text and parameter types to the name it is prepared under: the same text with other types is another.
-  std::map<std::string, std::string> prepared;
-
-  PGconn* conn() const { return pg.get(); }
-
-  absl::Status Break(absl::Status why) {
-    if (broken.ok()) broken = why;
-    return why;
-  }
-
-  absl::Status Usable() {
-    if (!broken.ok()) return Unavailable("the connection to PostgreSQL is closed: {}", broken.message());
-    if (PQstatus(conn()) != CONNECTION_OK) return Break(StatusOfConnection(conn()));
-    return absl::OkStatus();
-  }
-
-  WaitDeadline Deadline() const { return WaitDeadline::After(query_timeout + kCancelGrace); }
-
-  absl::Status Wait(short events, const WaitDeadline& deadline) {
-    absl::Status ready = WaitForSocket(PQsocket(conn()), events, deadline, interrupt);
-    return ready.ok() ? ready : Break(std::move(ready));
-  }
-
-  absl::Status Consume() { return PQconsumeInput(conn()) == 1 ? absl::OkStatus() : Break(StatusOfConnection(conn())); }
-
-  // `sent` is what PQsend... returned. "After sending any command or data on a nonblocking connection, call PQflush. If
-  // it returns 1, wait for the socket to become read- or write-ready. If it becomes read-ready, call PQconsumeInput,
-  // then call PQflush again." (manual, 34.4)
-  absl::Status Flush(int sent, const WaitDeadline& deadline) {
-    if (sent != 1) {
-      const absl::Status status = StatusOfConnection(conn());
-      if (PQstatus(conn()) != CONNECTION_OK || PQtransactionStatus(conn()) == PQTRANS_ACTIVE) return Break(status);
-      return Internal("the statement could not be sent: {}", status.message());
-    }
-    while (true) {
-      const int unsent = PQflush(conn());
-      if (unsent == 0) return absl::OkStatus();
-      if (unsent < 0) {
-        // The server may have said why before it closed the connection; the reader will find that.
-        return PQstatus(conn()) == CONNECTION_OK ? absl::OkStatus() : Break(StatusOfConnection(conn()));
-      }
-      RETURN_IF_ERROR(Wait(POLLIN | POLLOUT, deadline));
-      RETURN_IF_ERROR(Consume());
-    }
-  }
-
-  // The next result of the running command, null after the last.
-  absl::StatusOr<PgResultPtr> Next(const WaitDeadline& deadline) {
-    while (PQisBusy(conn()) == 1) {
-      RETURN_IF_ERROR(Wait(POLLIN, deadline));
-      RETURN_IF_ERROR(Consume());
-    }
-    return PgResultPtr(PQgetResult(conn()));
-  }
-
-  absl::Status ErrorOf(const PGresult* result) {
-    absl::Status status = StatusOfFailedResult(result);
-    if (PQstatus(conn()) != CONNECTION_OK) return Break(std::move(status));
-    const std::string sqlstate = SqlStateOf(status);
-    // The server ends the connection after these, or we are connected to a primary that has become a standby.
-    if (sqlstate.starts_with("57P") || sqlstate.starts_with("08") || (sqlstate == "25006" && wants_writable)) {
-      return Break(std::move(status));
-    }
-    return status;
-  }
-
-  // Reads all results of the command, calls `on_result` for each good one and returns the first error; the connection
-  // is then ready for the next command, unless it broke.
-  absl::Status Drain(const WaitDeadline& deadline, const std::function<absl::Status(PgResultPtr)>& on_result) {
-    absl::Status first;
-    while (true) {
-      absl::StatusOr<PgResultPtr> result = Next(deadline);
-      if (!result.ok()) return first.ok() ? result.status() : first;
-      if (*result == nullptr) return first;
-      switch (PQresultStatus(result->get())) {
-        case PGRES_COMMAND_OK:
-        case PGRES_TUPLES_OK:
-        case PGRES_SINGLE_TUPLE:
-        case PGRES_EMPTY_QUERY:
-          if (first.ok()) first = on_result(*std::move(result));
-          break;
-        case PGRES_COPY_IN:
-        case PGRES_COPY_OUT:
-        case PGRES_COPY_BOTH:
-          return Break(Internal("COPY to or from the client is for CopyIn() only"));
-        default:
-          if (absl::Status error = ErrorOf(result->get()); first.ok()) first = std::move(error);
-      }
-    }
-  }
-
-  absl::StatusOr<Result> LastResult(const WaitDeadline& deadline) {
-    PgResultPtr last;
-    RETURN_IF_ERROR(Drain(deadline, [&](PgResultPtr result) {
-      last = std::move(result);
-      return absl::OkStatus();
-    }));
-    if (last == nullptr) return Break(Internal("PostgreSQL sent no result"));
-    return Result(last.release());
-  }
-
-  absl::StatusOr<std::string> Prepare(const char* sql, const ParameterArrays& arrays, const WaitDeadline& deadline) {
-    std::string key = sql;
-    for (const Oid type : arrays.types) key += fmt::format(",{}", type);
-    if (const auto found = prepared.find(key); found != prepared.end()) return found->second;
-    std::string name = fmt::format("s{}", prepared.size() + 1);
-    RETURN_IF_ERROR(Flush(PQsendPrepare(conn(), name.c_str(), sql, arrays.count(), arrays.types.data()), deadline));
-    RETURN_IF_ERROR(LastResult(deadline).status());
-    prepared.emplace(std::move(key), name);
-    return name;
-  }
-
-  absl::Status SendPrepared(const Statement& statement, const Parameters& parameters, const WaitDeadline& deadline) {
-    RETURN_IF_ERROR(Usable());
-    RETURN_IF_ERROR(parameters.status());
-    const ParameterArrays arrays(parameters);
-    ASSIGN_OR_RETURN(const std::string name, Prepare(statement.sql, arrays, deadline));
-    return Flush(PQsendQueryPrepared(conn(), name.c_str(), arrays.count(), arrays.values.data(), arrays.lengths.data(),
-                                     arrays.formats.data(), kBinary),
-                 deadline);
-  }
+struct Connection::State : Conversation {
+  using Conversation::Conversation;
 
   absl::Status PutCopyData(std::string& data, const WaitDeadline& deadline) {
     while (true) {
@@ -216,11 +63,7 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
     return InvalidArgument("the timeouts of a PostgreSQL connection must be above zero");
   }
   ASSIGN_OR_RETURN(NewConnection opened, ConnectToFirstHost(options));
-  auto state = std::make_unique<State>();
-  state->pg = std::move(opened.connection);
-  state->interrupt = options.interrupt;
-  state->query_timeout = options.query_timeout;
-  state->wants_writable = opened.wants_writable;
+  auto state = std::make_unique<State>(std::move(opened), options);
   if (PQsetnonblocking(state->conn(), 1) != 0) return StatusOfConnection(state->conn());
   Connection connection(std::move(state));
   RETURN_IF_ERROR(connection.ExecuteScript("SET TIME ZONE 'UTC'; " + SetStatementTimeout(options.query_timeout)));
@@ -228,33 +71,25 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
 }
 
 absl::StatusOr<Result> Connection::Execute(const char* sql, const Parameters& parameters) {
-  const WaitDeadline deadline = state_->Deadline();
-  RETURN_IF_ERROR(state_->Usable());
-  RETURN_IF_ERROR(parameters.status());
-  const ParameterArrays arrays(parameters);
-  RETURN_IF_ERROR(
-      state_->Flush(PQsendQueryParams(state_->conn(), sql, arrays.count(), arrays.types.data(), arrays.values.data(),
-                                      arrays.lengths.data(), arrays.formats.data(), kBinary),
-                    deadline));
-  return state_->LastResult(deadline);
+  return state_->Run({.name = nullptr, .sql = sql, .parameters = parameters}, state_->Deadline());
 }
 
 absl::StatusOr<Result> Connection::Execute(const Statement& statement, const Parameters& parameters) {
-  const WaitDeadline deadline = state_->Deadline();
-  if (absl::Status sent = state_->SendPrepared(statement, parameters, deadline); !sent.ok()) {
-    return Annotate(sent, statement.name);
-  }
-  absl::StatusOr<Result> result = state_->LastResult(deadline);
-  if (!result.ok()) return Annotate(result.status(), statement.name);
-  return result;
+  return state_->Run({.name = statement.name, .sql = statement.sql, .parameters = parameters}, state_->Deadline());
 }
+
+void Connection::ExecuteWithNext(const Statement& statement, Parameters parameters) {
+  state_->Queue({.name = statement.name, .sql = statement.sql, .parameters = std::move(parameters)});
+}
+
+void Connection::ForgetUnsent() { state_->ForgetQueued(); }
 
 absl::Status Connection::ForEachRow(const Statement& statement, const Parameters& parameters,
                                     const RowCallback& on_row) {
   const WaitDeadline deadline = state_->Deadline();
-  if (absl::Status sent = state_->SendPrepared(statement, parameters, deadline); !sent.ok()) {
-    return Annotate(sent, statement.name);
-  }
+  RETURN_IF_ERROR(state_->RunQueued(deadline));
+  const Command command = {.name = statement.name, .sql = statement.sql, .parameters = parameters};
+  if (absl::Status sent = state_->Send(command, deadline); !sent.ok()) return Annotate(sent, statement.name);
   if (PQsetSingleRowMode(state_->conn()) != 1) {
     return state_->Break(Internal("{}: libpq refused single-row mode", statement.name));
   }
@@ -274,6 +109,7 @@ absl::Status Connection::ExecuteScript(const std::string& sql) {
   const WaitDeadline deadline = state_->Deadline();
   RETURN_IF_ERROR(state_->Usable());
   if (sql.find('\0') != std::string::npos) return InvalidArgument("the SQL script holds a NUL character");
+  RETURN_IF_ERROR(state_->RunQueued(deadline));
   RETURN_IF_ERROR(state_->Flush(PQsendQuery(state_->conn(), sql.c_str()), deadline));
   return state_->Drain(deadline, [](PgResultPtr) { return absl::OkStatus(); });
 }
@@ -282,6 +118,7 @@ absl::StatusOr<int64_t> Connection::CopyIn(std::string_view target, const RowSou
   const WaitDeadline deadline = state_->Deadline();
   PGconn* const conn = state_->conn();
   RETURN_IF_ERROR(state_->Usable());
+  RETURN_IF_ERROR(state_->RunQueued(deadline));
   const std::string sql = fmt::format("COPY {} FROM STDIN (FORMAT binary)", target);
   RETURN_IF_ERROR(state_->Flush(PQsendQuery(conn, sql.c_str()), deadline));
   ASSIGN_OR_RETURN(PgResultPtr started, state_->Next(deadline));
@@ -333,7 +170,7 @@ absl::StatusOr<std::optional<Notification>> Connection::WaitForNotification(absl
   while (true) {
     const std::unique_ptr<PGnotify, FreeNotify> notify(PQnotifies(state_->conn()));
     if (notify != nullptr) return Notification{notify->relname, notify->extra};
-    const absl::Status ready = WaitForSocket(PQsocket(state_->conn()), POLLIN, deadline, state_->interrupt);
+    const absl::Status ready = WaitForSocket(PQsocket(state_->conn()), POLLIN, deadline, state_->interrupt());
     if (absl::IsDeadlineExceeded(ready)) return std::nullopt;
     RETURN_IF_ERROR(ready);
     RETURN_IF_ERROR(state_->Consume());
@@ -345,7 +182,7 @@ absl::Status Connection::SetQueryTimeout(absl::Duration timeout) {
   // A rollback would undo it.
   if (InTransaction()) return FailedPrecondition("the query timeout cannot change inside a transaction");
   RETURN_IF_ERROR(ExecuteScript(SetStatementTimeout(timeout)));
-  state_->query_timeout = timeout;
+  state_->set_query_timeout(timeout);
   return absl::OkStatus();
 }
 
@@ -367,7 +204,7 @@ absl::Status Connection::SetRolePassword(std::string_view role, const SecretByte
   return ExecuteScript(fmt::format("ALTER ROLE {} PASSWORD {}", identifier, literal));
 }
 
-bool Connection::ok() const { return state_->broken.ok() && PQstatus(state_->conn()) == CONNECTION_OK; }
+bool Connection::ok() const { return !state_->is_broken() && PQstatus(state_->conn()) == CONNECTION_OK; }
 
 bool Connection::CheckAlive() {
   // What an idle connection may have received is notices, notifications, or a farewell and the end of the stream.
@@ -383,7 +220,7 @@ bool Connection::CheckAlive() {
 
 bool Connection::InTransaction() const {
   const PGTransactionStatusType status = PQtransactionStatus(state_->conn());
-  return status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
+  return state_->has_queued() || status == PQTRANS_INTRANS || status == PQTRANS_INERROR || status == PQTRANS_ACTIVE;
 }
 
 int Connection::backend_pid() const { return PQbackendPID(state_->conn()); }

@@ -39,6 +39,9 @@ struct ConnectionOptions {
   // For each statement: the server cancels it then (the connection stays good); a server that does not even do that
   // is given up half a second later. absl::InfiniteDuration() for no limit.
   absl::Duration query_timeout = absl::Seconds(10);
+  // A prepared statement keeps its plan, however its tables grow, until PostgreSQL has looked at them again, once a
+  // minute. So long after connecting all are planned anew, then after twice as long each time, up to ten minutes.
+  absl::Duration life_of_plans = absl::Seconds(1);
   // Optional; not owned.
   const Interrupt* interrupt = nullptr;
 };
@@ -64,6 +67,13 @@ class Connection {
   // Runs one statement, unprepared or prepared.
   absl::StatusOr<Result> Execute(const char* sql, const Parameters& parameters = {});
   absl::StatusOr<Result> Execute(const Statement& statement, const Parameters& parameters = {});
+
+  // Keeps the statement until the next one, and sends both in one round trip: for a beginning, and for what within a
+  // transaction nobody needs the result of. Its error is the next one's, which is then not done.
+  void ExecuteWithNext(const Statement& statement, Parameters parameters = {});
+
+  // What is kept is never sent.
+  void ForgetUnsent();
 
   // Hands over each row as it arrives, holding one in memory. An error of `on_row` ends the query and is returned. The
   // query timeout covers the whole. `on_row` must not use this connection.
@@ -94,7 +104,7 @@ class Connection {
   // Looks, without asking the server, whether the peer has closed the connection; false then.
   bool CheckAlive();
 
-  // Whether a transaction is open (also a failed one).
+  // Whether a transaction is open (also a failed one, and one whose beginning is not sent yet).
   bool InTransaction() const;
 
   // The server's process id for this connection, for tests and logs.

@@ -10,19 +10,19 @@
 namespace trustline {
 namespace {
 
-const char* BeginStatement(const TransactionOptions& options) {
+Statement BeginStatement(const TransactionOptions& options) {
   switch (options.isolation) {
     case Isolation::kReadCommitted:
-      return options.read_only ? "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
-                               : "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+      return options.read_only ? Statement{"begin_read", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"}
+                               : Statement{"begin", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"};
     case Isolation::kRepeatableRead:
-      return options.read_only ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-                               : "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE";
+      return options.read_only ? Statement{"begin_repeatable_read", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+                               : Statement{"begin_repeatable", "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"};
     case Isolation::kSerializable:
-      return options.read_only ? "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
-                               : "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE";
+      return options.read_only ? Statement{"begin_serializable_read", "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"}
+                               : Statement{"begin_serializable", "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"};
   }
-  return "BEGIN";
+  return {"begin", "BEGIN"};
 }
 
 // Two transactions that keep colliding must not retry in step: a random pause, its bound doubling with each attempt.
@@ -37,7 +37,7 @@ void PauseBeforeRetry(int attempt) {
 absl::StatusOr<Transaction> Transaction::Begin(Connection& connection, const TransactionOptions& options) {
   if (connection.InTransaction()) return FailedPrecondition("the connection has an open transaction already");
   // A hot standby refuses READ WRITE; there every transaction must be asked for as read-only.
-  RETURN_IF_ERROR(connection.Execute(BeginStatement(options)).status());
+  connection.ExecuteWithNext(BeginStatement(options));
   return Transaction(&connection);
 }
 
@@ -49,8 +49,14 @@ Transaction::~Transaction() {
 absl::Status Transaction::Commit() {
   if (connection_ == nullptr) return FailedPrecondition("the transaction has ended already");
   Connection* const connection = std::exchange(connection_, nullptr);
-  ASSIGN_OR_RETURN(const Result result, connection->Execute("COMMIT"));
-  if (result.command() != "COMMIT") {
+  static constexpr Statement kCommit = {"commit", "COMMIT"};
+  const absl::StatusOr<Result> result = connection->Execute(kCommit);
+  if (!result.ok()) {
+    // What was sent with it failed.
+    if (connection->ok() && connection->InTransaction()) connection->Execute("ROLLBACK").IgnoreError();
+    return result.status();
+  }
+  if (result->command() != "COMMIT") {
     return FailedPrecondition("the transaction was rolled back because one of its statements had failed");
   }
   return absl::OkStatus();
@@ -59,6 +65,7 @@ absl::Status Transaction::Commit() {
 absl::Status Transaction::Rollback() {
   if (connection_ == nullptr) return absl::OkStatus();
   Connection* const connection = std::exchange(connection_, nullptr);
+  connection->ForgetUnsent();
   if (!connection->ok() || !connection->InTransaction()) return absl::OkStatus();
   return connection->Execute("ROLLBACK").status();
 }

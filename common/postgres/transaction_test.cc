@@ -60,6 +60,47 @@ TEST_F(TransactionTest, CommitAfterAFailedStatementIsAnError) {
   EXPECT_EQ(Sum(), 0);
 }
 
+TEST_F(TransactionTest, WhatWasKeptIsDoneByTheCommitOrNotAtAll) {
+  static constexpr Statement kInsert = {"insert", "INSERT INTO t VALUES ($1)"};
+  static constexpr Statement kFail = {"divide", "INSERT INTO t VALUES (1 / $1)"};
+  const auto insert_and = [&](const Statement& last, int64_t number) {
+    return RunInTransaction(*first_, {}, [&](Connection& connection) -> absl::Status {
+      RETURN_IF_ERROR(connection.Execute(kInsert, Parameters().Int64(1)).status());
+      connection.ExecuteWithNext(last, Parameters().Int64(number));
+      return absl::OkStatus();
+    });
+  };
+  EXPECT_OK(insert_and(kInsert, 2));
+  EXPECT_EQ(Sum(), 3);
+  EXPECT_THAT(insert_and(kFail, 0), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("divide")));
+  EXPECT_FALSE(first_->InTransaction());
+  EXPECT_EQ(Sum(), 3);
+  // A failure of the body keeps it from being sent.
+  EXPECT_THAT(RunInTransaction(*first_, {},
+                               [&](Connection& connection) -> absl::Status {
+                                 connection.ExecuteWithNext(kInsert, Parameters().Int64(4));
+                                 return Aborted("by the body");
+                               }),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_FALSE(first_->InTransaction());
+  EXPECT_OK(insert_and(kInsert, 5));
+  EXPECT_EQ(Sum(), 9);
+}
+
+TEST_F(TransactionTest, OneThatDoesNothingIsNotBegun) {
+  {
+    ASSERT_OK_AND_ASSIGN(const Transaction transaction, Transaction::Begin(*first_));
+    EXPECT_TRUE(first_->InTransaction());
+    ASSERT_OK_AND_ASSIGN(const Result state, second_->Execute("SELECT state FROM pg_stat_activity WHERE pid = $1::int",
+                                                              Parameters().Int64(first_->backend_pid())));
+    EXPECT_THAT(state.Value<std::string>(), IsOkAndHolds(Eq("idle")));
+  }
+  EXPECT_FALSE(first_->InTransaction());
+  ASSERT_OK_AND_ASSIGN(Transaction transaction, Transaction::Begin(*first_));
+  EXPECT_OK(transaction.Commit());
+  EXPECT_FALSE(first_->InTransaction());
+}
+
 TEST_F(TransactionTest, SerializationFailureIsRetried) {
   int attempts = 0;
   const auto result = RunInTransaction(

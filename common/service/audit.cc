@@ -40,16 +40,17 @@ std::string AuditDetailJson(const AuditEvent& event) {
 }
 
 absl::Status AppendAudit(Connection& connection, const AuditEvent& event) {
-  return connection
-      .Execute(kAppend, Parameters()
-                            .Int64(event.cluster_id)
-                            .Time(event.occurred_at)
-                            .Text(PrintableText(event.actor, kMaxNameBytes))
-                            .Text(PrintableText(event.action, kMaxNameBytes))
-                            .Text(PrintableText(event.subject, kMaxNameBytes))
-                            .Text(AuditOutcomeText(event.outcome))
-                            .Text(AuditDetailJson(event)))
-      .status();
+  Parameters parameters;
+  parameters.Int64(event.cluster_id)
+      .Time(event.occurred_at)
+      .Text(PrintableText(event.actor, kMaxNameBytes))
+      .Text(PrintableText(event.action, kMaxNameBytes))
+      .Text(PrintableText(event.subject, kMaxNameBytes))
+      .Text(AuditOutcomeText(event.outcome))
+      .Text(AuditDetailJson(event));
+  if (!connection.InTransaction()) return connection.Execute(kAppend, parameters).status();
+  connection.ExecuteWithNext(kAppend, std::move(parameters));
+  return absl::OkStatus();
 }
 
 }  // namespace trustline

@@ -35,7 +35,8 @@ struct AuditEvent {
 std::string_view AuditOutcomeText(AuditOutcome outcome);
 std::string AuditDetailJson(const AuditEvent& event);
 
-// Inserts the event in whatever transaction `connection` is in, so that it is recorded exactly when what it records is.
+// Inserts the event in whatever transaction `connection` is in, so that it is recorded exactly when what it records is:
+// then with the transaction's next statement, or its commit, which has its error.
 absl::Status AppendAudit(Connection& connection, const AuditEvent& event);
 
 struct AuditQueueOptions {

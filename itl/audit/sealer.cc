@@ -18,6 +18,7 @@ namespace {
 
 // Any number that no other advisory lock of the system has ("audit" as bytes).
 constexpr int64_t kSealLock = 0x6175646974;
+constexpr int64_t kMostInBatch = 500;
 constexpr absl::Duration kPartitionRetry = absl::Minutes(5);
 constexpr absl::Duration kPartitionInterval = absl::Hours(24);
 constexpr absl::Duration kStopPatience = absl::Seconds(3);
@@ -27,7 +28,7 @@ absl::StatusOr<int64_t> SealInTransaction(Connection& connection) {
       "audit_pending",
       "SELECT e.event_id, e.cluster_id, e.at, e.occurred_at, e.actor, e.action, e.subject, e.outcome, e.detail "
       "FROM audit_unsealed u JOIN audit_event e ON e.event_id = u.event_id AND e.at = u.at "
-      "WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.event_id = u.event_id) ORDER BY u.event_id LIMIT 500"};
+      "WHERE NOT EXISTS (SELECT FROM audit_seal s WHERE s.event_id = u.event_id) ORDER BY u.event_id LIMIT $1"};
   static constexpr Statement kSeal = {
       "audit_seal_rows",
       "INSERT INTO audit_seal (number, event_id, at, hash) SELECT n.number, u.event_id, u.at, n.hash "
@@ -36,7 +37,7 @@ absl::StatusOr<int64_t> SealInTransaction(Connection& connection) {
 
   RETURN_IF_ERROR(LockSealing(connection));
   ASSIGN_OR_RETURN(Seal seal, LastSeal(connection));
-  ASSIGN_OR_RETURN(const Result pending, connection.Execute(kPending));
+  ASSIGN_OR_RETURN(const Result pending, connection.Execute(kPending, Parameters().Int64(kMostInBatch)));
   std::vector<int64_t> numbers;
   std::vector<int64_t> event_ids;
   std::vector<std::string> hashes;
@@ -173,7 +174,8 @@ class AuditSealer::Impl {
     }
     while (true) {
       ASSIGN_OR_RETURN(const int64_t sealed, SealBatch(*connection_));
-      if (sealed == 0) break;
+      // Under load there is always another row or two, which can wait for the next round.
+      if (sealed == 0 || (sealed < kMostInBatch && !last_round)) break;
     }
     RETURN_IF_ERROR(ReadCounts());
     if (last_round || now >= next_record_) {
