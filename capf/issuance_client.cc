@@ -58,14 +58,19 @@ absl::StatusOr<IssuedForDevice> IssuanceClient::IssueForKey(std::string_view clu
                          .der = std::move(*response.mutable_der())};
 }
 
-absl::Status IssuanceClient::Confirm(std::string_view cluster, int64_t issuance_id) {
-  v1::RecordDeliveryRequest request;
+absl::StatusOr<std::map<int64_t, std::string>> IssuanceClient::Confirm(std::string_view cluster,
+                                                                       std::span<const int64_t> issuances) {
+  v1::ConfirmDeliveriesRequest request;
   request.set_cluster(std::string(cluster));
-  request.set_issuance_id(issuance_id);
-  request.set_state(v1::CERTIFICATE_STATE_CONFIRMED);
-  v1::RecordDeliveryResponse response;
-  return Call(*issuance_, &v1::Issuance::Stub::RecordDelivery, request, response, WhileAway::kFail, kBriefPatience,
-              address_);
+  request.mutable_issuance_ids()->Add(issuances.begin(), issuances.end());
+  v1::ConfirmDeliveriesResponse response;
+  RETURN_IF_ERROR(Call(*issuance_, &v1::Issuance::Stub::ConfirmDeliveries, request, response, WhileAway::kFail,
+                       kBriefPatience, address_));
+  std::map<int64_t, std::string> refusals;
+  for (auto& refusal : *response.mutable_refusals()) {
+    refusals.emplace(refusal.issuance_id(), std::move(*refusal.mutable_reason()));
+  }
+  return refusals;
 }
 
 absl::Status IssuanceClient::Revoke(std::string_view cluster, std::string_view serial) {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,8 +37,9 @@ class IssuanceClient {
   absl::StatusOr<IssuedForDevice> IssueForKey(std::string_view cluster, std::string_view device,
                                               std::string_view public_key_info, std::string_view request_id);
 
-  // The device has acknowledged it. Repeatable. FailedPrecondition for one that was revoked meanwhile.
-  absl::Status Confirm(std::string_view cluster, int64_t issuance_id);
+  // Devices have acknowledged theirs, at most 1,000. Repeatable. Returns those that are not in force any more, with
+  // why.
+  absl::StatusOr<std::map<int64_t, std::string>> Confirm(std::string_view cluster, std::span<const int64_t> issuances);
 
   // Because the device does not have it any more. Repeatable.
   absl::Status Revoke(std::string_view cluster, std::string_view serial);

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "common/postgres/transaction.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -14,30 +15,91 @@ constexpr Statement kIssuedBefore = {
     " FROM issuance WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 "
     "AND (state = 'intent' OR (state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) "
     "AND ($5 OR (state <> 'confirmed' AND requested_by LIKE 'trustline:%/capfd/%')) ORDER BY issuance_id"};
-constexpr Statement kSettled = {"operation_settled",
-                                // Not waited for: what a crash undoes is told again.
-                                "UPDATE capf_operation SET unsettled = NULL WHERE cluster_id = $1 "
-                                "AND operation_id = $2 RETURNING set_config('synchronous_commit', 'off', true)"};
+// Not waited for: what a crash undoes is told again. A list would else be planned for the length of each.
+constexpr Statement kUnhurried = {"unhurried", "SET LOCAL synchronous_commit = off"};
+constexpr Statement kOnePlan = {"one_plan_for_lists", "SET LOCAL plan_cache_mode = force_generic_plan"};
+constexpr Statement kSettled = {
+    "operations_settled",
+    "UPDATE capf_operation o SET unsettled = NULL FROM unnest($2::bigint[]) AS settled (operation_id) CROSS JOIN "
+    "LATERAL "
+    "(SELECT ctid AS place FROM capf_operation WHERE cluster_id = $1 AND operation_id = settled.operation_id "
+    " FOR NO KEY UPDATE) locked WHERE o.ctid = locked.place"};
+
+// cad has one transaction for them.
+constexpr size_t kMostInBatch = 100;
 
 }  // namespace
 
 absl::Status Settlement::Settle(const UnsettledOperation& operation) {
   if (operation.issuance_id != 0) {
-    RETURN_IF_ERROR(operation.kind == UnsettledOperation::Kind::kConfirm ? Confirm(operation) : Revoke(operation));
+    if (operation.kind == UnsettledOperation::Kind::kConfirm) return Confirm(operation);
+    RETURN_IF_ERROR(Revoke(operation));
   }
-  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-  return lease->Execute(kSettled, Parameters().Int64(operation.cluster_id).Int64(operation.operation_id)).status();
+  return RecordSettled(operation.cluster_id, {operation.operation_id});
+}
+
+absl::Status Settlement::RecordSettled(int32_t cluster_id, const std::vector<int64_t>& operations) {
+  return RunInTransaction(pool_, {}, [&](Connection& connection) {
+    connection.ExecuteWithNext(kUnhurried);
+    connection.ExecuteWithNext(kOnePlan);
+    connection.ExecuteWithNext(kSettled, Parameters().Int64(cluster_id).Int64Array(operations));
+    return absl::OkStatus();
+  });
 }
 
 absl::Status Settlement::Confirm(const UnsettledOperation& operation) {
-  const absl::Status confirmed = cad_.Confirm(operation.cluster, operation.issuance_id);
-  // It was revoked or its record removed meanwhile, which no repetition changes.
-  if (absl::IsFailedPrecondition(confirmed) || absl::IsNotFound(confirmed)) {
-    log_.Warning("CAPF_CONFIRMATION_REFUSED", "a device acknowledged a certificate that is not in force any more",
-                 {{"device", operation.device}, {"reason", confirmed}});
-    return absl::OkStatus();
+  Confirmation own = {.operation = operation};
+  std::unique_lock lock(mutex_);
+  waiting_.push_back(&own);
+  while (!own.is_done) {
+    if (is_confirming_) {
+      changed_.wait(lock);
+      continue;
+    }
+    // Who finds nobody at it does it for all.
+    is_confirming_ = true;
+    const std::vector<Confirmation*> batch = TakeBatch();
+    lock.unlock();
+    const absl::Status status = ConfirmBatch(batch);
+    lock.lock();
+    for (Confirmation* const confirmation : batch) {
+      confirmation->status = status;
+      confirmation->is_done = true;
+    }
+    is_confirming_ = false;
+    changed_.notify_all();
   }
-  return confirmed;
+  return own.status;
+}
+
+std::vector<Settlement::Confirmation*> Settlement::TakeBatch() {
+  const int32_t cluster_id = waiting_.front()->operation.cluster_id;
+  std::vector<Confirmation*> batch;
+  std::deque<Confirmation*> others;
+  for (Confirmation* const confirmation : waiting_) {
+    const bool fits = batch.size() < kMostInBatch && confirmation->operation.cluster_id == cluster_id;
+    fits ? batch.push_back(confirmation) : others.push_back(confirmation);
+  }
+  waiting_ = std::move(others);
+  return batch;
+}
+
+absl::Status Settlement::ConfirmBatch(const std::vector<Confirmation*>& batch) {
+  std::vector<int64_t> issuances, operations;
+  for (const Confirmation* const confirmation : batch) {
+    issuances.push_back(confirmation->operation.issuance_id);
+    operations.push_back(confirmation->operation.operation_id);
+  }
+  const UnsettledOperation& first = batch.front()->operation;
+  ASSIGN_OR_RETURN(const auto refusals, cad_.Confirm(first.cluster, issuances));
+  for (const Confirmation* const confirmation : batch) {
+    const auto refusal = refusals.find(confirmation->operation.issuance_id);
+    if (refusal == refusals.end()) continue;
+    // It was revoked or its record removed meanwhile, which no repetition changes.
+    log_.Warning("CAPF_CONFIRMATION_REFUSED", "a device acknowledged a certificate that is not in force any more",
+                 {{"device", confirmation->operation.device}, {"reason", refusal->second}});
+  }
+  return RecordSettled(first.cluster_id, operations);
 }
 
 absl::Status Settlement::Revoke(const UnsettledOperation& operation) {

@@ -1,8 +1,12 @@
 // What cad is still to be told of operations that have ended.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "capf/issuance_client.h"
@@ -36,7 +40,17 @@ class Settlement {
   absl::Status Settle(const UnsettledOperation& operation);
 
  private:
+  // One that waits for its turn with others, because each call of cad, and each commit, serves as many as there are.
+  struct Confirmation {
+    const UnsettledOperation& operation;
+    bool is_done = false;
+    absl::Status status;
+  };
   absl::Status Confirm(const UnsettledOperation& operation);
+  // Of those that wait, what is of one cluster. Needs the lock.
+  std::vector<Confirmation*> TakeBatch();
+  absl::Status ConfirmBatch(const std::vector<Confirmation*>& batch);
+  absl::Status RecordSettled(int32_t cluster_id, const std::vector<int64_t>& operations);
   // Certificates of the device up to the operation's; of kDiscard those that it never acknowledged.
   absl::Status Revoke(const UnsettledOperation& operation);
 
@@ -44,6 +58,11 @@ class Settlement {
   IssuanceClient& cad_;
   const Clock& clock_;
   Log& log_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Confirmation*> waiting_;  // each on the stack of who waits
+  bool is_confirming_ = false;
 };
 
 }  // namespace trustline

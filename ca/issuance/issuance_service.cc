@@ -6,7 +6,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "ca/issuance/certificate_audit.h"
-#include "ca/issuance/fail_point.h"
+#include "ca/issuance/delivery.h"
 #include "ca/issuance/issuance_list.h"
 #include "ca/issuance/issuance_messages.h"
 #include "ca/issuance/issuance_purge.h"
@@ -28,6 +28,7 @@ constexpr char kHelp[] = "Requests for a device's certificate";
 constexpr size_t kMaxRequestId = 64;
 constexpr int32_t kDefaultPageSize = 200;
 constexpr int32_t kLargestPageSize = 1000;
+constexpr size_t kMostConfirmations = 1000;
 
 AuthorityCaller CallerOf(const Caller& caller) { return {caller.cluster_id, caller.cluster, caller.actor()}; }
 
@@ -89,6 +90,7 @@ absl::StatusOr<std::unique_ptr<IssuanceService>> IssuanceService::Create(const I
   ASSIGN_OR_RETURN(MethodPolicy issue_from_request, MethodPolicy::Find(service, "IssueFromRequest"));
   ASSIGN_OR_RETURN(MethodPolicy issue_for_key, MethodPolicy::Find(service, "IssueForKey"));
   ASSIGN_OR_RETURN(MethodPolicy record_delivery, MethodPolicy::Find(service, "RecordDelivery"));
+  ASSIGN_OR_RETURN(MethodPolicy confirm_deliveries, MethodPolicy::Find(service, "ConfirmDeliveries"));
   ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListCertificates"));
   ASSIGN_OR_RETURN(MethodPolicy show, MethodPolicy::Find(service, "ShowCertificate"));
   ASSIGN_OR_RETURN(MethodPolicy revoke, MethodPolicy::Find(service, "RevokeCertificate"));
@@ -96,9 +98,9 @@ absl::StatusOr<std::unique_ptr<IssuanceService>> IssuanceService::Create(const I
   ASSIGN_OR_RETURN(MethodPolicy audit, MethodPolicy::Find(service, "AuditCertificates"));
   ASSIGN_OR_RETURN(MethodPolicy purge, MethodPolicy::Find(service, "PurgeCertificates"));
   return std::unique_ptr<IssuanceService>(new IssuanceService(
-      parts,
-      Policies{std::move(issue_from_request), std::move(issue_for_key), std::move(record_delivery), std::move(list),
-               std::move(show), std::move(revoke), std::move(revoke_superseded), std::move(audit), std::move(purge)}));
+      parts, Policies{std::move(issue_from_request), std::move(issue_for_key), std::move(record_delivery),
+                      std::move(confirm_deliveries), std::move(list), std::move(show), std::move(revoke),
+                      std::move(revoke_superseded), std::move(audit), std::move(purge)}));
 }
 
 absl::Status IssuanceService::Refused(const grpc::ServerContext& context, const Caller& caller, std::string_view device,
@@ -151,42 +153,35 @@ absl::Status IssuanceService::Deliver(const Caller& caller, const v1::RecordDeli
   } else if (request.state() != v1::CERTIFICATE_STATE_DELIVERED) {
     return InvalidArgument("a delivery is recorded as delivered or confirmed");
   }
-  struct Delivery {
-    IssuanceRecord record;
-    int64_t superseded = 0;
-  };
-  ASSIGN_OR_RETURN(
-      const Delivery delivery,
-      RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::StatusOr<Delivery> {
-        IssuanceStore store(connection, caller.cluster_id);
-        Delivery result;
-        ASSIGN_OR_RETURN(const bool advanced, store.Advance(request.issuance_id(), state));
-        ASSIGN_OR_RETURN(result.record, store.Load(request.issuance_id()));
-        FailPoint("delivering");
-        if (!advanced) {
-          const IssuanceState now = result.record.state;
-          // Said again, or said late.
-          if (now == IssuanceState::kConfirmed || now == state) return result;
-          return FailedPrecondition("the certificate with serial number {} is {}: it cannot become {}",
-                                    ToHex(AsBytes(result.record.serial)), IssuanceStateName(now),
-                                    IssuanceStateName(state));
-        }
-        AuditEvent event = {.cluster_id = caller.cluster_id,
-                            .actor = caller.actor(),
-                            .action = fmt::format("lsc.{}", state == IssuanceState::kConfirmed ? "confirm" : "deliver"),
-                            .subject = result.record.device,
-                            .detail = {{"serial", ToHex(AsBytes(result.record.serial))}}};
-        RETURN_IF_ERROR(AppendAudit(connection, event));
-        if (state == IssuanceState::kConfirmed) {
-          ASSIGN_OR_RETURN(
-              result.superseded,
-              Revoker(connection, CallerOf(caller)).RevokeReplaced(result.record.device, result.record.id));
-        }
-        return result;
-      }));
-  if (delivery.superseded > 0) parts_.publisher.Wake();
-  *response.mutable_certificate() = ToProto(delivery.record);
-  response.set_superseded(delivery.superseded);
+  const std::vector<int64_t> issuances = {request.issuance_id()};
+  ASSIGN_OR_RETURN(const Deliveries deliveries, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                     return RecordDeliveries(connection, CallerOf(caller), issuances, state);
+                   }));
+  RETURN_IF_ERROR(deliveries.outcomes[0].status());
+  if (deliveries.superseded > 0) parts_.publisher.Wake();
+  *response.mutable_certificate() = ToProto(*deliveries.outcomes[0]);
+  response.set_superseded(deliveries.superseded);
+  return absl::OkStatus();
+}
+
+absl::Status IssuanceService::Confirm(const Caller& caller, const v1::ConfirmDeliveriesRequest& request,
+                                      const grpc::ServerContext& context, v1::ConfirmDeliveriesResponse& response) {
+  const std::vector<int64_t> issuances(request.issuance_ids().begin(), request.issuance_ids().end());
+  if (issuances.empty() || issuances.size() > kMostConfirmations) {
+    return InvalidArgument("1 to {} certificates are confirmed at once", kMostConfirmations);
+  }
+  ASSIGN_OR_RETURN(const Deliveries deliveries, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                     return RecordDeliveries(connection, CallerOf(caller), issuances, IssuanceState::kConfirmed);
+                   }));
+  if (deliveries.superseded > 0) parts_.publisher.Wake();
+  for (size_t i = 0; i < issuances.size(); ++i) {
+    const absl::Status& outcome = deliveries.outcomes[i].status();
+    if (outcome.ok()) continue;
+    AuditRefusal(parts_.audit, context, caller, "lsc.confirm", fmt::format("issuance {}", issuances[i]), outcome);
+    v1::ConfirmDeliveriesResponse::Refusal& refusal = *response.add_refusals();
+    refusal.set_issuance_id(issuances[i]);
+    refusal.set_reason(std::string(outcome.message()));
+  }
   return absl::OkStatus();
 }
 
@@ -354,6 +349,13 @@ grpc::Status IssuanceService::RecordDelivery(grpc::ServerContext* context, const
                  fmt::format("issuance {}", request->issuance_id()), recorded);
   }
   return ToGrpc(recorded);
+}
+
+grpc::Status IssuanceService::ConfirmDeliveries(grpc::ServerContext* context,
+                                                const v1::ConfirmDeliveriesRequest* request,
+                                                v1::ConfirmDeliveriesResponse* response) {
+  const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.confirm_deliveries, *request);
+  return ToGrpc(caller.ok() ? Confirm(*caller, *request, *context, *response) : caller.status());
 }
 
 grpc::Status IssuanceService::ListCertificates(grpc::ServerContext* context, const v1::ListCertificatesRequest* request,

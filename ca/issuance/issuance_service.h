@@ -38,6 +38,8 @@ class IssuanceService final : public v1::Issuance::Service {
                            v1::IssueResponse* response) override;
   grpc::Status RecordDelivery(grpc::ServerContext* context, const v1::RecordDeliveryRequest* request,
                               v1::RecordDeliveryResponse* response) override;
+  grpc::Status ConfirmDeliveries(grpc::ServerContext* context, const v1::ConfirmDeliveriesRequest* request,
+                                 v1::ConfirmDeliveriesResponse* response) override;
   grpc::Status ListCertificates(grpc::ServerContext* context, const v1::ListCertificatesRequest* request,
                                 v1::ListCertificatesResponse* response) override;
   grpc::Status ShowCertificate(grpc::ServerContext* context, const v1::ShowCertificateRequest* request,
@@ -53,8 +55,8 @@ class IssuanceService final : public v1::Issuance::Service {
 
  private:
   struct Policies {
-    MethodPolicy issue_from_request, issue_for_key, record_delivery, list, show, revoke, revoke_superseded, audit,
-        purge;
+    MethodPolicy issue_from_request, issue_for_key, record_delivery, confirm_deliveries, list, show, revoke,
+        revoke_superseded, audit, purge;
   };
   IssuanceService(const IssuanceServiceParts& parts, Policies policies);
 
@@ -67,6 +69,8 @@ class IssuanceService final : public v1::Issuance::Service {
                        const absl::Status& reason);
   absl::Status Deliver(const Caller& caller, const v1::RecordDeliveryRequest& request,
                        v1::RecordDeliveryResponse& response);
+  absl::Status Confirm(const Caller& caller, const v1::ConfirmDeliveriesRequest& request,
+                       const grpc::ServerContext& context, v1::ConfirmDeliveriesResponse& response);
   absl::Status List(const Caller& caller, const v1::ListCertificatesRequest& request,
                     v1::ListCertificatesResponse& response);
   absl::Status Show(const Caller& caller, const v1::ShowCertificateRequest& request,

@@ -20,7 +20,8 @@ constexpr Statement kKeyUse = {
     "SELECT (SELECT source FROM blocked_key WHERE public_key_sha256 = $3), "
     "(SELECT device FROM issuance WHERE cluster_id = $1 AND public_key_sha256 = $3 AND device <> $2 "
     " AND state <> 'abandoned' LIMIT 1), "
-    "EXISTS (SELECT FROM ca_authority WHERE public_key_sha256 = $3)"};
+    "EXISTS (SELECT FROM ca_authority WHERE public_key_sha256 = $3), "
+    "EXISTS (SELECT FROM ca_authority WHERE cluster_id = $1 AND authority_id = $4 AND state = 'active')"};
 // OFFSET 0 keeps the planner from looking by state, as it does while it knows nothing of a young table.
 constexpr Statement kFindEarlier = {
     "find_earlier",
@@ -50,11 +51,16 @@ constexpr Statement kStore = {
     "UPDATE issuance i SET state = 'signed', certificate = $3, sha256 = $4, signed_at = now() FROM ca_authority a "
     "WHERE i.cluster_id = $1 AND i.issuance_id = $2 AND i.state = 'intent' AND a.cluster_id = i.cluster_id AND "
     "a.authority_id = i.authority_id RETURNING " ISSUANCE_RECORD_COLUMNS};
+// Rows are named by where they are: by their states, of which most come this way, they would be looked for among all
+// that ever were in them.
 constexpr Statement kAdvance = {
-    "advance_issuance",
-    "UPDATE issuance SET state = $3, delivered_at = coalesce(delivered_at, now()), "
+    "advance_issuances",
+    "UPDATE issuance i SET state = $3, delivered_at = coalesce(delivered_at, now()), "
     "confirmed_at = CASE WHEN $3 = 'confirmed' THEN coalesce(confirmed_at, now()) ELSE confirmed_at END "
-    "WHERE cluster_id = $1 AND issuance_id = $2 AND (state = 'signed' OR (state = 'delivered' AND $3 = 'confirmed'))"};
+    "FROM unnest($2::bigint[]) AS wanted (issuance_id) CROSS JOIN LATERAL (SELECT ctid AS place FROM issuance "
+    " WHERE cluster_id = $1 AND issuance_id = wanted.issuance_id FOR NO KEY UPDATE) locked, ca_authority a "
+    "WHERE i.ctid = locked.place AND a.cluster_id = i.cluster_id AND a.authority_id = i.authority_id "
+    "AND (i.state = 'signed' OR (i.state = 'delivered' AND $3 = 'confirmed')) RETURNING " ISSUANCE_RECORD_COLUMNS};
 constexpr Statement kLoad = {"load_issuance", "SELECT " ISSUANCE_RECORD_COLUMNS
                                               " FROM issuance i JOIN ca_authority a USING (cluster_id, authority_id) "
                                               "WHERE i.cluster_id = $1 AND i.issuance_id = $2"};
@@ -104,13 +110,15 @@ absl::Status IssuanceStore::LockDeviceAndKey(const DeviceName& device, const Sha
   return FailedPrecondition("{} is retired ({}): nothing is issued for it any more", device.text(), reason);
 }
 
-absl::StatusOr<KeyUse> IssuanceStore::FindKeyUse(const DeviceName& device, const Sha256Digest& public_key_sha256) {
+absl::StatusOr<KeyUse> IssuanceStore::FindKeyUse(const DeviceName& device, const Sha256Digest& public_key_sha256,
+                                                 int32_t authority_id) {
   ASSIGN_OR_RETURN(
       const Result result,
-      connection_.Execute(kKeyUse, Parameters().Int64(cluster_id_).Text(device.text()).Bytes(public_key_sha256)));
+      connection_.Execute(
+          kKeyUse, Parameters().Int64(cluster_id_).Text(device.text()).Bytes(public_key_sha256).Int64(authority_id)));
   KeyUse use;
   std::optional<std::string> source;
-  RETURN_IF_ERROR(result[0].Scan(source, use.other_device, use.is_authority_key));
+  RETURN_IF_ERROR(result[0].Scan(source, use.other_device, use.is_authority_key, use.authority_issues));
   use.blocked = source.has_value();
   use.blocked_source = source.value_or("");
   return use;
@@ -190,11 +198,15 @@ absl::StatusOr<std::optional<IssuanceRecord>> IssuanceStore::StoreCertificate(in
   return ReadIssuanceRecord(result[0]);
 }
 
-absl::StatusOr<bool> IssuanceStore::Advance(int64_t id, IssuanceState state) {
+absl::StatusOr<std::vector<IssuanceRecord>> IssuanceStore::Advance(std::span<const int64_t> ids, IssuanceState state) {
   ASSIGN_OR_RETURN(
       const Result result,
-      connection_.Execute(kAdvance, Parameters().Int64(cluster_id_).Int64(id).Text(IssuanceStateName(state))));
-  return result.affected() == 1;
+      connection_.Execute(kAdvance, Parameters().Int64(cluster_id_).Int64Array(ids).Text(IssuanceStateName(state))));
+  std::vector<IssuanceRecord> advanced;
+  for (const Row row : result) {
+    ASSIGN_OR_RETURN(advanced.emplace_back(), ReadIssuanceRecord(row));
+  }
+  return advanced;
 }
 
 absl::StatusOr<IssuanceRecord> IssuanceStore::Load(int64_t id) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +77,7 @@ struct KeyUse {
   std::string blocked_source;
   std::optional<std::string> other_device;  // that has a certificate for this key, or is about to
   bool is_authority_key = false;
+  bool authority_issues = false;  // that is to certify it
 };
 
 // An issuance that a new request of the same device meets.
@@ -97,7 +99,8 @@ class IssuanceStore {
   // OK when the device is in service; then nobody else issues for it, or for this key, until the transaction ends.
   // NotFound for an unknown device, FailedPrecondition for one that is retired or replaced.
   absl::Status LockDeviceAndKey(const DeviceName& device, const Sha256Digest& public_key_sha256);
-  absl::StatusOr<KeyUse> FindKeyUse(const DeviceName& device, const Sha256Digest& public_key_sha256);
+  absl::StatusOr<KeyUse> FindKeyUse(const DeviceName& device, const Sha256Digest& public_key_sha256,
+                                    int32_t authority_id);
   // Whatever has the request id, then open and good ones, newest first; at most 100.
   absl::StatusOr<std::vector<EarlierIssuance>> FindEarlier(const DeviceName& device, std::string_view request_id);
 
@@ -108,8 +111,8 @@ class IssuanceStore {
   absl::StatusOr<Intent> LoadIntent(int64_t id);
   // Empty when the row is not an open intent any more.
   absl::StatusOr<std::optional<IssuanceRecord>> StoreCertificate(int64_t id, const Certificate& certificate);
-  // False when it cannot come from its state into this one (kDelivered, kConfirmed).
-  absl::StatusOr<bool> Advance(int64_t id, IssuanceState state);
+  // Those that come from their states into this one (kDelivered, kConfirmed).
+  absl::StatusOr<std::vector<IssuanceRecord>> Advance(std::span<const int64_t> ids, IssuanceState state);
 
   absl::StatusOr<IssuanceRecord> Load(int64_t id);
   // NotFound unless there is a certificate.

@@ -53,30 +53,46 @@ absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
   RETURN_IF_ERROR(CheckDeviceKey(order.public_key, options_.key_policy));
   FailPoint("key-checked");
 
-  // 2. The authority that issues now, and whether its key is here.
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Authority> authority, ActiveAuthority(order.caller.cluster_id));
-  RETURN_IF_ERROR(keys_.Find(authority->key_name).status());
+  // 2. The authority that issues.
+  const int32_t cluster_id = order.caller.cluster_id;
+  ASSIGN_OR_RETURN(std::shared_ptr<const Authority> authority, ActiveAuthority(cluster_id));
 
-  // 3. What is to be signed, byte for byte.
-  ASSIGN_OR_RETURN(const NewIntent intent, Compose(order, *authority));
-  FailPoint("composed");
-
-  // 4. Device and key against everything on record; then the intent, committed before any key is touched.
-  ASSIGN_OR_RETURN(const Begun begun, Begin(order, *authority, intent));
-  FailPoint("intent-committed");
+  // 3. and 4. What it is to sign, and the intent.
+  absl::StatusOr<Prepared> prepared = Prepare(order, *authority);
+  if (!prepared.ok()) {
+    // Another may have taken its place since it was last looked up.
+    ForgetActiveAuthority(cluster_id);
+    const int32_t refused_by = authority->id;
+    ASSIGN_OR_RETURN(authority, ActiveAuthority(cluster_id));
+    if (authority->id != refused_by) prepared = Prepare(order, *authority);
+  }
+  RETURN_IF_ERROR(prepared.status());
+  const auto& [intent, begun] = *prepared;
 
   // 5. to 9. FinishIntent(): independent checks, signature, comparison, verification, store.
-  absl::StatusOr<IssuedLsc> issued = begun.existed
-                                         ? Finish(order.caller.cluster_id, begun.issuance_id, order.caller.actor)
-                                         : FinishIntent({.id = begun.issuance_id,
-                                                         .cluster_id = order.caller.cluster_id,
-                                                         .authority_id = authority->id,
-                                                         .content = intent.content,
-                                                         .to_be_signed = intent.to_be_signed},
-                                                        order.caller.actor);
+  absl::StatusOr<IssuedLsc> issued = begun.existed ? Finish(cluster_id, begun.issuance_id, order.caller.actor)
+                                                   : FinishIntent({.id = begun.issuance_id,
+                                                                   .cluster_id = cluster_id,
+                                                                   .authority_id = authority->id,
+                                                                   .content = intent.content,
+                                                                   .to_be_signed = intent.to_be_signed},
+                                                                  order.caller.actor);
   if (issued.ok()) issued->existed = begun.existed;
   FailPoint("before-answer");
   return issued;
+}
+
+absl::StatusOr<Issuer::Prepared> Issuer::Prepare(const IssuanceOrder& order, const Authority& authority) {
+  RETURN_IF_ERROR(keys_.Find(authority.key_name).status());
+
+  // 3. What is to be signed, byte for byte.
+  ASSIGN_OR_RETURN(NewIntent intent, Compose(order, authority));
+  FailPoint("composed");
+
+  // 4. Device and key against everything on record; then the intent, committed before any key is touched.
+  ASSIGN_OR_RETURN(const Begun begun, Begin(order, authority, intent));
+  FailPoint("intent-committed");
+  return Prepared{std::move(intent), begun};
 }
 
 absl::StatusOr<IssuedLsc> Issuer::Finish(int32_t cluster_id, int64_t issuance_id, std::string_view actor) {
@@ -121,8 +137,7 @@ absl::StatusOr<NewIntent> Issuer::Compose(const IssuanceOrder& order, const Auth
                       .public_key = PublicKeyKindText(order.public_key.key()),
                       .public_key_sha256 = order.public_key.sha256(),
                       .requested_by = order.caller.actor};
-  ASSIGN_OR_RETURN(intent.to_be_signed,
-                   EncodeLscToBeSigned(intent.content, order.public_key.key(), *authority.certificate));
+  ASSIGN_OR_RETURN(intent.to_be_signed, EncodeLscToBeSigned(intent.content, *authority.certificate));
   intent.subject = LscSubjectText(order.device, *authority.certificate);
   return intent;
 }
@@ -168,7 +183,7 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
     RETURN_IF_ERROR(store.LockDeviceAndKey(order.device, intent.public_key_sha256));
 
     // The key against all others.
-    ASSIGN_OR_RETURN(const KeyUse use, store.FindKeyUse(order.device, intent.public_key_sha256));
+    ASSIGN_OR_RETURN(const KeyUse use, store.FindKeyUse(order.device, intent.public_key_sha256, authority.id));
     if (use.blocked) {
       return InvalidArgument("the key is blocked, because others may have its private key (source: {}): make a new one",
                              use.blocked_source);
@@ -178,6 +193,9 @@ absl::StatusOr<Issuer::Begun> Issuer::Begin(const IssuanceOrder& order, const Au
       return InvalidArgument("the key is that of {} already: two devices never share one, make a new key for {}",
                              *use.other_device, device);
     }
+
+    if (!use.authority_issues)
+      return Aborted("authority {} stopped issuing during the request: ask again", authority.id);
 
     // What the device was issued before.
     ASSIGN_OR_RETURN(const std::vector<EarlierIssuance> earlier, store.FindEarlier(order.device, order.request_id));
@@ -324,6 +342,10 @@ absl::StatusOr<std::shared_ptr<const Authority>> Issuer::LoadAuthority(int32_t c
 }
 
 absl::StatusOr<std::shared_ptr<const Authority>> Issuer::ActiveAuthority(int32_t cluster_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = active_.find(cluster_id); found != active_.end()) return found->second;
+  }
   int32_t id = 0;
   {
     ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
@@ -332,7 +354,14 @@ absl::StatusOr<std::shared_ptr<const Authority>> Issuer::ActiveAuthority(int32_t
     if (result.empty()) RETURN_IF_ERROR(AuthorityStore(*lease, cluster_id).Active().status());
     ASSIGN_OR_RETURN(id, result.Value<int32_t>());
   }
-  return LoadAuthority(cluster_id, id);
+  ASSIGN_OR_RETURN(std::shared_ptr<const Authority> active, LoadAuthority(cluster_id, id));
+  const std::lock_guard lock(mutex_);
+  return active_[cluster_id] = std::move(active);
+}
+
+void Issuer::ForgetActiveAuthority(int32_t cluster_id) {
+  const std::lock_guard lock(mutex_);
+  active_.erase(cluster_id);
 }
 
 }  // namespace trustline

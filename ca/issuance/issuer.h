@@ -85,6 +85,12 @@ class Issuer {
     int64_t issuance_id = 0;
     bool existed = false;  // begun, or issued, before
   };
+  // An order whose intent is committed.
+  struct Prepared {
+    NewIntent intent;
+    Begun begun;
+  };
+  absl::StatusOr<Prepared> Prepare(const IssuanceOrder& order, const Authority& authority);
   absl::StatusOr<Begun> Begin(const IssuanceOrder& order, const Authority& authority, const NewIntent& intent);
   // The earlier issuance that answers the order; empty when a new one is to be made.
   absl::StatusOr<std::optional<int64_t>> FindRepetition(const IssuanceOrder& order, const Authority& authority,
@@ -99,7 +105,9 @@ class Issuer {
   absl::StatusOr<Intent> LoadIntent(int32_t cluster_id, int64_t issuance_id);
   absl::StatusOr<IssuedLsc> LoadIssued(int32_t cluster_id, int64_t issuance_id);
   absl::StatusOr<std::shared_ptr<const Authority>> LoadAuthority(int32_t cluster_id, int32_t authority_id);
+  // As last looked up. Begin() is Aborted by one that issues no more.
   absl::StatusOr<std::shared_ptr<const Authority>> ActiveAuthority(int32_t cluster_id);
+  void ForgetActiveAuthority(int32_t cluster_id);
 
   const IssuerOptions options_;
   Pool& pool_;
@@ -109,6 +117,7 @@ class Issuer {
   // Certificates of authorities never change once they are there.
   std::mutex mutex_;
   std::map<std::pair<int32_t, int32_t>, std::shared_ptr<const Authority>> authorities_;
+  std::map<int32_t, std::shared_ptr<const Authority>> active_;  // by cluster
 };
 
 }  // namespace trustline

@@ -8,6 +8,7 @@
 #include "common/x509/certificate_builder.h"
 #include "common/x509/der.h"
 #include "common/x509/openssl_error.h"
+#include "common/x509/public_key.h"
 #include "common/x509/signature_algorithm.h"
 
 namespace trustline {
@@ -63,7 +64,7 @@ absl::StatusOr<Validity> LscValidity(absl::Duration lifetime, const Certificate&
                   std::min(begin + lifetime, issuer.not_after())};
 }
 
-absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, EVP_PKEY* key, const Certificate& issuer) {
+absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, const Certificate& issuer) {
   const OpenSslErrorScope errors;
   ASSIGN_OR_RETURN(const SignatureAlgorithm algorithm, SignatureAlgorithmOf(X509_get0_pubkey(issuer.x509())));
   ASSIGN_OR_RETURN(const X509NamePtr subject, SubjectName(content.device, issuer));
@@ -74,12 +75,15 @@ absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, EVP_P
   if (x509 == nullptr || serial == nullptr || X509_set_version(x509, kX509Version3) != 1 ||
       BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(x509)) == nullptr ||
       X509_set_issuer_name(x509, X509_get_subject_name(issuer.x509())) != 1 ||
-      X509_set_subject_name(x509, subject.get()) != 1 || X509_set_pubkey(x509, key) != 1 ||
+      X509_set_subject_name(x509, subject.get()) != 1 ||
       ASN1_TIME_set(X509_getm_notBefore(x509), absl::ToTimeT(content.not_before)) == nullptr ||
       ASN1_TIME_set(X509_getm_notAfter(x509), absl::ToTimeT(content.not_after)) == nullptr) {
     return OpenSslInternal("a certificate cannot be made");
   }
-  const bool rsa = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA;
+  RETURN_IF_ERROR(SetPublicKey(x509, AsBytes(content.public_key_info)));
+  ASN1_OBJECT* algorithm_of_key = nullptr;
+  X509_PUBKEY_get0_param(&algorithm_of_key, nullptr, nullptr, nullptr, X509_get_X509_PUBKEY(x509));
+  const bool rsa = OBJ_obj2nid(algorithm_of_key) == NID_rsaEncryption;
   RETURN_IF_ERROR(AddExtension(x509, issuer.x509(), NID_basic_constraints, "critical,CA:FALSE"));
   RETURN_IF_ERROR(
       AddExtension(x509, issuer.x509(), NID_key_usage,

@@ -37,9 +37,8 @@ struct Validity {
 };
 absl::StatusOr<Validity> LscValidity(absl::Duration lifetime, const Certificate& issuer, absl::Time now);
 
-// The DER of the TBSCertificate (RFC 5280, section 4.1) that `issuer` is to sign; `key` is the one of
-// `content.public_key_info`.
-absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, EVP_PKEY* key, const Certificate& issuer);
+// The DER of the TBSCertificate (RFC 5280, section 4.1) that `issuer` is to sign.
+absl::StatusOr<std::string> EncodeLscToBeSigned(const LscContent& content, const Certificate& issuer);
 
 // The subject as such a certificate has it: "CN=SEP001122334455,O=...".
 std::string LscSubjectText(const DeviceName& device, const Certificate& issuer);

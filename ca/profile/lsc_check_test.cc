@@ -41,7 +41,7 @@ class LscCheckTest : public ::testing::TestWithParam<Case> {
                                 .not_after = kNow + absl::Hours(24 * 365),
                                 .public_key_info = PublicKeyInfo::Of(device_key_->get())->der(),
                                 .crl_url = "http://ca.example:9480/crl/0011223344556677.crl"});
-    to_be_signed_ = *EncodeLscToBeSigned(*content_, device_key_->get(), *authority_);
+    to_be_signed_ = *EncodeLscToBeSigned(*content_, *authority_);
   }
   absl::Status Check(std::string_view bytes) const {
     return CheckLsc(AsBytes(bytes), *content_, *authority_, kNow).status();
@@ -107,7 +107,7 @@ TEST_P(LscCheckTest, RefusesIntentsThatBreakARule) {
   const auto refused = [&](auto change, std::string_view rule, absl::Time now = kNow) {
     LscContent other = *content_;
     change(other);
-    const auto bytes = EncodeLscToBeSigned(other, device_key_->get(), *authority_);
+    const auto bytes = EncodeLscToBeSigned(other, *authority_);
     ASSERT_OK(bytes);
     EXPECT_THAT(CheckLsc(AsBytes(*bytes), other, *authority_, now),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(std::string(rule))));
@@ -128,7 +128,7 @@ TEST_P(LscCheckTest, AuthoritiesThatMayNotIssue) {
     CertificateTemplate form = LscAuthorityForm();
     change(form);
     const Certificate issuer = *BuildSelfSigned(form, *authority_key_);
-    const auto bytes = EncodeLscToBeSigned(*content_, device_key_->get(), issuer);
+    const auto bytes = EncodeLscToBeSigned(*content_, issuer);
     return bytes.ok() ? CheckLsc(AsBytes(*bytes), *content_, issuer, kNow).status() : bytes.status();
   };
   EXPECT_OK(with([](CertificateTemplate&) {}));

@@ -40,13 +40,22 @@ constexpr Statement kAbandonOpen = {
     "abandon_open_intent",
     "UPDATE issuance SET state = 'abandoned', abandoned_at = now(), abandoned_because = $3 "
     "WHERE cluster_id = $1 AND device = $2 AND state = 'intent'"};
+// Mostly there are none. OFFSET 0: each device's are looked up by the device, however few rows the planner believes the
+// table to have.
+constexpr Statement kFindReplaced = {
+    "find_replaced",
+    "SELECT older.issuance_id FROM unnest($2::text[], $3::bigint[]) AS acknowledged (device, issuance_id) CROSS JOIN "
+    "LATERAL (SELECT issuance_id, state, not_after FROM issuance WHERE cluster_id = $1 AND device = "
+    "acknowledged.device "
+    " OFFSET 0) older WHERE older.issuance_id < acknowledged.issuance_id AND older.not_after > now() "
+    "AND older.state IN ('signed', 'delivered', 'confirmed')"};
 constexpr Statement kRevokeReplaced = {
     "revoke_replaced",
     "UPDATE issuance i SET state = 'revoked', revoked_at = now(), revocation_reason = $3, revoked_by = $4 "
-    "WHERE i.cluster_id = $1 AND i.device = $2 AND i.issuance_id < $5 AND i.not_after > now() "
+    "WHERE i.cluster_id = $1 AND i.issuance_id = ANY($2) AND i.not_after > now() "
     "AND (i.state IN ('signed', 'delivered') OR (i.state = 'confirmed' AND EXISTS (SELECT FROM ca_authority a "
     "WHERE a.cluster_id = i.cluster_id AND a.authority_id = i.authority_id AND a.state = 'tainted'))) "
-    "RETURNING i.confirmed_at IS NOT NULL, encode(i.serial, 'hex')"};
+    "RETURNING i.device, i.confirmed_at IS NOT NULL, encode(i.serial, 'hex')"};
 constexpr Statement kRevokeSuperseded = {
     "revoke_superseded",
     "UPDATE issuance i SET state = 'revoked', revoked_at = now(), revocation_reason = $4, revoked_by = $5 "
@@ -146,21 +155,34 @@ absl::StatusOr<int64_t> Revoker::RevokeAllOf(std::string_view device, Revocation
   return revoked.rows();
 }
 
-absl::StatusOr<int64_t> Revoker::RevokeReplaced(std::string_view device, int64_t before) {
+absl::StatusOr<int64_t> Revoker::RevokeReplaced(std::span<const DeviceIssuance> acknowledged) {
   constexpr auto kReason = RevocationReason::kSuperseded;
+  std::vector<std::string> devices;
+  std::vector<int64_t> issuances;
+  for (const DeviceIssuance& issuance : acknowledged) {
+    devices.push_back(issuance.device);
+    issuances.push_back(issuance.issuance_id);
+  }
+  ASSIGN_OR_RETURN(const Result found,
+                   connection_.Execute(
+                       kFindReplaced, Parameters().Int64(caller_.cluster_id).TextArray(devices).Int64Array(issuances)));
+  if (found.empty()) return 0;
+  std::vector<int64_t> replaced;
+  for (const Row row : found) {
+    ASSIGN_OR_RETURN(replaced.emplace_back(), row.Get<int64_t>(0));
+  }
   ASSIGN_OR_RETURN(const Result revoked, connection_.Execute(kRevokeReplaced, Parameters()
                                                                                   .Int64(caller_.cluster_id)
-                                                                                  .Text(device)
+                                                                                  .Int64Array(replaced)
                                                                                   .Int64(static_cast<int64_t>(kReason))
-                                                                                  .Text(caller_.actor)
-                                                                                  .Int64(before)));
+                                                                                  .Text(caller_.actor)));
   for (const Row row : revoked) {
-    bool acknowledged = false;
-    std::string serial;
-    RETURN_IF_ERROR(row.Scan(acknowledged, serial));
+    bool was_acknowledged = false;
+    std::string device, serial;
+    RETURN_IF_ERROR(row.Scan(device, was_acknowledged, serial));
     RETURN_IF_ERROR(Audit(device, serial, kReason,
-                          acknowledged ? "its authority is tainted, and a newer one was acknowledged"
-                                       : "never acknowledged, and a newer one was"));
+                          was_acknowledged ? "its authority is tainted, and a newer one was acknowledged"
+                                           : "never acknowledged, and a newer one was"));
   }
   return revoked.rows();
 }

@@ -28,6 +28,11 @@ struct Revocation {
   int64_t others = 0;  // certificates for the same key that were revoked with it
 };
 
+struct DeviceIssuance {
+  std::string device;
+  int64_t issuance_id = 0;
+};
+
 // Works inside a transaction that the caller owns and commits; audits each certificate as lsc.revoke. Locks no more
 // than the rows that it changes.
 class Revoker {
@@ -43,9 +48,9 @@ class Revoker {
   // how many were revoked.
   absl::StatusOr<int64_t> RevokeAllOf(std::string_view device, RevocationReason reason, std::string_view because);
 
-  // Those of the device that are older than the issuance `before`, which it has acknowledged: what it never
-  // acknowledged, and what an authority issued that is tainted.
-  absl::StatusOr<int64_t> RevokeReplaced(std::string_view device, int64_t before);
+  // Those of each device that are older than the issuance that it has acknowledged: what it never acknowledged, and
+  // what an authority issued that is tainted.
+  absl::StatusOr<int64_t> RevokeReplaced(std::span<const DeviceIssuance> acknowledged);
 
   // Those among `issuances`, all of the authority, whose device has acknowledged a newer one of another authority that
   // is good.

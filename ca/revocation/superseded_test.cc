@@ -7,6 +7,7 @@ namespace trustline {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 constexpr char kPhone[] = "SEP001122334455";
 constexpr char kOtherPhone[] = "SEP001122334466";
@@ -30,13 +31,15 @@ class SupersededTest : public CaDatabaseTest {
   void Advance(int64_t issuance_id) {
     const auto lease = pool_->Acquire();
     ASSERT_OK(lease);
-    EXPECT_THAT(IssuanceStore(**lease, 1).Advance(issuance_id, IssuanceState::kConfirmed), IsOkAndHolds(true));
+    const std::vector<int64_t> ids = {issuance_id};
+    EXPECT_THAT(IssuanceStore(**lease, 1).Advance(ids, IssuanceState::kConfirmed), IsOkAndHolds(SizeIs(1)));
   }
   // As cad does; returns how many older ones were revoked.
   int64_t Confirm(std::string_view device, int64_t issuance_id) {
     Advance(issuance_id);
     const auto revoked = RunInTransaction(*pool_, {}, [&](Connection& connection) {
-      return Revoker(connection, caller()).RevokeReplaced(device, issuance_id);
+      const std::vector<DeviceIssuance> acknowledged = {{std::string(device), issuance_id}};
+      return Revoker(connection, caller()).RevokeReplaced(acknowledged);
     });
     EXPECT_OK(revoked);
     return revoked.value_or(-1);

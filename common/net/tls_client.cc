@@ -11,6 +11,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <tuple>
 
 #include "common/net/ip_address.h"
 #include "common/net/socket_bio.h"
@@ -94,7 +97,27 @@ absl::StatusOr<UniqueFd> ConnectTcp(const std::string& host, uint16_t port, cons
   return status;
 }
 
-absl::StatusOr<SslCtxPtr> MakeContext(const TlsClientOptions& options) {
+// Made once for connections that are alike, because making one takes as long as a handshake. Kept for good: there are
+// as many as ways to be a phone.
+class Contexts {
+ public:
+  absl::StatusOr<SSL_CTX*> For(const TlsClientOptions& options) {
+    const std::lock_guard lock(mutex_);
+    SslCtxPtr& context = contexts_[{options.min_version, options.max_version, options.use_tickets, options.ciphers}];
+    if (context == nullptr) {
+      ASSIGN_OR_RETURN(context, Make(options));
+    }
+    return context.get();
+  }
+
+ private:
+  static absl::StatusOr<SslCtxPtr> Make(const TlsClientOptions& options);
+
+  std::mutex mutex_;
+  std::map<std::tuple<TlsVersion, TlsVersion, bool, std::string>, SslCtxPtr> contexts_;
+};
+
+absl::StatusOr<SslCtxPtr> Contexts::Make(const TlsClientOptions& options) {
   SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return OpenSslInternal("making a TLS context");
   if (options.min_version < TlsVersion::kTls12) SSL_CTX_set_security_level(context.get(), 0);
@@ -115,12 +138,8 @@ absl::StatusOr<SslCtxPtr> MakeContext(const TlsClientOptions& options) {
 
 class TlsClient::Impl {
  public:
-  Impl(UniqueFd fd, SslCtxPtr context, SslPtr ssl, std::string endpoint, std::chrono::milliseconds timeout)
-      : fd_(std::move(fd)),
-        context_(std::move(context)),
-        ssl_(std::move(ssl)),
-        endpoint_(std::move(endpoint)),
-        timeout_(timeout) {}
+  Impl(UniqueFd fd, SslPtr ssl, std::string endpoint, std::chrono::milliseconds timeout)
+      : fd_(std::move(fd)), ssl_(std::move(ssl)), endpoint_(std::move(endpoint)), timeout_(timeout) {}
 
   // An end without close_notify must not make OpenSSL forget the session, which the owner may mean to resume.
   ~Impl() { SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); }
@@ -169,7 +188,6 @@ class TlsClient::Impl {
 
  private:
   UniqueFd fd_;
-  SslCtxPtr context_;
   SslPtr ssl_;
   const std::string endpoint_;
   const std::chrono::milliseconds timeout_;
@@ -178,8 +196,9 @@ class TlsClient::Impl {
 absl::StatusOr<TlsClient> TlsClient::Connect(const std::string& host, uint16_t port, const TlsClientOptions& options) {
   ERR_clear_error();
   const SteadyClock::time_point deadline = SteadyClock::now() + options.timeout;
-  ASSIGN_OR_RETURN(SslCtxPtr context, MakeContext(options));
-  SslPtr ssl(SSL_new(context.get()));
+  static Contexts& contexts = *new Contexts;
+  ASSIGN_OR_RETURN(SSL_CTX* const context, contexts.For(options));
+  SslPtr ssl(SSL_new(context));
   if (ssl == nullptr) return OpenSslInternal("making a TLS connection");
   if (options.session != nullptr && SSL_set_session(ssl.get(), options.session.get()) != 1) {
     return OpenSslInvalidArgument("the session cannot be resumed");
@@ -187,8 +206,7 @@ absl::StatusOr<TlsClient> TlsClient::Connect(const std::string& host, uint16_t p
   ASSIGN_OR_RETURN(UniqueFd fd, ConnectTcp(host, port, options, deadline));
   if (!AttachSocket(ssl.get(), fd.get())) return OpenSslInternal("making a TLS connection");
 
-  TlsClient client(std::make_unique<Impl>(std::move(fd), std::move(context), std::move(ssl), EndpointText(host, port),
-                                          options.timeout));
+  TlsClient client(std::make_unique<Impl>(std::move(fd), std::move(ssl), EndpointText(host, port), options.timeout));
   const auto handshake = client.impl_->Run([](SSL* raw) { return SSL_connect(raw); }, deadline);
   if (absl::IsDeadlineExceeded(handshake.status())) return handshake.status();
   if (!handshake.ok() || *handshake == 0) {

@@ -47,8 +47,13 @@ class PublicKeyInfo {
     Sha256Digest sha256;
     EvpPkeyPtr key;
   };
+  static absl::StatusOr<PublicKeyInfo> Take(std::string der, absl::StatusOr<EvpPkeyPtr> key);
   explicit PublicKeyInfo(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
   std::shared_ptr<const Data> data_;
 };
+
+// Makes an RSA or EC key that of a certificate which is being built, byte for byte as PublicKeyInfo::FromDer() takes
+// it; InvalidArgument for any other.
+absl::Status SetPublicKey(X509* certificate, ByteView public_key_info);
 
 }  // namespace trustline

@@ -33,6 +33,59 @@ TEST(PublicKeyInfoTest, ReadsWhatOpenSslWrites) {
   EXPECT_OK(PublicKeyInfo::Of(ed25519.get()));
 }
 
+// Every byte of a key flipped in each bit: what is read is what OpenSSL's own reader reads, and in the one form.
+TEST(PublicKeyInfoTest, ReadsNothingThatOpenSslDoesNot) {
+  for (const KeyKind kind : {KeyKind::kRsa2048, KeyKind::kEcP256, KeyKind::kEcP521}) {
+    ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(kind));
+    const std::string der = Written(key.get());
+    int read = 0;
+    for (size_t bit = 0; bit < der.size() * 8; ++bit) {
+      std::string flipped = der;
+      flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+      const absl::StatusOr<PublicKeyInfo> info = PublicKeyInfo::FromDer(AsBytes(flipped));
+      if (!info.ok()) continue;
+      ++read;
+      const auto* at = reinterpret_cast<const unsigned char*>(flipped.data());
+      const EvpPkeyPtr by_openssl(d2i_PUBKEY(nullptr, &at, static_cast<long>(flipped.size())));
+      ASSERT_NE(by_openssl, nullptr) << "bit " << bit;
+      EXPECT_EQ(EVP_PKEY_eq(info->key(), by_openssl.get()), 1) << "bit " << bit;
+      EXPECT_EQ(Written(info->key()), flipped) << "bit " << bit;
+    }
+    // Any number may be an RSA modulus; a point with a flipped bit is on no curve.
+    EXPECT_EQ(read > 0, kind == KeyKind::kRsa2048);
+  }
+}
+
+TEST(PublicKeyInfoTest, ReadsKeysOnOtherCurves) {
+  for (const char* curve : {"secp256k1", "brainpoolP256r1", "prime192v1"}) {
+    const EvpPkeyPtr key(EVP_EC_gen(curve));
+    ASSERT_NE(key, nullptr) << curve;
+    ASSERT_OK_AND_ASSIGN(const PublicKeyInfo info, PublicKeyInfo::FromDer(AsBytes(Written(key.get()))));
+    EXPECT_EQ(EVP_PKEY_eq(info.key(), key.get()), 1) << curve;
+    EXPECT_THAT(CheckKeyStrength(info.key()), StatusIs(absl::StatusCode::kInvalidArgument)) << curve;
+  }
+}
+
+TEST(PublicKeyInfoTest, BecomesTheKeyOfACertificateAsItIs) {
+  for (const KeyKind kind : {KeyKind::kRsa3072, KeyKind::kEcP256, KeyKind::kEcP384, KeyKind::kEcP521}) {
+    ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(kind));
+    const std::string der = Written(key.get());
+    const X509Ptr certificate(X509_new());
+    ASSERT_OK(SetPublicKey(certificate.get(), AsBytes(der)));
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate.get()), &bytes);
+    const OpenSslBytesPtr owner(bytes);
+    ASSERT_GT(size, 0);
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)), der);
+  }
+  const X509Ptr certificate(X509_new());
+  const EvpPkeyPtr ed25519(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+  EXPECT_THAT(SetPublicKey(certificate.get(), AsBytes(Written(ed25519.get()))),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(SetPublicKey(certificate.get(), AsBytes(std::string_view("no key"))),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 // One key in two forms would have two digests, and pass for two keys.
 TEST(PublicKeyInfoTest, AKeyHasOneForm) {
   const EvpPkeyPtr ec(EVP_EC_gen("P-256"));

@@ -1,0 +1,71 @@
+#include "ca/issuance/delivery.h"
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "ca/issuance/fail_point.h"
+#include "common/service/audit.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+// What takes a list would else be planned for the length of each, which takes longer than doing it.
+constexpr Statement kOnePlan = {"one_plan_for_lists", "SET LOCAL plan_cache_mode = force_generic_plan"};
+
+// Of one whose state did not change.
+absl::StatusOr<IssuanceRecord> AsItIs(IssuanceStore& store, int64_t issuance_id, IssuanceState wanted) {
+  ASSIGN_OR_RETURN(IssuanceRecord record, store.Load(issuance_id));
+  // Said again, or said late.
+  if (record.state == IssuanceState::kConfirmed || record.state == wanted) return record;
+  return FailedPrecondition("the certificate with serial number {} is {}: it cannot become {}",
+                            ToHex(AsBytes(record.serial)), IssuanceStateName(record.state), IssuanceStateName(wanted));
+}
+
+}  // namespace
+
+absl::StatusOr<Deliveries> RecordDeliveries(Connection& transaction, const AuthorityCaller& caller,
+                                            std::span<const int64_t> issuances, IssuanceState state) {
+  IssuanceStore store(transaction, caller.cluster_id);
+  Deliveries deliveries;
+
+  // 1. Those that come into the state now.
+  transaction.ExecuteWithNext(kOnePlan);
+  ASSIGN_OR_RETURN(std::vector<IssuanceRecord> advanced, store.Advance(issuances, state));
+  FailPoint("delivering");
+  std::unordered_map<int64_t, IssuanceRecord> records;
+  std::vector<DeviceIssuance> acknowledged;
+  for (IssuanceRecord& record : advanced) {
+    RETURN_IF_ERROR(AppendAudit(
+        transaction, {.cluster_id = caller.cluster_id,
+                      .actor = caller.actor,
+                      .action = fmt::format("lsc.{}", state == IssuanceState::kConfirmed ? "confirm" : "deliver"),
+                      .subject = record.device,
+                      .detail = {{"serial", ToHex(AsBytes(record.serial))}}}));
+    acknowledged.push_back({record.device, record.id});
+    records.emplace(record.id, std::move(record));
+  }
+
+  // 2. What the device has no more.
+  if (state == IssuanceState::kConfirmed && !acknowledged.empty()) {
+    ASSIGN_OR_RETURN(deliveries.superseded, Revoker(transaction, caller).RevokeReplaced(acknowledged));
+  }
+
+  // 3. What is true of each.
+  for (const int64_t issuance_id : issuances) {
+    const auto found = records.find(issuance_id);
+    if (found != records.end()) {
+      deliveries.outcomes.emplace_back(found->second);
+      continue;
+    }
+    absl::StatusOr<IssuanceRecord> record = AsItIs(store, issuance_id, state);
+    if (!record.ok() && !absl::IsNotFound(record.status()) && !absl::IsFailedPrecondition(record.status())) {
+      return record.status();
+    }
+    deliveries.outcomes.push_back(std::move(record));
+  }
+  return deliveries;
+}
+
+}  // namespace trustline
