@@ -5,6 +5,7 @@
 #include "capf/operation_progress.h"
 #include "capf/operation_store.h"
 #include "capf/proof.h"
+#include "capf/string_key.h"
 #include "capf/string_lockout.h"
 #include "common/device/device_name.h"
 #include "common/postgres/sql_error.h"
@@ -87,6 +88,9 @@ absl::StatusOr<AdmissionDecision> Admitter::Decide() {
                      fmt::format("a session from {} works on its operation", newest->session_address));
     }
   }
+
+  // 5. The rate, after everything for which a phone is sent away: only enrolments count.
+  if (!request_.is_within_rate()) return OverRate();
   return Claim(*newest);
 }
 
@@ -94,7 +98,9 @@ absl::StatusOr<bool> Admitter::IsInService() {
   // Who waits for an operation's lock keeps a connection from others.
   static constexpr Statement kIsInService = {
       "is_device_in_service",
-      "SELECT EXISTS (SELECT FROM device WHERE cluster_id = $1 AND name = $2 AND state = 'in service'), "
+      // OFFSET 0: by its name, and not among all that are in service.
+      "SELECT EXISTS (SELECT FROM (SELECT state FROM device WHERE cluster_id = $1 AND name = $2 OFFSET 0) named "
+      " WHERE state = 'in service'), "
       "set_config('lock_timeout', '200ms', true)"};
   ASSIGN_OR_RETURN(const Result result,
                    connection_.Execute(kIsInService, Parameters().Int64(identity_.cluster_id).Text(device_)));
@@ -148,6 +154,7 @@ absl::StatusOr<std::string> Admitter::CheckString(const OperationRecord& operati
   const std::optional<SecretBytes>& password = request_.response.password;
   // Somebody has yet to type it: no guess.
   if (!password || password->empty()) return "it sent no authentication string";
+  RETURN_IF_ERROR(CheckStringKey(connection_, strings_, identity_.actor, StringKeyUse::kCompare));
   StringLockout lockout(connection_, identity_.cluster_id, device_, request_.address);
   ASSIGN_OR_RETURN(const bool is_locked, lockout.IsLocked(request_.now));
   if (is_locked) return "it is locked at its address after too many wrong authentication strings";
@@ -205,7 +212,7 @@ absl::StatusOr<Admitter::CertificateProof> Admitter::CheckCertificates(const Enr
   CertificateProof proof;
   for (const Certificate& certificate : certificates) {
     const absl::StatusOr<DeviceCertificate> judged = JudgeDeviceCertificate(
-        connection_, identity_.cluster_id, certificate, device_, policy.allow_expired_mic, request_.now);
+        connection_, crls_, identity_.cluster_id, certificate, device_, policy.allow_expired_mic, request_.now);
     if (absl::IsPermissionDenied(judged.status()) && SqlStateOf(judged.status()).empty()) {
       return refused(fmt::format("its certificate {} does not prove it: {}", certificate.subject().ToText(),
                                  judged.status().message()));
@@ -226,6 +233,10 @@ bool Admitter::WasLeftUntold(const OperationRecord& last) const {
 }
 
 absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation(const std::optional<OperationRecord>& last) {
+  const std::optional<SecretBytes>& password = request_.response.password;
+  if (last && last->kept && password && !password->empty()) {
+    RETURN_IF_ERROR(CheckStringKey(connection_, strings_, identity_.actor, StringKeyUse::kCompare));
+  }
   if (last && WasLeftUntold(*last)) {
     AdmissionDecision decision =
         Decided(Admission::Verdict::kNothingScheduled,
@@ -233,7 +244,6 @@ absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation(const std::optional
     decision.told_operation = last->id;
     return decision;
   }
-  const std::optional<SecretBytes>& password = request_.response.password;
   OperationStore store(connection_, identity_.cluster_id);
   if (password && !password->empty()) {
     ASSIGN_OR_RETURN(const bool has_used_string, store.HasUsedString(device_));
@@ -257,6 +267,8 @@ absl::StatusOr<AdmissionDecision> Admitter::EnrolAgain(const EnrolmentPolicy& po
   if (proof.origin != CertificateOrigin::kManufacturer) {
     return Decided(Admission::Verdict::kNothingScheduled, "nothing is scheduled for it");
   }
+
+  if (!request_.is_within_rate()) return OverRate();
 
   // 2. An operation, as if somebody had scheduled it.
   OperationStore store(connection_, identity_.cluster_id);

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "capf/authentication_string.h"
+#include "capf/crl_cache.h"
 #include "capf/device_certificate.h"
 #include "capf/enrolment_desk.h"
 #include "capf/enrolment_policy.h"
@@ -41,10 +42,12 @@ struct AdmissionRequest {
   uint32_t session_id = 0;
   std::string_view address;
   std::string_view claim;    // 16 random bytes
-  absl::Time session_until;  // the session is over then at the latest
+  absl::Time session_until;  // unless its lease is renewed
   absl::Time now;
   // Whether a device was told that this operation has succeeded, which may not be on record yet.
   std::function<bool(int64_t operation_id)> was_told;
+  // Asked of a phone that has proved itself and would be admitted, before anything is written for it.
+  std::function<bool()> is_within_rate;
 };
 
 struct AdmissionDecision {
@@ -59,10 +62,11 @@ struct AdmissionDecision {
 class Admitter {
  public:
   Admitter(Connection& transaction, const AdmitterIdentity& identity, const AuthenticationStrings& strings,
-           const AdmissionRequest& request)
-      : connection_(transaction), identity_(identity), strings_(strings), request_(request) {}
+           CrlCache& crls, const AdmissionRequest& request)
+      : connection_(transaction), identity_(identity), strings_(strings), crls_(crls), request_(request) {}
 
-  // DeadlineExceeded when somebody else keeps the device's operation for seconds.
+  // DeadlineExceeded when somebody else keeps the device's operation for seconds; FailedPrecondition when the strings
+  // of the database are kept under another key.
   absl::StatusOr<AdmissionDecision> Decide();
 
  private:
@@ -87,12 +91,14 @@ class Admitter {
 
   AdmissionDecision Decided(Admission::Verdict verdict, std::string reason);
   AdmissionDecision Refused(std::string reason);
+  AdmissionDecision OverRate() { return Decided(Admission::Verdict::kOverRate, "too many enrolments in a second"); }
   AuditEvent Denial(std::string reason) const;
   absl::Status Audit(const char* action, AuditOutcome outcome, std::vector<std::pair<std::string, std::string>> detail);
 
   Connection& connection_;
   const AdmitterIdentity& identity_;
   const AuthenticationStrings& strings_;
+  CrlCache& crls_;
   const AdmissionRequest& request_;
 
   std::string device_;

@@ -151,8 +151,12 @@ TEST_F(AdmitterCertificateTest, AfterAFactoryResetAPhoneIsEnrolledAgainUnderTheP
   EXPECT_EQ(Admit(SessionProof(mic)).verdict, Verdict::kNothingScheduled);
   SetPolicy(true, false, false);
   ExpectRefused(SessionProof(MakeProvingParty(MakeEcKey("P-256"), kEnrolmentPhone)), "does not prove it");
+  // Over the rate nothing is made for it.
+  while (rate_.Admits(clock_.Now())) continue;
+  EXPECT_EQ(Admit(SessionProof(mic)).verdict, Verdict::kOverRate);
   EXPECT_EQ(Count("SELECT count(*) FROM capf_operation"), 0);
 
+  clock_.Advance(absl::Seconds(1));
   const Admission admission = Admit(SessionProof(mic));
   ASSERT_EQ(admission.verdict, Verdict::kAdmitted) << admission.reason;
   EXPECT_EQ(admission.claim.operation, CapfOperation::kInstall);

@@ -109,7 +109,7 @@ TEST_F(AdmitterTest, WithoutAProofWhoeverComesIsAdmitted) {
                         "'{}' AND started_at = to_timestamp({}) AND session_until = to_timestamp({}) "
                         "AND session_claim = decode('{}', 'hex')",
                         kPhoneAddress, absl::ToUnixSeconds(clock_.Now()),
-                        absl::ToUnixSeconds(clock_.Now() + absl::Minutes(31)), ToHex(AsBytes(admission.claim.claim)))),
+                        absl::ToUnixSeconds(clock_.Now() + kSessionLease), ToHex(AsBytes(admission.claim.claim)))),
       1);
 }
 
@@ -253,8 +253,8 @@ TEST_F(AdmitterTest, OneSessionADevice) {
   EXPECT_OK((*desk_)->Release(first.claim));
   EXPECT_EQ(StateOf(id), "in progress");
 
-  // One that is over its time stands in nobody's way.
-  clock_.Advance(absl::Minutes(31));
+  // One whose lease is over stands in nobody's way.
+  clock_.Advance(kSessionLease);
   ExpectAdmitted(AdmitWith(kString, kOtherAddress), id);
 }
 

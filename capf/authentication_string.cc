@@ -26,6 +26,9 @@ constexpr size_t kSealedSize = kFileSaltSize + kNonceSize + kKeySize + kTagSize;
 constexpr int kPbkdf2Iterations = 600'000;
 
 constexpr size_t kSaltSize = 16;
+// Shorter than a salt, with which every string's message begins.
+constexpr std::string_view kCheckText = "check of key 1";
+static_assert(kCheckText.size() < kSaltSize);
 
 using SealingKey = std::array<uint8_t, 32>;
 
@@ -150,7 +153,10 @@ absl::StatusOr<std::unique_ptr<AuthenticationStrings>> AuthenticationStrings::Op
   RETURN_IF_ERROR(line.status());
   absl::StatusOr<SecretBytes> key = Unseal(line->ExposeSecret(), passphrase);
   if (!key.ok()) return Annotate(key.status(), key_file);
-  return std::unique_ptr<AuthenticationStrings>(new AuthenticationStrings(*std::move(key)));
+  std::string check_value = Hmac(*key, kCheckText, SecretBytes());
+  if (check_value.empty()) return Internal("the key of authentication strings in {} cannot be used", key_file);
+  return std::unique_ptr<AuthenticationStrings>(
+      new AuthenticationStrings(*std::move(key), std::move(check_value), key_file));
 }
 
 SecretBytes AuthenticationStrings::Generate(int digits) {

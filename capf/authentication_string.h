@@ -41,9 +41,16 @@ class AuthenticationStrings {
   // In constant time.
   bool Matches(const KeptString& kept, const SecretBytes& string) const;
 
+  // 32 bytes by which keys are told apart, and which say nothing of the key; of no string the hash.
+  const std::string& CheckValue() const { return check_value_; }
+  const std::string& key_file() const { return key_file_; }
+
  private:
-  explicit AuthenticationStrings(SecretBytes key) : key_(std::move(key)) {}
+  AuthenticationStrings(SecretBytes key, std::string check_value, std::string key_file)
+      : key_(std::move(key)), check_value_(std::move(check_value)), key_file_(std::move(key_file)) {}
   const SecretBytes key_;
+  const std::string check_value_;
+  const std::string key_file_;
 };
 
 }  // namespace trustline

@@ -55,6 +55,21 @@ TEST_F(AuthenticationStringsTest, TheKeyIsMadeOnceAndKept) {
   EXPECT_TRUE(again->Matches(kept, SecretBytes("0042")));
 }
 
+TEST_F(AuthenticationStringsTest, KeysAreToldApartByWhatIsTheHashOfNoString) {
+  ASSERT_OK_AND_ASSIGN(const auto first, Open());
+  ASSERT_OK_AND_ASSIGN(const auto again, Open());
+  ASSERT_OK_AND_ASSIGN(const auto other, AuthenticationStrings::Open(Path("other"), Path("passphrase")));
+  EXPECT_EQ(first->CheckValue().size(), 32U);
+  EXPECT_EQ(first->CheckValue(), again->CheckValue());
+  EXPECT_NE(first->CheckValue(), other->CheckValue());
+  EXPECT_EQ(other->key_file(), Path("other"));
+  // A salt of the database has 16 bytes.
+  for (size_t salt = 16; salt < 20; ++salt) {
+    EXPECT_FALSE(first->Matches({std::string("check of key 1\0\0\0\0\0\0", 20).substr(0, salt), first->CheckValue()},
+                                SecretBytes("")));
+  }
+}
+
 TEST_F(AuthenticationStringsTest, AStringMatchesOnlyItself) {
   ASSERT_OK_AND_ASSIGN(const auto strings, Open());
   const SecretBytes string("12345678");

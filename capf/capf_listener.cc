@@ -26,7 +26,7 @@ absl::Status CapfListener::Open(LoadedListener loaded, EnrolmentDesk& desk) {
               {"listener", event.peer.listener},
               {"detail", event.detail}});
   };
-  endpoint_ = std::make_unique<CapfEndpoint>(parts_.endpoint, desk, parts_.work, parts_.clock, parts_.log);
+  endpoint_ = std::make_unique<CapfEndpoint>(parts_.endpoint, desk, parts_.work, parts_.pace, parts_.clock, parts_.log);
   ASSIGN_OR_RETURN(
       server_, TlsServer::Start(parts_.workers, std::move(options),
                                 [endpoint = endpoint_.get()](const Peer& peer) { return endpoint->NewSession(peer); }));

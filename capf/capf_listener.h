@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "capf/enrolment_desk.h"
 #include "capf/session.h"
+#include "capf/session_pace.h"
 #include "capf/work_queue.h"
 #include "common/net/io_workers.h"
 #include "common/net/tls_server.h"
@@ -26,6 +27,7 @@ namespace trustline {
 struct CapfListenerParts {
   CapfEndpointOptions endpoint;
   WorkQueue& work;
+  SessionPace& pace;
   IoWorkers& workers;
   Pool& pool;
   const Clock& clock;

@@ -14,11 +14,14 @@
 #include "capf/capf_listener.h"
 #include "capf/configuration.h"
 #include "capf/database_desk.h"
+#include "capf/enrolment_rate.h"
 #include "capf/enrolment_service.h"
 #include "capf/enrolment_sweeper.h"
 #include "capf/issuance_client.h"
 #include "capf/metrics.h"
+#include "capf/session_pace.h"
 #include "capf/settlement.h"
+#include "capf/string_key.h"
 #include "capf/work_queue.h"
 #include "common/net/io_workers.h"
 #include "common/postgres/pool.h"
@@ -43,6 +46,9 @@ constexpr int kBackgroundConnections = 3;
 // Phones' admissions that may wait for a thread. With the default number of threads and a database that takes 100 ms,
 // the last of them is answered before the listener gives its connection up.
 constexpr size_t kMostWaiting = 1'000;
+// Of one address, which leaves the others most of them. Phones behind one address are enrolled at the full rate all the
+// same when an admission takes less than a quarter of a second.
+constexpr size_t kMostWaitingOfAddress = kMostWaiting / 4;
 constexpr absl::Duration kStopPatience = absl::Seconds(3);
 
 const DaemonDescription kDescription = {
@@ -108,6 +114,8 @@ class Capfd final : public DaemonService {
   }
 
   absl::Status Start() override {
+    // A database that is away is asked again by the readiness check; until then no string is compared.
+    if (const absl::Status taken = TakeKey(); IsOtherStringKey(taken)) return taken;
     MakeDesks();
     authorizer_.Start();
     sweeper_.Start();
@@ -164,11 +172,23 @@ class Capfd final : public DaemonService {
                context.log, context.metrics),
         authorizer_({.connection = context.config.database_connection, .application_name = "capfd access"},
                     context.clock, context.log, context.metrics, audit_),
+        rate_(config_.enrolments_per_second, context.clock.Now()),
+        pace_({.most_at_once_of_address = kMostWaitingOfAddress}, context.clock),
         settlement_(*parts_.desk_pool, *parts_.cad, context.clock, context.log),
         background_settlement_(*parts_.background_pool, *parts_.cad, context.clock, context.log),
-        sweeper_({.node = context.config.node, .actor = own_uri_, .also = [this] { return RecordTold(); }},
+        sweeper_({.node = context.config.node, .actor = own_uri_, .also = [this] { return KeepDesks(); }},
                  *parts_.background_pool, background_settlement_, context.clock, context.log, context.metrics),
         campaigns_({.actor = own_uri_}, *parts_.background_pool, context.clock, context.log, context.metrics) {}
+
+  absl::Status TakeKey() {
+    ASSIGN_OR_RETURN(const int64_t failed, TakeStringKey(*parts_.call_pool, *parts_.strings, own_uri_,
+                                                         config_.replace_string_key, context_.clock.Now()));
+    if (failed > 0) {
+      context_.log.Warning("CAPF_STRING_KEY_REPLACED", "what waited for a string of the key that was lost has failed",
+                           {{"operations", failed}});
+    }
+    return absl::OkStatus();
+  }
 
   void MakeDesks() {
     for (const std::string& cluster : ClustersOf(config_.listeners)) {
@@ -181,6 +201,7 @@ class Capfd final : public DaemonService {
                             .cad = *parts_.cad,
                             .strings = *parts_.strings,
                             .settlement = settlement_,
+                            .rate = rate_,
                             .audit = audit_,
                             .clock = context_.clock,
                             .log = context_.log,
@@ -188,10 +209,13 @@ class Capfd final : public DaemonService {
     }
   }
 
-  absl::Status RecordTold() {
-    absl::Status recorded;
-    for (const auto& [cluster, desk] : desks_) recorded.Update(desk->RecordTold());
-    return recorded;
+  absl::Status KeepDesks() {
+    absl::Status kept;
+    for (const auto& [cluster, desk] : desks_) {
+      kept.Update(desk->RenewLeases());
+      kept.Update(desk->RecordTold());
+    }
+    return kept;
   }
 
   absl::Status StartListeners() {
@@ -201,6 +225,7 @@ class Capfd final : public DaemonService {
       ASSIGN_OR_RETURN(listeners_.emplace_back(), CapfListener::Start(config, *desks_.at(config.cluster),
                                                                       {.endpoint = endpoint,
                                                                        .work = *work_,
+                                                                       .pace = pace_,
                                                                        .workers = *workers_,
                                                                        .pool = *parts_.background_pool,
                                                                        .clock = context_.clock,
@@ -228,7 +253,8 @@ class Capfd final : public DaemonService {
                                                      return cad->AddDevices(cluster, names);
                                                    },
                                                .audit = audit_,
-                                               .clock = context_.clock}));
+                                               .clock = context_.clock,
+                                               .actor = own_uri_}));
     std::vector<ManagedListener> managed;
     for (const auto& listener : listeners_) managed.push_back(listener->Managed());
     ASSIGN_OR_RETURN(
@@ -264,6 +290,7 @@ class Capfd final : public DaemonService {
       ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.call_pool->Acquire(absl::Seconds(1)));
       RETURN_IF_ERROR(lease->Execute(kAsk).status());
     }
+    RETURN_IF_ERROR(TakeKey());
     for (const auto& [cluster, desk] : desks_) RETURN_IF_ERROR(desk->CheckCluster());
     return absl::OkStatus();
   }
@@ -274,6 +301,8 @@ class Capfd final : public DaemonService {
   const Parts parts_;
   AuditQueue audit_;
   Authorizer authorizer_;
+  EnrolmentRate rate_;
+  SessionPace pace_;
   Settlement settlement_;             // by who ends a phone's operation
   Settlement background_settlement_;  // of what is left of that
   EnrolmentSweeper sweeper_;

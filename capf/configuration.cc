@@ -18,7 +18,7 @@ absl::StatusOr<CapfdConfig> ReadCapfdConfig(ConfigTable root) {
   ASSIGN_OR_RETURN(const int64_t work_threads, capf.IntegerOr("work_threads", 16, 1, 64));
   config.work_threads = static_cast<size_t>(work_threads);
   ASSIGN_OR_RETURN(const int64_t rate, capf.IntegerOr("enrolments_per_second", 1'000, 1, 100'000));
-  config.endpoint.enrolments_per_second = static_cast<double>(rate);
+  config.enrolments_per_second = static_cast<double>(rate);
 
   // Phones say that they are at work, each time anew, and an old one makes its key for up to half an hour.
   ASSIGN_OR_RETURN(config.keep_alive,
@@ -43,6 +43,8 @@ absl::StatusOr<CapfdConfig> ReadCapfdConfig(ConfigTable root) {
     return capf.Error("passphrase_file",
                       "is needed for the key of the authentication strings, because the first [[listener]] has none");
   }
+
+  ASSIGN_OR_RETURN(config.replace_string_key, capf.TextOr("replace_string_key", ""));
 
   ASSIGN_OR_RETURN(ConfigTable services, root.Table("services"));
   ASSIGN_OR_RETURN(config.cad, services.Text("cad"));

@@ -29,11 +29,12 @@ TEST(CapfdConfigurationTest, HasDefaults) {
   ASSERT_OK_AND_ASSIGN(const CapfdConfig config, ReadCapf(""));
   EXPECT_EQ(config.workers, 0u);
   EXPECT_EQ(config.work_threads, 16u);
-  EXPECT_EQ(config.endpoint.enrolments_per_second, 1'000);
+  EXPECT_EQ(config.enrolments_per_second, 1'000);
   EXPECT_EQ(config.endpoint.longest_session, absl::Minutes(30));
   EXPECT_EQ(config.cad, "127.0.0.1:9443");
   EXPECT_EQ(config.string_key, "/etc/authentication-strings.key");
   EXPECT_EQ(config.string_key_passphrase_file, "/etc/passphrase");
+  EXPECT_EQ(config.replace_string_key, "");
   ASSERT_EQ(config.listeners.size(), 1u);
   EXPECT_EQ(config.listeners[0].server.port, 3804);
   EXPECT_EQ(config.listeners[0].server.patient_deadline, std::chrono::minutes(15));
@@ -43,13 +44,15 @@ TEST(CapfdConfigurationTest, HasDefaults) {
 TEST(CapfdConfigurationTest, TakesWhatIsSaid) {
   ASSERT_OK_AND_ASSIGN(const CapfdConfig config,
                        ReadCapf("workers = 2\nwork_threads = 3\nenrolments_per_second = 4\nkeep_alive = \"5m\"\n"
-                                "longest_session = \"6m\"\nstring_key = \"strings\"\npassphrase_file = \"other\"\n"));
+                                "longest_session = \"6m\"\nstring_key = \"strings\"\npassphrase_file = \"other\"\n"
+                                "replace_string_key = \"0123456789abcdef\"\n"));
   EXPECT_EQ(config.workers, 2u);
   EXPECT_EQ(config.work_threads, 3u);
-  EXPECT_EQ(config.endpoint.enrolments_per_second, 4);
+  EXPECT_EQ(config.enrolments_per_second, 4);
   EXPECT_EQ(config.endpoint.longest_session, absl::Minutes(6));
   EXPECT_EQ(config.string_key, "/etc/strings");
   EXPECT_EQ(config.string_key_passphrase_file, "/etc/other");
+  EXPECT_EQ(config.replace_string_key, "0123456789abcdef");
   EXPECT_EQ(config.listeners[0].server.patient_deadline, std::chrono::minutes(5));
 }
 

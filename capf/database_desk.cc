@@ -14,7 +14,7 @@ namespace trustline {
 namespace {
 
 constexpr size_t kClaimSize = 16;
-// The session itself ends before.
+// The session itself ends before its lease is not renewed any more.
 constexpr absl::Duration kClaimMargin = absl::Minutes(1);
 constexpr size_t kMaxReason = 300;
 
@@ -74,14 +74,16 @@ absl::StatusOr<Admission> DatabaseDesk::Admit(const CapfElements& response, uint
                                     .session_id = session_id,
                                     .address = address,
                                     .claim = claim.ExposeSecret(),
-                                    .session_until = now + options_.longest_session + kClaimMargin,
+                                    .session_until = now + kSessionLease,
                                     .now = now,
-                                    .was_told = [this](int64_t operation_id) {
-                                      const std::lock_guard lock(told_mutex_);
-                                      return told_.contains(operation_id);
-                                    }};
+                                    .was_told =
+                                        [this](int64_t operation_id) {
+                                          const std::lock_guard lock(told_mutex_);
+                                          return told_.contains(operation_id);
+                                        },
+                                    .is_within_rate = [this] { return parts_.rate.Admits(parts_.clock.Now()); }};
   absl::StatusOr<AdmissionDecision> decision = RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
-    return Admitter(connection, identity, parts_.strings, request).Decide();
+    return Admitter(connection, identity, parts_.strings, crls_, request).Decide();
   });
   if (SqlStateOf(decision.status()) == kLockTimeout) {
     return Admission{.verdict = Admission::Verdict::kBusy, .reason = "somebody else is changing its operation"};
@@ -92,6 +94,9 @@ absl::StatusOr<Admission> DatabaseDesk::Admit(const CapfElements& response, uint
   if (decision->told_operation != 0) {
     const std::lock_guard lock(told_mutex_);
     told_.insert(decision->told_operation);
+  }
+  if (decision->admission.verdict == Admission::Verdict::kAdmitted) {
+    leases_.Add(decision->admission.claim, now + options_.longest_session + kClaimMargin);
   }
   return std::move(decision->admission);
 }
@@ -140,17 +145,25 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
   return std::move(issued->der);
 }
 
+absl::Status DatabaseDesk::Ended(const OperationClaim& claim, absl::Status status) {
+  if (status.ok() || (absl::IsAborted(status) && SqlStateOf(status).empty())) leases_.Remove(claim);
+  return status;
+}
+
 absl::StatusOr<OperationRecord> DatabaseDesk::Succeed(const OperationClaim& claim, const Extra& extra) {
   ASSIGN_OR_RETURN(const int32_t cluster_id, ClusterId());
   const absl::Time now = parts_.clock.Now();
-  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::StatusOr<OperationRecord> {
+  const auto succeed = [&](Connection& connection) -> absl::StatusOr<OperationRecord> {
     ASSIGN_OR_RETURN(OperationRecord record,
                      OperationProgress(connection, cluster_id).Succeed(claim.operation_id, claim.claim, now));
     Detail detail = {{"operation", fmt::format("{}", record.id)}, {"address", record.session_address}};
     RETURN_IF_ERROR(extra(connection, record, detail));
     RETURN_IF_ERROR(AppendAudit(connection, EventOf(cluster_id, claim, AuditOutcome::kDone, std::move(detail))));
     return record;
-  });
+  };
+  absl::StatusOr<OperationRecord> record = RunInTransaction(parts_.pool, {}, succeed);
+  RETURN_IF_ERROR(Ended(claim, record.status()));
+  return record;
 }
 
 void DatabaseDesk::Settle(const OperationRecord& record, UnsettledOperation::Kind kind) {
@@ -243,17 +256,20 @@ absl::Status DatabaseDesk::Fail(const OperationClaim& claim, std::string_view re
   const absl::Time now = parts_.clock.Now();
   // It may be the phone's own words.
   const std::string words = PrintableText(reason, kMaxReason);
-  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+  const auto fail = [&](Connection& connection) -> absl::Status {
     ASSIGN_OR_RETURN(const OperationRecord record,
                      OperationProgress(connection, cluster_id).Fail(claim.operation_id, claim.claim, words, now));
     return AppendAudit(
         connection,
         EventOf(cluster_id, claim, AuditOutcome::kFailed,
                 {{"reason", words}, {"operation", fmt::format("{}", record.id)}, {"address", record.session_address}}));
-  });
+  };
+  return Ended(claim, RunInTransaction(parts_.pool, {}, fail));
 }
 
 absl::Status DatabaseDesk::Release(const OperationClaim& claim) {
+  // Whatever the database says to it: the session is over.
+  leases_.Remove(claim);
   ASSIGN_OR_RETURN(const int32_t cluster_id, ClusterId());
   const absl::Time now = parts_.clock.Now();
   const absl::Status released = RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {

@@ -13,9 +13,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "capf/authentication_string.h"
+#include "capf/crl_cache.h"
 #include "capf/enrolment_desk.h"
+#include "capf/enrolment_rate.h"
 #include "capf/issuance_client.h"
 #include "capf/operation_progress.h"
+#include "capf/session_leases.h"
 #include "capf/settlement.h"
 #include "common/postgres/pool.h"
 #include "common/service/audit.h"
@@ -38,6 +41,7 @@ struct DatabaseDeskParts {
   IssuanceClient& cad;
   const AuthenticationStrings& strings;
   Settlement& settlement;
+  EnrolmentRate& rate;
   AuditQueue& audit;
   const Clock& clock;
   Log& log;
@@ -64,12 +68,18 @@ class DatabaseDesk final : public EnrolmentDesk {
   // Puts on record what Told was called for. To be called from time to time, and at the end.
   absl::Status RecordTold();
 
+  // Renews the leases of the sessions that run. To be called every few seconds.
+  absl::Status RenewLeases() { return leases_.Renew(parts_.pool, cluster_id_, parts_.clock.Now()); }
+
  private:
   using Detail = std::vector<std::pair<std::string, std::string>>;
   // More that belongs to an operation's success; what it adds stands in the audit row.
   using Extra = std::function<absl::Status(Connection& transaction, const OperationRecord& record, Detail& detail)>;
 
   absl::StatusOr<int32_t> ClusterId();
+  // Forgets the lease of a session whose operation has ended, or is another's. After any other error its end, Release,
+  // does.
+  absl::Status Ended(const OperationClaim& claim, absl::Status status);
   absl::StatusOr<OperationRecord> Succeed(const OperationClaim& claim, const Extra& extra);
   // Tells cad what is to be told now; what that does not take is told later.
   void Settle(const OperationRecord& record, UnsettledOperation::Kind kind);
@@ -81,6 +91,8 @@ class DatabaseDesk final : public EnrolmentDesk {
   const DatabaseDeskParts parts_;
   Counter& replayable_;
   std::atomic<int32_t> cluster_id_ = 0;  // 0: not looked up yet
+  SessionLeases leases_;
+  CrlCache crls_;
   std::mutex told_mutex_;
   std::set<int64_t> told_;  // operations, until that is on record
 };

@@ -44,7 +44,7 @@ inline const AuthenticationStrings& TestStrings() {
 class TestDesk {
  public:
   TestDesk(Pool& pool, const std::string& conninfo, const std::string& cad, const IdentityFiles& identity,
-           const AuthenticationStrings& strings, const Clock& clock, std::string node = "node1",
+           const AuthenticationStrings& strings, EnrolmentRate& rate, const Clock& clock, std::string node = "node1",
            std::string cluster = "default")
       : cad_(*IssuanceClient::Create(cad, identity)),
         settlement_(pool, *cad_, clock, log_),
@@ -54,6 +54,7 @@ class TestDesk {
                .cad = *cad_,
                .strings = strings,
                .settlement = settlement_,
+               .rate = rate,
                .audit = audit_,
                .clock = clock,
                .log = log_,
@@ -93,7 +94,7 @@ class DeskTest : public EnrolmentDatabaseTest {
 
   std::unique_ptr<TestDesk> MakeDesk(std::string node = "node1", std::string cluster = "default") {
     return std::make_unique<TestDesk>(*pool_, database_->Conninfo("trustline_capfd"), CadAddress(), identity_, strings_,
-                                      clock_, std::move(node), std::move(cluster));
+                                      rate_, clock_, std::move(node), std::move(cluster));
   }
 
   // Schedules for the phone; its operation's id.
@@ -148,6 +149,7 @@ class DeskTest : public EnrolmentDatabaseTest {
 
   static constexpr uint32_t kSessionId = 0x12345678;
   const AuthenticationStrings& strings_ = TestStrings();
+  EnrolmentRate rate_{1'000, clock_.Now()};  // of all desks
   std::unique_ptr<TestIdentities> identities_;
   IdentityFiles identity_;
   std::unique_ptr<TestDesk> desk_;

@@ -71,8 +71,8 @@ absl::Status CheckForm(const Certificate& certificate, std::string_view device, 
 // Asks the database about one certificate.
 class Judge {
  public:
-  Judge(Connection& connection, int32_t cluster_id, const Certificate& certificate, absl::Time now)
-      : connection_(connection), cluster_id_(cluster_id), certificate_(certificate), now_(now) {}
+  Judge(Connection& connection, CrlCache& crls, int32_t cluster_id, const Certificate& certificate, absl::Time now)
+      : connection_(connection), crls_(crls), cluster_id_(cluster_id), certificate_(certificate), now_(now) {}
 
   // False when the system has not issued it, by all that it knows.
   absl::StatusOr<bool> IsGoodLsc(std::string_view device);
@@ -82,8 +82,10 @@ class Judge {
 
  private:
   absl::Status CheckRevocation(const Certificate& certificate);
+  absl::StatusOr<std::string> ReadCrl(const Certificate& certificate, const std::string& sha256);
 
   Connection& connection_;
+  CrlCache& crls_;
   const int32_t cluster_id_;
   const Certificate& certificate_;
   const absl::Time now_;
@@ -160,12 +162,24 @@ absl::Status Judge::CheckManufacturer() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> Judge::ReadCrl(const Certificate& certificate, const std::string& sha256) {
+  static constexpr Statement kRead = {
+      "read_crl_of_issuer",
+      "SELECT der FROM trust_crl WHERE cluster_id = $1 AND issuer_key = $2 AND sha256 = $3 AND removed_at IS NULL"};
+  ASSIGN_OR_RETURN(
+      const Result rows,
+      connection_.Execute(kRead,
+                          Parameters().Int64(cluster_id_).Bytes(certificate.issuer().key()).Bytes(AsBytes(sha256))));
+  if (rows.empty()) return Unavailable("it is being replaced at this moment");
+  return rows.Value<std::string>();
+}
+
 // By the CRLs that speak for its issuer: of the same name and, when both are given, the same key.
 absl::Status Judge::CheckRevocation(const Certificate& certificate) {
-  static constexpr Statement kCrls = {
-      "crls_of_issuer",
-      "SELECT der, issuer, next_update FROM trust_crl WHERE cluster_id = $1 AND issuer_key = $2 AND removed_at IS NULL "
-      "AND (authority_key_id = ''::bytea OR $3 = ''::bytea OR authority_key_id = $3)"};
+  static constexpr Statement kCrls = {"crls_of_issuer",
+                                      "SELECT sha256, issuer, next_update FROM trust_crl WHERE cluster_id = $1 AND "
+                                      "issuer_key = $2 AND removed_at IS NULL "
+                                      "AND (authority_key_id = ''::bytea OR $3 = ''::bytea OR authority_key_id = $3)"};
   ASSIGN_OR_RETURN(
       const Result rows,
       connection_.Execute(
@@ -173,18 +187,17 @@ absl::Status Judge::CheckRevocation(const Certificate& certificate) {
           Parameters().Int64(cluster_id_).Bytes(certificate.issuer().key()).Bytes(certificate.authority_key_id())));
   absl::Status out_of_date;
   for (const Row row : rows) {
-    std::string der, issuer;
+    std::string sha256, issuer;
     std::optional<absl::Time> next_update;
-    RETURN_IF_ERROR(row.Scan(der, issuer, next_update));
-    const absl::StatusOr<CertificateRevocationList> crl = CertificateRevocationList::FromBytes(AsBytes(der));
-    if (!crl.ok()) return Internal("the CRL of {}: {}", issuer, crl.status().message());
-    absl::Status verdict;
-    crl->ForEachRevoked([&](const RevokedCertificate& revoked) {
-      if (AsText(revoked.serial) != AsText(certificate.serial())) return;
-      verdict = PermissionDenied("{} was revoked by its issuer on {} ({})", certificate.subject().ToText(),
-                                 TimeTextSeconds(revoked.revoked_at), RevocationReasonName(revoked.reason));
-    });
-    if (!verdict.ok()) return verdict;
+    RETURN_IF_ERROR(row.Scan(sha256, issuer, next_update));
+    const auto revocations = crls_.Get(AsBytes(sha256), [&] { return ReadCrl(certificate, sha256); });
+    if (!revocations.ok()) return Annotate(revocations.status(), fmt::format("the CRL of {}", issuer));
+    const auto revoked = (*revocations)->find(std::string(AsText(certificate.serial())));
+    if (revoked != (*revocations)->end()) {
+      return PermissionDenied("{} was revoked by its issuer on {} ({})", certificate.subject().ToText(),
+                              TimeTextSeconds(revoked->second.revoked_at),
+                              RevocationReasonName(revoked->second.reason));
+    }
     if (next_update && now_ >= *next_update) {
       out_of_date = PermissionDenied(
           "the CRL of {} is past its next update, {}: import the current one with `trustctl trust crl add`", issuer,
@@ -196,14 +209,14 @@ absl::Status Judge::CheckRevocation(const Certificate& certificate) {
 
 }  // namespace
 
-absl::StatusOr<DeviceCertificate> JudgeDeviceCertificate(Connection& connection, int32_t cluster_id,
+absl::StatusOr<DeviceCertificate> JudgeDeviceCertificate(Connection& connection, CrlCache& crls, int32_t cluster_id,
                                                          const Certificate& certificate, std::string_view device,
                                                          bool allow_expired_manufacturer, absl::Time now) {
   // 1. The certificate by itself.
   RETURN_IF_ERROR(CheckForm(certificate, device, now));
 
   // 2. What the system has issued is on record, and what is on record decides.
-  Judge judge(connection, cluster_id, certificate, now);
+  Judge judge(connection, crls, cluster_id, certificate, now);
   ASSIGN_OR_RETURN(const bool lsc, judge.IsGoodLsc(device));
   if (lsc) return DeviceCertificate{.origin = CertificateOrigin::kLsc};
   RETURN_IF_ERROR(judge.CheckForeign());

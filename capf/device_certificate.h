@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "capf/crl_cache.h"
 #include "common/postgres/connection.h"
 #include "common/x509/certificate.h"
 
@@ -28,8 +29,9 @@ struct DeviceCertificate {
 // when it is over and `allow_expired_manufacturer`; nothing on its path may be named by its issuer's CRL, if the trust
 // store has one, nor may that be past its next update. Both must be for signatures, be nobody's authority, and name the
 // device. PermissionDenied with the reason otherwise; any other error means that nothing was decided. Works on whatever
-// transaction `connection` is in.
-absl::StatusOr<DeviceCertificate> JudgeDeviceCertificate(Connection& connection, int32_t cluster_id,
+// transaction `connection` is in; what CRLs it needs
+// the database says each time, and `crls` spares their parsing.
+absl::StatusOr<DeviceCertificate> JudgeDeviceCertificate(Connection& connection, CrlCache& crls, int32_t cluster_id,
                                                          const Certificate& certificate, std::string_view device,
                                                          bool allow_expired_manufacturer, absl::Time now);
 

@@ -32,7 +32,7 @@ class DeviceCertificateTest : public CertificateDatabaseTest {
  protected:
   absl::StatusOr<DeviceCertificate> Judge(const Certificate& certificate, absl::Time now = kTestNow,
                                           bool allow_expired = false, std::string_view device = kDevice) {
-    return JudgeDeviceCertificate(*connection_, 1, certificate, device, allow_expired, now);
+    return JudgeDeviceCertificate(*connection_, crls_, 1, certificate, device, allow_expired, now);
   }
   void ExpectOrigin(const Certificate& certificate, CertificateOrigin origin, absl::Time now = kTestNow) {
     ASSERT_OK_AND_ASSIGN(const DeviceCertificate judged, Judge(certificate, now));
@@ -42,6 +42,8 @@ class DeviceCertificateTest : public CertificateDatabaseTest {
   void ExpectRefused(const Certificate& certificate, std::string_view reason, absl::Time now = kTestNow) {
     EXPECT_THAT(Judge(certificate, now), StatusIs(kDenied, HasSubstr(reason)));
   }
+
+  CrlCache crls_;
 };
 
 TEST_F(DeviceCertificateTest, AnLscOnRecordProves) {
@@ -125,12 +127,12 @@ TEST_F(DeviceCertificateTest, OtherClustersProveNothing) {
   const Certificate lsc = Issue(OurAuthority(), kDevice);
   Record(lsc, AddAuthority(OurAuthority(), "active", 2), "confirmed", kDevice, 2);
   ExpectRefused(lsc, "its issuer CN=LSC authority is neither an authority of the system nor");
-  EXPECT_OK(JudgeDeviceCertificate(*connection_, 2, lsc, kDevice, false, kTestNow));
+  EXPECT_OK(JudgeDeviceCertificate(*connection_, crls_, 2, lsc, kDevice, false, kTestNow));
 
   const Certificate mic = Issue(ManufacturerRoot(), kMicName);
   AddClientAuthority(ManufacturerRoot().certificate, "manufacturing", 2);
   ExpectRefused(mic, "its issuer CN=Manufacturer Root is neither");
-  EXPECT_OK(JudgeDeviceCertificate(*connection_, 2, mic, kDevice, false, kTestNow));
+  EXPECT_OK(JudgeDeviceCertificate(*connection_, crls_, 2, mic, kDevice, false, kTestNow));
 }
 
 // `certificate` without its authority key identifier, so that only the name says who issued it.
@@ -276,6 +278,27 @@ TEST_F(DeviceCertificateTest, CrlsCount) {
   ExpectRefused(mic, "CN=Manufacturer was revoked by its issuer");
 }
 
+TEST_F(DeviceCertificateTest, ACrlIsParsedOnceAndANewerOneIsObeyedAtOnce) {
+  AddClientAuthority(Manufacturer().certificate);
+  const Certificate mic = Issue(Manufacturer(), kMicName);
+  const Certificate other = Issue(Manufacturer(), kMicName);
+  AddCrl(Manufacturer(), {.revoked = {other}});
+  for (int i = 0; i < 3; ++i) ExpectOrigin(mic, CertificateOrigin::kManufacturer);
+  ExpectRefused(other, "was revoked by its issuer");
+  EXPECT_EQ(crls_.parsed(), 1);
+
+  ASSERT_OK(superuser_->Execute("DELETE FROM trust_crl"));
+  AddCrl(Manufacturer(), {.revoked = {mic}});
+  for (int i = 0; i < 3; ++i) ExpectRefused(mic, "was revoked by its issuer");
+  ExpectOrigin(other, CertificateOrigin::kManufacturer);
+  EXPECT_EQ(crls_.parsed(), 2);
+
+  // One that was taken away says nothing any more, though it is remembered.
+  ASSERT_OK(superuser_->Execute("UPDATE trust_crl SET removed_at = now()"));
+  ExpectOrigin(mic, CertificateOrigin::kManufacturer);
+  EXPECT_EQ(crls_.parsed(), 2);
+}
+
 TEST_F(DeviceCertificateTest, CrlsAreOfAKeyNotOnlyOfAName) {
   AddClientAuthority(Manufacturer().certificate);
   const Certificate mic = Issue(Manufacturer(), kMicName);
@@ -308,7 +331,7 @@ TEST_F(DeviceCertificateTest, WhatCannotBeReadDecidesNothing) {
   AddCrl(ManufacturerRoot(), {});
   const Certificate mic = Issue(ManufacturerRoot(), kMicName);
   ExpectOrigin(mic, CertificateOrigin::kManufacturer);
-  ASSERT_OK(superuser_->Execute("UPDATE trust_crl SET der = 'x'"));
+  ASSERT_OK(superuser_->Execute("UPDATE trust_crl SET der = 'x', sha256 = sha256('x')"));
   EXPECT_THAT(Judge(mic), StatusIs(absl::StatusCode::kInternal, HasSubstr("the CRL of CN=Manufacturer Root")));
   ASSERT_OK(superuser_->Execute("UPDATE client_authority SET der = 'x'"));
   EXPECT_THAT(Judge(mic), StatusIs(absl::StatusCode::kInternal, HasSubstr("an authority of the database")));

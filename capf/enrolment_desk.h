@@ -42,6 +42,7 @@ struct Admission {
     kRefused,        // the proof is wrong
     kUnknownDevice,  // of this cluster, or not in service
     kBusy,           // another session of the device is open
+    kOverRate,       // it would be admitted, but too many are
   };
   Verdict verdict = Verdict::kRefused;
   std::string reason;    // for the log; empty with kAdmitted

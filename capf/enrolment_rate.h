@@ -1,4 +1,4 @@
-// How many phones may begin in a second.
+// How many enrolments a process may begin in a second.
 #pragma once
 
 #include <algorithm>

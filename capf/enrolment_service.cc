@@ -119,7 +119,8 @@ absl::StatusOr<ScheduleStream::Job> EnrolmentService::AdmitSchedule(const grpc::
     return ResourceExhausted("{} others are scheduling at this moment: try again later", kMostSchedules);
   }
   return [this, refused, slot, caller = std::move(caller), options = *std::move(options)](ScheduleStream& stream) {
-    Schedule schedule({parts_.pool, parts_.strings, parts_.add_devices, parts_.clock}, OnBehalfOf(caller), options);
+    Schedule schedule({parts_.pool, parts_.strings, parts_.add_devices, parts_.clock, parts_.actor}, OnBehalfOf(caller),
+                      options);
     const absl::Status status = schedule.Run(stream);
     // Who went away was refused nothing.
     return status.ok() || absl::IsCancelled(status) ? status : refused(caller, status);

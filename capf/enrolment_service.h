@@ -30,6 +30,7 @@ struct EnrolmentServiceParts {
   AddDevices add_devices;  // to the devices of a cluster, through cad
   AuditQueue& audit;       // takes the refused changes
   const Clock& clock;
+  std::string actor;  // this capfd's identity URI
   // A client that sends nothing for so long while it schedules is given up.
   absl::Duration schedule_patience = absl::Seconds(60);
 };

@@ -29,7 +29,7 @@ struct EnrolmentSweeperOptions {
   absl::Duration grace = absl::Seconds(5);
   // Between passes over what cad has not been told, doubled from one interval on while cad does not take it.
   absl::Duration longest_pause = absl::Minutes(1);
-  // Done in each pass, and at the end.
+  // Done at the beginning of each pass, before each call of cad in it, and at the end.
   std::function<absl::Status()> also = [] { return absl::OkStatus(); };
 };
 

@@ -65,9 +65,9 @@ TEST_F(EnrolmentSweeperTest, OverdueOperationsExpireEachWithItsAuditRow) {
   EXPECT_EQ(Sweep().expired, 1);
 }
 
-TEST_F(EnrolmentSweeperTest, ASessionThatIsOverItsTimeGivesItsOperationBack) {
+TEST_F(EnrolmentSweeperTest, ASessionWhoseLeaseIsOverGivesItsOperationBack) {
   const OperationClaim claim = AdmittedClaim();
-  clock_.Advance(absl::Minutes(31) - absl::Seconds(1));
+  clock_.Advance(kSessionLease - absl::Seconds(1));
   EXPECT_EQ(Sweep().released, 0);
   clock_.Advance(absl::Seconds(1));
   EXPECT_EQ(Sweep().released, 1);
@@ -144,6 +144,21 @@ TEST_F(EnrolmentSweeperTest, ARequestThatIsOpenKeepsADeletionUnsettledAndStopsNo
   RunByHand("UPDATE issuance SET state = 'abandoned', abandoned_at = now()");
   clock_.Advance(absl::Seconds(1));
   EXPECT_EQ(Sweep().settled, 1);
+}
+
+// A hundred answers of a slow cad take longer than a lease.
+TEST_F(EnrolmentSweeperTest, WhatElseIsDoneDoesNotWaitForAllThatCadIsTold) {
+  int done = 0;
+  EnrolmentSweeperOptions options = {.node = "node1", .actor = kEnrolmentActor, .also = [&done] {
+                                       ++done;
+                                       return absl::OkStatus();
+                                     }};
+  sweeper_ =
+      std::make_unique<EnrolmentSweeper>(options, *pool_, desk_->settlement(), clock_, desk_->log(), desk_->metrics());
+  InsertPending(3);
+  RunByHand("UPDATE capf_operation SET state = 'success', ended_at = now() - interval '1 hour', unsettled = 'revoke'");
+  EXPECT_EQ(Sweep().settled, 3);
+  EXPECT_EQ(done, 4);
 }
 
 TEST_F(EnrolmentSweeperTest, TheThreadSweepsByItself) {

@@ -22,7 +22,7 @@ struct NewClaim {
   std::string claim;    // 16 random bytes
   std::string node;     // of this system
   std::string address;  // the phone's
-  absl::Time until;     // the session is over then at the latest
+  absl::Time until;     // of its lease
 };
 
 // Rows are named by what LockNewest returned, or by a session's claim: then Aborted when the operation is another's.

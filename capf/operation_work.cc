@@ -6,15 +6,18 @@
 
 namespace trustline {
 
-OperationWork::Work OperationWork::Admit(CapfElements response, uint32_t session_id) {
-  // Shared, because a std::function can be copied and the response, which has a secret, cannot.
-  return Begin(
-      Kind::kAdmission,
-      [this, session_id, response = std::make_shared<const CapfElements>(std::move(response))]() -> absl::Status {
-        ASSIGN_OR_RETURN(admission_, parts_.desk.Admit(*response, session_id, peer_.address));
-        if (admission_.verdict == Admission::Verdict::kAdmitted) claim_ = admission_.claim;
-        return absl::OkStatus();
-      });
+OperationWork::Work OperationWork::Admit(CapfElements response, uint32_t session_id, SessionPace::Turn turn) {
+  struct Asked {
+    CapfElements response;
+    SessionPace::Turn turn;
+  };
+  // Shared, because a std::function can be copied; the response, which has a secret, and the turn cannot.
+  const auto asked = std::make_shared<const Asked>(std::move(response), std::move(turn));
+  return Begin(Kind::kAdmission, [this, session_id, asked]() -> absl::Status {
+    ASSIGN_OR_RETURN(admission_, parts_.desk.Admit(asked->response, session_id, peer_.address));
+    if (admission_.verdict == Admission::Verdict::kAdmitted) claim_ = admission_.claim;
+    return absl::OkStatus();
+  });
 }
 
 OperationWork::Work OperationWork::Issue(std::string public_key) {
@@ -113,7 +116,7 @@ void OperationWork::Run(Kind kind) {
     is_wanted = !is_left_ || kind == Kind::kForTheRecord;
   }
   if (is_wanted) status_ = call_();
-  call_ = nullptr;  // and with it what the phone has sent
+  call_ = nullptr;  // and with it what the phone has sent, and its turn
   std::optional<OperationClaim> unfinished;
   {
     const std::lock_guard lock(mutex_);
@@ -138,7 +141,7 @@ void OperationWork::Leave(std::string_view broken_by) {
   if (was_taken) return;
   parts_.log.Warning("CAPF_UNAVAILABLE",
                      "a phone's operation was not made pending again, because this process ends: it will be when the "
-                     "session's time is over",
+                     "session's lease is over",
                      {{"device", unfinished->device}});
 }
 
@@ -155,7 +158,7 @@ void OperationWork::Release(const OperationClaim& claim) {
   const absl::Status released = parts_.desk.Release(claim);
   if (released.ok()) return;
   parts_.log.Warning("CAPF_UNAVAILABLE",
-                     "a phone's operation was not made pending again: it will be when the session's time is over",
+                     "a phone's operation was not made pending again: it will be when the session's lease is over",
                      {{"device", claim.device}, {"reason", released}});
 }
 

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "capf/enrolment_desk.h"
 #include "capf/message.h"
+#include "capf/session_pace.h"
 #include "capf/statistics.h"
 #include "capf/work_queue.h"
 #include "common/net/session.h"
@@ -39,7 +40,8 @@ class OperationWork : public std::enable_shared_from_this<OperationWork> {
   // As SessionActions::wait_for: the call begins when this is called.
   using Work = std::function<void(std::function<void()> done)>;
 
-  Work Admit(CapfElements response, uint32_t session_id);
+  // `turn` is given back once the admission is over, or is not begun any more.
+  Work Admit(CapfElements response, uint32_t session_id, SessionPace::Turn turn);
   Work Issue(std::string public_key);
   Work Acknowledge();
   Work StoreFetched(CapfCertificate certificate);

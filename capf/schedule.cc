@@ -8,6 +8,7 @@
 
 #include "capf/enrolment_messages.h"
 #include "capf/enrolment_policy.h"
+#include "capf/string_key.h"
 #include "common/bytes/sha256.h"
 #include "common/device/device_name.h"
 #include "common/postgres/transaction.h"
@@ -186,6 +187,10 @@ absl::Status Schedule::Apply(std::vector<Device>& devices, const ScheduleStream&
     const absl::Time now = parts_.clock.Now();
     // A plan that was made while the tables had a few rows would go through all of the 100,000 that come in this call.
     RETURN_IF_ERROR(transaction.Execute("SET LOCAL plan_cache_mode = force_custom_plan").status());
+
+    if (options_.operation && options_.authentication == EnrolmentAuthentication::kString) {
+      RETURN_IF_ERROR(CheckStringKey(transaction, parts_.strings, parts_.capfd, StringKeyUse::kKeep));
+    }
 
     // 2. Those that are known, so that nothing is added when one of them refuses all.
     ASSIGN_OR_RETURN(const size_t unknown_count, SortUnknownLast(transaction, admitted));

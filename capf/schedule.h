@@ -54,6 +54,7 @@ struct ScheduleParts {
   const AuthenticationStrings& strings;
   const AddDevices& add_devices;
   const Clock& clock;
+  std::string_view capfd;  // this one's identity URI
 };
 
 // One call.

@@ -76,6 +76,19 @@ TEST_F(ScheduleTest, AStringIsShownOnceAndKeptAsADigest) {
                                    HasSubstr(R"("deadline":"20)"), HasSubstr(R"("devices":"2")"), HasSubstr(digest)));
 }
 
+TEST_F(ScheduleTest, NoStringIsMadeThatAnotherCapfdWouldNotTake) {
+  RunByHand(
+      "INSERT INTO capf_string_key (check_value, set_by) VALUES (sha256('another'), 'trustline:default/capfd/x')");
+  const auto stub = As(operator_.files());
+  const Scheduled refused = Schedule(*stub, {Options(), Batch({kEnrolmentPhone})});
+  EXPECT_THAT(refused.status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                       AllOf(HasSubstr("string.key"), HasSubstr("trustline:default/capfd/x"))));
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation"), 0);
+  v1::ScheduleOperationsRequest options = Options();
+  options.mutable_options()->set_authentication(v1::ENROLMENT_AUTHENTICATION_NULL);
+  EXPECT_OK(Schedule(*stub, {options, Batch({kEnrolmentPhone})}).status);
+}
+
 TEST_F(ScheduleTest, WhatIsAskedForIsWhatIsScheduled) {
   const auto stub = As(operator_.files());
   v1::ScheduleOperationsRequest options = Options();

@@ -47,12 +47,12 @@ std::string OtherKindThan(const KeyRequest& asked, std::string_view public_key) 
 
 }  // namespace
 
-CapfEndpoint::CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Executor& executor, const Clock& clock,
-                           Log& log)
+CapfEndpoint::CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Executor& executor, SessionPace& pace,
+                           const Clock& clock, Log& log)
     : options_(std::move(options)),
+      pace_(pace),
       clock_(clock),
       log_(log),
-      rate_(options_.enrolments_per_second, clock.Now()),
       work_parts_{.desk = desk,
                   .executor = executor,
                   .issuance = options_.issuance == nullptr ? executor : *options_.issuance,
@@ -170,21 +170,26 @@ void CapfSession::OnAuthenticationResponse(CapfElements response, SessionActions
     Malformed(InvalidArgument("{}", InWords("the phone did not authenticate itself", response)), actions);
     return;
   }
-  if (!endpoint_.rate_.Admits(endpoint_.clock_.Now())) {
-    Count(endpoint_.statistics_.over_rate);
-    endpoint_.log_.Warning("CAPF_OVER_RATE", "a phone was told to come later: too many enrolments in a second",
-                           {{"device", device_}, {"peer", peer_.ToText()}});
+  SessionPace::Answer pace = endpoint_.pace_.Ask(device_, peer_.address);
+  if (!pace.turn) {
+    Count(endpoint_.statistics_.over_pace);
+    if (pace.is_first_refusal) {
+      endpoint_.log_.Warning("CAPF_OVER_PACE",
+                             "a phone was told to come later: it comes too often; more of that in the next seconds is "
+                             "counted only",
+                             {{"device", device_}, {"peer", peer_.ToText()}, {"reason", pace.reason}});
+    }
     RetryLater(actions);
     return;
   }
-  WaitFor(work_->Admit(std::move(response), session_id_), State::kAdmission, actions);
+  WaitFor(work_->Admit(std::move(response), session_id_, *std::move(pace.turn)), State::kAdmission, actions);
 }
 
 void CapfSession::OnAdmission(SessionActions& actions) {
   if (work_->was_dropped()) {
     Count(endpoint_.statistics_.over_rate);
-    endpoint_.log_.Warning("CAPF_OVER_RATE", "a phone was told to come later: too many others wait",
-                           {{"device", device_}, {"peer", peer_.ToText()}});
+    endpoint_.log_.Warning("CAPF_OVER_RATE", "a phone was told to come later: the system is over its rate",
+                           {{"device", device_}, {"peer", peer_.ToText()}, {"reason", work_->status()}});
     RetryLater(actions);
     return;
   }
@@ -221,6 +226,12 @@ void CapfSession::OnAdmission(SessionActions& actions) {
       Count(statistics.busy);
       log.Info("CAPF_BUSY", "a phone was told to come later: another session of it is open",
                {{"device", device_}, {"peer", peer_.ToText()}, {"reason", admission.reason}});
+      RetryLater(actions);
+      return;
+    case Admission::Verdict::kOverRate:
+      Count(statistics.over_rate);
+      log.Warning("CAPF_OVER_RATE", "a phone was told to come later: the system is over its rate",
+                  {{"device", device_}, {"peer", peer_.ToText()}, {"reason", admission.reason}});
       RetryLater(actions);
       return;
   }

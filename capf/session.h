@@ -12,9 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "capf/enrolment_desk.h"
-#include "capf/enrolment_rate.h"
 #include "capf/message_reader.h"
 #include "capf/operation_work.h"
+#include "capf/session_pace.h"
 #include "capf/statistics.h"
 #include "capf/work_queue.h"
 #include "common/net/session.h"
@@ -24,7 +24,6 @@
 namespace trustline {
 
 struct CapfEndpointOptions {
-  double enrolments_per_second = 1000;                 // over it phones are told to come later
   absl::Duration longest_session = absl::Minutes(30);  // from its beginning, however often it says that it goes on
   absl::Duration retry_delay = absl::Seconds(30);      // what a phone is told that is to come later
   Executor* issuance = nullptr;  // for what waits for cad, so that it holds up nothing else; the other unless given
@@ -36,7 +35,8 @@ struct CapfEndpointOptions {
 // the endpoint.
 class CapfEndpoint {
  public:
-  CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Executor& executor, const Clock& clock, Log& log);
+  CapfEndpoint(CapfEndpointOptions options, EnrolmentDesk& desk, Executor& executor, SessionPace& pace,
+               const Clock& clock, Log& log);
 
   // A SessionFactory.
   std::unique_ptr<PhoneSession> NewSession(const Peer& peer);
@@ -46,10 +46,10 @@ class CapfEndpoint {
  private:
   friend class CapfSession;
   const CapfEndpointOptions options_;
+  SessionPace& pace_;
   const Clock& clock_;
   Log& log_;
   CapfStatistics statistics_;
-  EnrolmentRate rate_;
   const OperationWorkParts work_parts_;
 };
 
@@ -60,7 +60,8 @@ class CapfEndpoint {
 //   end session 7  the proof is wrong, a message is malformed or was not asked for, the phone's key is refused, what it
 //                  shows is no certificate
 //   end session 9  unknown device
-//   retry later    too many enrolments, or another session of the device is open
+//   retry later    too many enrolments, or too many of the device or its address, or another session of the device is
+//                  open
 //   no answer      what became of it is not known, or it took too long: phones try again
 class CapfSession final : public PhoneSession {
  public:

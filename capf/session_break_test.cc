@@ -38,7 +38,7 @@ class CapfSessionBreakTest : public CapfSessionTest {
     ToldDesk desk;
     Schedule(awaiting.operation);
     desk.admission = desk_.admission;
-    CapfEndpoint endpoint({.new_session_id = [] { return kTestSession; }}, desk, executor_, clock_, log_);
+    CapfEndpoint endpoint({.new_session_id = [] { return kTestSession; }}, desk, executor_, pace_, clock_, log_);
     PlayedConnection connection(endpoint, executor_);
     connection.Connect();
     for (const std::string& message : awaiting.before) connection.Receive(message);
@@ -144,7 +144,7 @@ TEST_F(CapfSessionBreakTest, WhereverItBreaksTheOperationIsReleasedOnceUnlessItH
       ToldDesk desk;
       Schedule(operation);
       desk.admission = desk_.admission;
-      CapfEndpoint endpoint({.new_session_id = [] { return kTestSession; }}, desk, executor_, clock_, log_);
+      CapfEndpoint endpoint({.new_session_id = [] { return kTestSession; }}, desk, executor_, pace_, clock_, log_);
       PlayedConnection connection(endpoint, executor_);
       is_broken = false;
       int point = 0;

@@ -80,7 +80,8 @@ TEST_F(CapfSessionTest, AnswersTheRecordedSessionsByteForByteInPiecesOfAnySize) 
         desk.certificate =
             Recorded(exchange.from_server, CapfCommand::kStoreCertificateRequest, &CapfElements::certificate).der;
       }
-      CapfEndpoint endpoint({.new_session_id = [&] { return recorded.session_id; }}, desk, executor_, clock_, log_);
+      CapfEndpoint endpoint({.new_session_id = [&] { return recorded.session_id; }}, desk, executor_, pace_, clock_,
+                            log_);
       PlayedConnection connection(endpoint, executor_);
       connection.Connect();
       connection.Receive(exchange.from_phone, piece);
@@ -108,7 +109,7 @@ TEST_F(CapfSessionTest, AnswersTheRecordedSessionsByteForByteInPiecesOfAnySize) 
 }
 
 TEST_F(CapfSessionTest, BeginsByItselfWithAnIdOfItsOwn) {
-  CapfEndpoint endpoint({}, desk_, executor_, clock_, log_);
+  CapfEndpoint endpoint({}, desk_, executor_, pace_, clock_, log_);
   std::set<std::string> ids;
   for (int i = 0; i < 100; ++i) {
     PlayedConnection connection(endpoint, executor_);
@@ -139,6 +140,7 @@ TEST_F(CapfSessionTest, EachVerdictHasItsAnswer) {
       {Verdict::kRefused, EndSession(CapfReason::kInvalidElement), statistics.refused, "CAPF_REFUSED"},
       {Verdict::kUnknownDevice, EndSession(CapfReason::kUnknownDevice), statistics.unknown_device, "CAPF_REFUSED"},
       {Verdict::kBusy, *FromHex("55100102030400070c00040000005a"), statistics.busy, "CAPF_BUSY"},
+      {Verdict::kOverRate, *FromHex("55100102030400070c00040000005a"), statistics.over_rate, "CAPF_OVER_RATE"},
   };
   for (const auto& [verdict, answer, count, logged] : cases) {
     desk_.admission = {.verdict = verdict, .reason = fmt::format("because {}", static_cast<int>(verdict))};
@@ -384,34 +386,6 @@ TEST_F(CapfSessionTest, EveryResponseOfAnAdmittedPhoneMayTakeItsTime) {
   EXPECT_EQ(endpoint.statistics().installed, 1);
   EXPECT_EQ(endpoint.statistics().fetched, 1);
   EXPECT_EQ(endpoint.statistics().deleted, 1);
-}
-
-TEST_F(CapfSessionTest, OverTheRatePhonesAreToldToComeLater) {
-  CapfEndpoint endpoint = MakeEndpoint({.enrolments_per_second = 3, .retry_delay = absl::Milliseconds(10)});
-  desk_.admission.verdict = Admission::Verdict::kNothingScheduled;
-  const std::string retry_later = *FromHex("55100102030400070c000400000001");
-  const auto is_admitted = [&] {
-    PlayedConnection connection(endpoint, executor_);
-    connection.Connect();
-    connection.Receive(AuthenticationResponse());
-    EXPECT_TRUE(connection.closed());
-    const bool later = connection.sent().back() == retry_later;
-    EXPECT_TRUE(later || connection.sent().back() == EndSession(CapfReason::kNoAction));
-    return !later;
-  };
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_admitted());
-  EXPECT_FALSE(is_admitted());
-  clock_.Advance(absl::Seconds(1) / 3 + absl::Milliseconds(1));
-  EXPECT_TRUE(is_admitted());
-  EXPECT_FALSE(is_admitted());
-  clock_.Advance(-absl::Hours(1));
-  EXPECT_FALSE(is_admitted());
-  clock_.Advance(absl::Hours(2));
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_admitted());
-  EXPECT_FALSE(is_admitted()) << "a quiet hour allows no more than a second's number at once";
-  EXPECT_EQ(endpoint.statistics().over_rate, 4);
-  EXPECT_EQ(desk_.CallsOf("Admit"), 7u);
-  EXPECT_THAT(LogText(), HasSubstr("CAPF_OVER_RATE"));
 }
 
 TEST_F(CapfSessionTest, WhenTooMuchWaitsPhonesAreToldToComeLaterButAdmittedOnesGoOn) {

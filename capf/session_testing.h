@@ -13,6 +13,7 @@
 #include "capf/enrolment_desk.h"
 #include "capf/message.h"
 #include "capf/session.h"
+#include "capf/session_pace.h"
 #include "capf/work_queue.h"
 #include "common/net/session.h"
 #include "common/service/log.h"
@@ -245,7 +246,7 @@ class CapfSessionTest : public testing::Test {
   // Whose sessions have the id of the messages above.
   CapfEndpoint MakeEndpoint(CapfEndpointOptions options = {}) {
     if (!options.new_session_id) options.new_session_id = [] { return kTestSession; };
-    return CapfEndpoint(std::move(options), desk_, executor_, clock_, log_);
+    return CapfEndpoint(std::move(options), desk_, executor_, pace_, clock_, log_);
   }
   std::string LogText() {
     log_.Flush();
@@ -264,6 +265,7 @@ class CapfSessionTest : public testing::Test {
               log_text_ += line;
             }}};
   FakeClock clock_{absl::FromUnixSeconds(1'800'000'000)};
+  SessionPace pace_{{.most_of_device = 1'000}, clock_};  // the pace has tests of its own
   ToldDesk desk_;
   ToldExecutor executor_;
 };

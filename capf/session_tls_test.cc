@@ -60,7 +60,7 @@ class CapfSessionTlsTest : public CapfSessionTest {
   const std::string key_request_ =
       Message(CapfCommand::kKeyGenerateRequest, {.key_size = 2048, .key_type = CapfKeyType::kRsa});
   WorkQueue work_{2, 100};
-  CapfEndpoint endpoint_{{.new_session_id = [] { return kTestSession; }}, desk_, work_, clock_, log_};
+  CapfEndpoint endpoint_{{.new_session_id = [] { return kTestSession; }}, desk_, work_, pace_, clock_, log_};
   std::unique_ptr<IoWorkers> workers_;
   std::unique_ptr<TlsServer> server_;
 };

@@ -186,6 +186,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
 
   FakeClock clock(absl::UnixEpoch());
+  SessionPace pace({}, clock);
   ScriptedExecutor executor(script);
   std::unique_ptr<PhoneSession> session;
   bool is_closed = false;
@@ -201,7 +202,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return actions;
   };
   WatchingDesk desk(script, reach);
-  CapfEndpoint endpoint({.new_session_id = [&] { return uint32_t{script.session_id}; }}, desk, executor, clock, log);
+  CapfEndpoint endpoint({.new_session_id = [&] { return uint32_t{script.session_id}; }}, desk, executor, pace, clock,
+                        log);
   session = endpoint.NewSession({});
 
   // As the socket layer does it.

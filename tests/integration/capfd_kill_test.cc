@@ -72,9 +72,7 @@ TEST_P(CapfdKillTest, ThePhonesNextTrySucceeds) {
   // 2. It comes back, and the phone tries again, as phones do, until it has been told the end.
   StartAgain();
   if (!first.ok() || !first->ended_well()) {
-    absl::StatusOr<CapfPhoneResult> again = phone.Enrol();
-    const absl::Time end = absl::Now() + absl::Seconds(30);
-    while ((!again.ok() || !again->end_reason) && absl::Now() < end) again = phone.Enrol();
+    const absl::StatusOr<CapfPhoneResult> again = EnrolUntilTold(phone);
     ASSERT_OK(again);
     EXPECT_TRUE(again->ended_well()) << static_cast<int>(again->end_reason.value_or(255));
   }

@@ -103,16 +103,44 @@ TEST_F(CapfdProcessTest, ALookAtTheConfigurationMakesNoKey) {
   ASSERT_NO_FATAL_FAILURE(Start());
   ASSERT_OK(capfd_->Stop());
   const fs::path strings = capf_->NodeFolder() / "authentication-strings.key";
-  fs::remove(strings);
+  const std::string made = ReadTestFile(strings);
+  const fs::path aside = capf_->NodeFolder() / "aside.key";
+  fs::rename(strings, aside);
   const ProgramResult good =
       RunProgram({TRUSTLINE_BIN_DIR "/capfd", "--config", capf_->NodeFolder() / "capfd.toml", "--check-config"});
   EXPECT_EQ(good.exit_status, 0) << good.err;
   EXPECT_FALSE(fs::exists(strings));
   // What is there stays as it is.
-  ASSERT_NO_FATAL_FAILURE(Start());
-  const std::string made = ReadTestFile(strings);
+  fs::rename(aside, strings);
   ASSERT_NO_FATAL_FAILURE(Start());
   EXPECT_EQ(ReadTestFile(strings), made);
+}
+
+TEST_F(CapfdProcessTest, ASecondOneNeedsTheKeyOfTheFirst) {
+  Start();
+  const auto start_second = [&] { return CapfdProcess::Start(*capf_, {.node = "node2"}); };
+  EXPECT_THAT(start_second().status().message(),
+              AllOf(HasSubstr(capf_->NodeFolder("node2").string()), HasSubstr("trustline:default/capfd/node1"),
+                    HasSubstr("copy that capfd's file")));
+  fs::copy_file(capf_->NodeFolder() / "authentication-strings.key",
+                capf_->NodeFolder("node2") / "authentication-strings.key", fs::copy_options::overwrite_existing);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<CapfdProcess> second, start_second());
+  EXPECT_OK(second->WaitUntilReady());
+}
+
+// A key that was lost with its node: what the refusal names lets the new one take its place.
+TEST_F(CapfdProcessTest, ALostKeyIsReplacedByNamingIt) {
+  Start();
+  ASSERT_OK(capfd_->Stop());
+  ASSERT_TRUE(fs::remove(capf_->NodeFolder() / "authentication-strings.key"));
+  const std::string refusal(CapfdProcess::Start(*capf_).status().message());
+  const size_t begin = refusal.find("replace_string_key = \"");
+  ASSERT_NE(begin, std::string::npos) << refusal;
+  const std::string setting = refusal.substr(begin, refusal.find('"', refusal.find('"', begin) + 1) + 1 - begin);
+  Start({.capf = setting + "\n"});
+  ASSERT_OK(capfd_->WaitUntilReady());
+  Start();
+  EXPECT_OK(capfd_->WaitUntilReady());
 }
 
 TEST_F(CapfdProcessTest, AListenersClusterMustExist) {

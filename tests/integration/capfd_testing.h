@@ -91,6 +91,16 @@ class CapfdTest : public CadTest {
     return result.ok() && result->end_reason ? *result->end_reason : -1;
   }
 
+  // Sessions until one ends with a reason, for half a minute; as far apart as capfd's pace for a device lets them be.
+  static absl::StatusOr<CapfPhoneResult> EnrolUntilTold(CapfPhone& phone) {
+    const absl::Time end = absl::Now() + absl::Seconds(30);
+    while (true) {
+      absl::StatusOr<CapfPhoneResult> result = phone.Enrol();
+      if ((result.ok() && result->end_reason) || absl::Now() > end) return result;
+      absl::SleepFor(absl::Milliseconds(700));
+    }
+  }
+
   v1::ShowEnrolmentResponse Show(std::string_view device) {
     v1::ShowEnrolmentRequest request;
     request.set_device(std::string(device));
