@@ -86,7 +86,7 @@ TEST_F(AdmitterTest, WhoWasNotToldOfItsSuccessIsToldOnce) {
   ExpectNot(AdmitWith("1234"), Verdict::kRefused, "used up");
   ExpectNot(AdmitWith(kString), Verdict::kNothingScheduled, "before it was told");
   ExpectNot(AdmitWith(kString), Verdict::kRefused, "used up");
-  ASSERT_OK((*desk_)->RecordTold());
+  ASSERT_OK((*desk_)->RecordTold(*pool_));
   EXPECT_EQ(Count(fmt::format("SELECT count(*) FROM capf_operation WHERE operation_id = {} AND end_told", id)), 1);
   ExpectNot(AdmitWith(kString), Verdict::kRefused, "used up");
   // One that comes much later is not believed.

@@ -39,7 +39,7 @@
 namespace trustline {
 namespace {
 
-// Besides those of the phones' work, which has one a thread.
+// Besides those of the phones' work, which has one for each of its threads.
 constexpr int kCallConnections = kMostSchedules + 4;
 // The sweeper's, the campaigns', and one for the question whether a listener's certificate is trusted.
 constexpr int kBackgroundConnections = 3;
@@ -212,8 +212,8 @@ class Capfd final : public DaemonService {
   absl::Status KeepDesks() {
     absl::Status kept;
     for (const auto& [cluster, desk] : desks_) {
-      kept.Update(desk->RenewLeases());
-      kept.Update(desk->RecordTold());
+      kept.Update(desk->RenewLeases(*parts_.background_pool));
+      kept.Update(desk->RecordTold(*parts_.background_pool));
     }
     return kept;
   }
@@ -310,7 +310,7 @@ class Capfd final : public DaemonService {
   std::map<std::string, std::unique_ptr<DatabaseDesk>> desks_;
   std::unique_ptr<IoWorkers> workers_;
   std::unique_ptr<WorkQueue> work_;
-  std::unique_ptr<WorkQueue> issuance_work_;  // a cad that is slow holds up nothing else
+  std::unique_ptr<WorkQueue> issuance_work_;  // a cad that is slow holds up no admission for a certificate
   std::vector<std::unique_ptr<CapfListener>> listeners_;
   std::unique_ptr<EnrolmentService> enrolment_;
   std::unique_ptr<ListenerService> listener_service_;

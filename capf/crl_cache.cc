@@ -36,13 +36,14 @@ std::shared_ptr<const Revocations> CrlCache::Find(std::string_view sha256) {
 void CrlCache::Keep(Entry entry) {
   std::list<Entry> forgotten;  // freed without the lock
   const std::lock_guard lock(mutex_);
+  // Somebody else may have read it meanwhile.
+  const auto same = std::ranges::find(entries_, entry.sha256, &Entry::sha256);
+  if (same != entries_.end()) forgotten.splice(forgotten.begin(), entries_, same);
   entries_.push_front(std::move(entry));
-  size_t crls = 0, revocations = 0;
+  size_t crls = 0, revocations = entries_.front().revocations->size();
   const auto first_too_many = std::find_if(std::next(entries_.begin()), entries_.end(), [&](const Entry& kept) {
     revocations += kept.revocations->size();
-    return ++crls >= options_.most_crls ||
-           entries_.front().revocations->size() + revocations > options_.most_revocations ||
-           kept.sha256 == entries_.front().sha256;
+    return ++crls >= options_.most_crls || revocations > options_.most_revocations;
   });
   forgotten.splice(forgotten.begin(), entries_, first_too_many, entries_.end());
 }

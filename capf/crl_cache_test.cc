@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "capf/device_certificate_testing.h"
+#include "common/status/status.h"
 
 namespace trustline {
 namespace {
@@ -68,6 +69,20 @@ TEST_F(CrlCacheTest, LongOnesArePutOutByNewOnes) {
   EXPECT_EQ(cache.parsed(), 3) << "alone";
   ASSERT_OK(Get(cache, crls_[0]));
   EXPECT_EQ(cache.parsed(), 4);
+}
+
+TEST_F(CrlCacheTest, OneThatTwoReadAtOnceIsKeptOnceAndPutsNoOtherOut) {
+  CrlCache cache;
+  ASSERT_OK(Get(cache, crls_[1]));
+  const auto read = [&]() -> absl::StatusOr<std::string> {
+    // Meanwhile somebody else has.
+    RETURN_IF_ERROR(Get(cache, crls_[0]).status());
+    return crls_[0];
+  };
+  ASSERT_OK(cache.Get(Sha256(AsBytes(crls_[0])), read));
+  EXPECT_EQ(cache.parsed(), 3);
+  for (const int crl : {0, 1}) ASSERT_OK(Get(cache, crls_[crl]));
+  EXPECT_EQ(cache.parsed(), 3);
 }
 
 TEST_F(CrlCacheTest, ManyThreadsShareIt) {

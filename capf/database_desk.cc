@@ -194,7 +194,7 @@ void DatabaseDesk::Told(const OperationClaim& claim) {
   told_.insert(claim.operation_id);
 }
 
-absl::Status DatabaseDesk::RecordTold() {
+absl::Status DatabaseDesk::RecordTold(Pool& pool) {
   static constexpr Statement kTold = {
       "operations_told", "UPDATE capf_operation SET end_told = true WHERE cluster_id = $1 AND operation_id = ANY($2)"};
   std::vector<int64_t> told;
@@ -204,7 +204,7 @@ absl::Status DatabaseDesk::RecordTold() {
   }
   if (told.empty()) return absl::OkStatus();
   {
-    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool.Acquire());
     RETURN_IF_ERROR(lease->Execute(kTold, Parameters().Int64(cluster_id_).Int64Array(told)).status());
   }
   const std::lock_guard lock(told_mutex_);

@@ -66,10 +66,10 @@ class DatabaseDesk final : public EnrolmentDesk {
   absl::Status Release(const OperationClaim& claim) override;
 
   // Puts on record what Told was called for. To be called from time to time, and at the end.
-  absl::Status RecordTold();
+  absl::Status RecordTold(Pool& pool);
 
   // Renews the leases of the sessions that run. To be called every few seconds.
-  absl::Status RenewLeases() { return leases_.Renew(parts_.pool, cluster_id_, parts_.clock.Now()); }
+  absl::Status RenewLeases(Pool& pool) { return leases_.Renew(pool, cluster_id_, parts_.clock.Now()); }
 
  private:
   using Detail = std::vector<std::pair<std::string, std::string>>;

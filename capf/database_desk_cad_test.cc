@@ -1,6 +1,9 @@
 // The desk with the real cad, itld and PostgreSQL.
 #include <grpcpp/client_context.h>
 
+#include <functional>
+#include <thread>
+
 #include "capf/database_desk.h"
 #include "capf/desk_testing.h"
 #include "capf/enrolment_sweeper.h"
@@ -174,6 +177,54 @@ TEST_F(DeskWithCadTest, WithoutCadAnAcknowledgementIsSettledLater) {
   EXPECT_EQ(Count("SELECT count(*) FROM issuance WHERE state = 'confirmed'"), 1);
   EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE unsettled IS NOT NULL"), 0);
   EXPECT_EQ(Sweep().settled, 0);
+}
+
+TEST_F(DeskWithCadTest, ManyAcknowledgementsAtOnceAreAllSettled) {
+  constexpr int kPhones = 24;
+  std::vector<OrderedDevice> devices;
+  std::vector<OperationClaim> claims;
+  for (int i = 0; i < kPhones; ++i) devices.push_back({.device = fmt::format("SEP0000000000{:02X}", i)});
+  const auto enrol_all = [&](const std::function<void()>& before_acknowledging) {
+    ASSERT_OK(Schedule(Order(), devices));
+    claims.clear();
+    for (const OrderedDevice& device : devices) {
+      Admission admission = Admit(Response(device.device, ""));
+      ASSERT_EQ(admission.verdict, Verdict::kAdmitted) << admission.reason;
+      ASSERT_OK((*desk_)->Issue(admission.claim, PublicKeyOf(MakeEcKey("P-256").get())));
+      claims.push_back(std::move(admission.claim));
+    }
+    before_acknowledging();
+    std::vector<std::thread> phones;
+    for (const OperationClaim& claim : claims) {
+      phones.emplace_back([&] { EXPECT_OK((*desk_)->Acknowledge(claim)); });
+    }
+    for (std::thread& phone : phones) phone.join();
+  };
+  for (const OrderedDevice& device : devices) {
+    RunByHand(fmt::format("INSERT INTO device (cluster_id, name, added_by) VALUES (1, '{}', 'test')", device.device));
+  }
+  constexpr char kUnsettled[] = "SELECT count(*) FROM capf_operation WHERE unsettled IS NOT NULL";
+  constexpr char kConfirmed[] = "SELECT count(*) FROM issuance WHERE state = 'confirmed'";
+
+  // One of them for a certificate that is not in force any more.
+  enrol_all([&] {
+    ASSERT_OK(desk_->cad().Revoke(
+        "default",
+        Text(fmt::format("SELECT encode(serial, 'hex') FROM issuance WHERE device = '{}'", claims[7].device))));
+  });
+  EXPECT_EQ(Count(kUnsettled), 0);
+  EXPECT_EQ(Count(kConfirmed), kPhones - 1);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.confirm' AND outcome = 'done'"), kPhones - 1);
+
+  // All of them while cad is away.
+  enrol_all([&] { cad_->Kill(); });
+  EXPECT_EQ(Count(kUnsettled), kPhones);
+  EXPECT_EQ(Count(kConfirmed), kPhones - 1);
+  StartCadAgain();
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Sweep().settled, kPhones);
+  EXPECT_EQ(Count(kUnsettled), 0);
+  EXPECT_EQ(Count(kConfirmed), 2 * kPhones - 1);
 }
 
 TEST_F(DeskWithCadTest, WithoutCadNothingIsIssuedAndNothingFails) {

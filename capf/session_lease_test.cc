@@ -21,7 +21,7 @@ class SessionLeaseTest : public DeskTest {
   }
   void LetTimePass(absl::Duration time) {
     clock_.Advance(time);
-    ASSERT_OK((*desk_)->RenewLeases());
+    ASSERT_OK((*desk_)->RenewLeases(*pool_));
   }
   int64_t Sweep(std::string node) {
     EnrolmentSweeper sweeper({.node = std::move(node), .actor = kEnrolmentActor}, *pool_, desk_->settlement(), clock_,
@@ -45,7 +45,7 @@ class SessionLeaseTest : public DeskTest {
 };
 
 TEST_F(SessionLeaseTest, ALeaseIsRenewedEachHalfMinuteWhileItsSessionLives) {
-  ASSERT_OK((*desk_)->RenewLeases()) << "of none";
+  ASSERT_OK((*desk_)->RenewLeases(*pool_)) << "of none";
   AdmittedClaim();
   EXPECT_EQ(Remaining(), absl::Minutes(2));
   LetTimePass(absl::Seconds(29));
@@ -64,7 +64,7 @@ TEST_F(SessionLeaseTest, AClockThatWasSetBackDoesNotPutARenewalOff) {
   AdmittedClaim();
   LetTimePass(absl::Minutes(1));
   clock_.Advance(-absl::Hours(1));
-  ASSERT_OK((*desk_)->RenewLeases());
+  ASSERT_OK((*desk_)->RenewLeases(*pool_));
   EXPECT_EQ(Remaining(), absl::Minutes(2));
 }
 
@@ -134,7 +134,7 @@ TEST_F(SessionLeaseTest, AfterAnErrorItIsRenewedAtOnce) {
   LetTimePass(absl::Seconds(30));
   RunByHand("ALTER TABLE capf_operation RENAME TO away");
   clock_.Advance(absl::Seconds(30));
-  EXPECT_FALSE((*desk_)->RenewLeases().ok());
+  EXPECT_FALSE((*desk_)->RenewLeases(*pool_).ok());
   RunByHand("ALTER TABLE away RENAME TO capf_operation");
   LetTimePass(absl::Seconds(1));
   EXPECT_EQ(Remaining(), absl::Minutes(2));
@@ -154,7 +154,7 @@ TEST_F(SessionLeaseTest, WithoutRenewalTheOperationIsAnybodysAfterTwoMinutes) {
 
   // The first is back, renews nothing that is another's, and is told at its next step.
   clock_.Advance(absl::Seconds(10));
-  ASSERT_OK((*cut_off)->RenewLeases());
+  ASSERT_OK((*cut_off)->RenewLeases(*pool_));
   EXPECT_EQ(Remaining(), absl::Seconds(110));
   EXPECT_THAT((*cut_off)->Acknowledge(lost), StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(StateOf(lost.operation_id), "in progress");
@@ -169,7 +169,7 @@ TEST_F(SessionLeaseTest, TheSweeperOfAnotherNodeGivesItBack) {
   EXPECT_EQ(Sweep("node2"), 1);
   EXPECT_EQ(StateOf(lost.operation_id), "pending");
   // What was given back is not claimed again by a renewal.
-  ASSERT_OK((*desk_)->RenewLeases());
+  ASSERT_OK((*desk_)->RenewLeases(*pool_));
   EXPECT_EQ(StateOf(lost.operation_id), "pending");
   EXPECT_LT(Remaining(), absl::ZeroDuration());
 }

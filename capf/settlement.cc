@@ -1,5 +1,6 @@
 #include "capf/settlement.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "common/postgres/transaction.h"
@@ -90,6 +91,7 @@ absl::Status Settlement::ConfirmBatch(const std::vector<Confirmation*>& batch) {
     issuances.push_back(confirmation->operation.issuance_id);
     operations.push_back(confirmation->operation.operation_id);
   }
+  std::ranges::sort(operations);
   const UnsettledOperation& first = batch.front()->operation;
   ASSIGN_OR_RETURN(const auto refusals, cad_.Confirm(first.cluster, issuances));
   for (const Confirmation* const confirmation : batch) {

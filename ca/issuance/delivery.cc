@@ -1,5 +1,7 @@
 #include "ca/issuance/delivery.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -30,9 +32,16 @@ absl::StatusOr<Deliveries> RecordDeliveries(Connection& transaction, const Autho
   IssuanceStore store(transaction, caller.cluster_id);
   Deliveries deliveries;
 
-  // 1. Those that come into the state now.
+  // 1. Those that come into the state now. In order, so that two transactions wait for each other one way only.
+  std::vector<int64_t> ids(issuances.begin(), issuances.end());
+  std::ranges::sort(ids);
   transaction.ExecuteWithNext(kOnePlan);
-  ASSIGN_OR_RETURN(std::vector<IssuanceRecord> advanced, store.Advance(issuances, state));
+  ASSIGN_OR_RETURN(std::vector<IssuanceRecord> advanced, store.Advance(ids, state));
+  if (advanced.size() < ids.size()) {
+    // One that another transaction was changing is passed over, and is locked by now.
+    ASSIGN_OR_RETURN(std::vector<IssuanceRecord> late, store.Advance(ids, state));
+    std::ranges::move(late, std::back_inserter(advanced));
+  }
   FailPoint("delivering");
   std::unordered_map<int64_t, IssuanceRecord> records;
   std::vector<DeviceIssuance> acknowledged;

@@ -355,7 +355,10 @@ grpc::Status IssuanceService::ConfirmDeliveries(grpc::ServerContext* context,
                                                 const v1::ConfirmDeliveriesRequest* request,
                                                 v1::ConfirmDeliveriesResponse* response) {
   const absl::StatusOr<Caller> caller = parts_.authorizer.Authorize(*context, policies_.confirm_deliveries, *request);
-  return ToGrpc(caller.ok() ? Confirm(*caller, *request, *context, *response) : caller.status());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const absl::Status confirmed = Confirm(*caller, *request, *context, *response);
+  if (!confirmed.ok()) AuditRefusal(parts_.audit, *context, *caller, "lsc.confirm", caller->cluster, confirmed);
+  return ToGrpc(confirmed);
 }
 
 grpc::Status IssuanceService::ListCertificates(grpc::ServerContext* context, const v1::ListCertificatesRequest* request,

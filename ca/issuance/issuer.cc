@@ -59,7 +59,7 @@ absl::StatusOr<IssuedLsc> Issuer::Issue(const IssuanceOrder& order) {
 
   // 3. and 4. What it is to sign, and the intent.
   absl::StatusOr<Prepared> prepared = Prepare(order, *authority);
-  if (!prepared.ok()) {
+  if (!prepared.ok() && !absl::IsUnavailable(prepared.status())) {
     // Another may have taken its place since it was last looked up.
     ForgetActiveAuthority(cluster_id);
     const int32_t refused_by = authority->id;

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "cli/supervisor/identities.h"
+#include "cli/supervisor/private_postgres.h"
 #include "cli/supervisor/up_testing.h"
 #include "common/rpc/identity_store.h"
 
@@ -36,6 +37,14 @@ class UpWithoutCapfdTest : public UpTest {
   void ExpectCapfdAnswers() const {
     EXPECT_TRUE(IsReady(9544));
     EXPECT_OK(TlsClient::Connect("127.0.0.1", Ports::WithOffset(offset_)->capf));
+  }
+  // As the database of a version that knew no key of strings.
+  void ForgetStringKey() const {
+    const ActAs scope(OwnerOf(paths_.superuser_password()));
+    const PrivatePostgres postgres(paths_, "", SystemUsers());
+    ASSERT_OK_AND_ASSIGN(Connection superuser,
+                         Connection::Open({.conninfo = postgres.SuperuserConnection(kDatabaseName)}));
+    ASSERT_OK(superuser.Execute("DELETE FROM capf_string_key"));
   }
   const DataPaths paths_{data_};
 };
@@ -80,6 +89,7 @@ TEST_P(UpWithoutCapfdTest, DamagedFilesOfCapfdKeepNobodyButCapfd) {
 // As a version without a capfd has left it.
 TEST_P(UpWithoutCapfdTest, ADirectoryOfAnEarlierVersionIsCompleted) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  ASSERT_NO_FATAL_FAILURE(ForgetStringKey());
   EXPECT_EQ(Stop(), "ended with status 0");
   std::ifstream file(paths_.capfd() + "/capf.crt");
   const std::string certificate(std::istreambuf_iterator<char>(file), {});

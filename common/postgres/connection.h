@@ -69,7 +69,8 @@ class Connection {
   absl::StatusOr<Result> Execute(const Statement& statement, const Parameters& parameters = {});
 
   // Keeps the statement until the next one, and sends both in one round trip: for a beginning, and for what within a
-  // transaction nobody needs the result of. Its error is the next one's, which is then not done.
+  // transaction nobody needs the result of. Its error is the next one's, which is then not done. One that cannot be
+  // sent stays, and so does the error, until it is forgotten.
   void ExecuteWithNext(const Statement& statement, Parameters parameters = {});
 
   // What is kept is never sent.

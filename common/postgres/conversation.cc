@@ -195,8 +195,10 @@ absl::StatusOr<Result> Conversation::Run(Command command, const WaitDeadline& de
     absl::StatusOr<Result> result = sent.ok() ? LastResult(deadline) : absl::StatusOr<Result>(sent);
     return result.ok() ? std::move(result) : InWordsOf(command, result.status());
   }
+  const size_t kept = queue_.size();
   queue_.push_back(std::move(command));
   absl::StatusOr<std::optional<Result>> result = RunPipeline(deadline);
+  if (!queue_.empty()) queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(kept), queue_.end());
   RETURN_IF_ERROR(result.status());
   if (!*result) return Break(Internal("PostgreSQL sent no result"));
   return **std::move(result);
@@ -207,17 +209,18 @@ absl::Status Conversation::RunQueued(const WaitDeadline& deadline) {
 }
 
 absl::StatusOr<std::optional<Result>> Conversation::RunPipeline(const WaitDeadline& deadline) {
-  const std::vector<Command> commands = std::exchange(queue_, {});
+  // Until something is sent all of it stays: a BEGIN that vanished would leave what follows without a transaction.
   RETURN_IF_ERROR(Usable());
   RETURN_IF_ERROR(MakePlansAnew(deadline));
   std::vector<std::string> names;
-  for (const Command& command : commands) {
+  for (const Command& command : queue_) {
     const absl::Status sendable = command.parameters.status();
     absl::StatusOr<std::string> name =
         sendable.ok() ? Prepare(command, deadline) : absl::StatusOr<std::string>(sendable);
     if (!name.ok()) return InWordsOf(command, name.status());
     names.push_back(*std::move(name));
   }
+  const std::vector<Command> commands = std::exchange(queue_, {});
   if (PQenterPipelineMode(conn()) != 1) return Break(StatusOfConnection(conn()));
   int sent = 1;
   for (size_t i = 0; i < commands.size() && sent == 1; ++i) sent = Hand(commands[i], names[i]);

@@ -87,6 +87,18 @@ TEST_F(TransactionTest, WhatWasKeptIsDoneByTheCommitOrNotAtAll) {
   EXPECT_EQ(Sum(), 9);
 }
 
+TEST_F(TransactionTest, OneWhoseFirstStatementCannotBeSentIsOneAllTheSame) {
+  ASSERT_OK_AND_ASSIGN(Transaction transaction, Transaction::Begin(*first_));
+  static constexpr Statement kWrong = {"wrong", "INSERT INTO nothing VALUES (1)"};
+  EXPECT_FALSE(first_->Execute(kWrong).ok());
+  EXPECT_TRUE(first_->InTransaction());
+  // Who goes on all the same is still within it.
+  ASSERT_OK(first_->Execute("INSERT INTO t VALUES (7)"));
+  EXPECT_EQ(Sum(), 0);
+  ASSERT_OK(transaction.Rollback());
+  EXPECT_EQ(Sum(), 0);
+}
+
 TEST_F(TransactionTest, OneThatDoesNothingIsNotBegun) {
   {
     ASSERT_OK_AND_ASSIGN(const Transaction transaction, Transaction::Begin(*first_));
