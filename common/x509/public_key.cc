@@ -236,7 +236,7 @@ absl::Status SetPublicKey(X509* certificate, ByteView public_key_info) {
     OpenSslBytesPtr bytes(static_cast<unsigned char*>(OPENSSL_memdup(key.data(), key.size())));
     if (bytes != nullptr && X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), algorithm, type, parameter,
                                                    bytes.get(), static_cast<int>(key.size())) == 1) {
-      bytes.release();  // the certificate's
+      static_cast<void>(bytes.release());  // the certificate's
       return absl::OkStatus();
     }
     return OpenSslInternal("a certificate's public key cannot be set");
@@ -245,7 +245,7 @@ absl::Status SetPublicKey(X509* certificate, ByteView public_key_info) {
     Asn1ObjectPtr curve = ObjectOf(ec->curve);
     if (curve == nullptr) return OpenSslInternal("a certificate's public key cannot be set");
     RETURN_IF_ERROR(set(OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT, curve.get(), ec->point));
-    curve.release();  // the certificate's
+    static_cast<void>(curve.release());  // the certificate's
     return absl::OkStatus();
   }
   if (const auto* rsa = std::get_if<RsaParts>(&parts)) {
