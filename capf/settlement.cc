@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/postgres/list_plan.h"
 #include "common/postgres/transaction.h"
 #include "common/status/status.h"
 
@@ -16,14 +17,12 @@ constexpr Statement kIssuedBefore = {
     " FROM issuance WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 "
     "AND (state = 'intent' OR (state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) "
     "AND ($5 OR (state <> 'confirmed' AND requested_by LIKE 'trustline:%/capfd/%')) ORDER BY issuance_id"};
-// Not waited for: what a crash undoes is told again. A list would else be planned for the length of each.
+// Not waited for: what a crash undoes is told again.
 constexpr Statement kUnhurried = {"unhurried", "SET LOCAL synchronous_commit = off"};
-constexpr Statement kOnePlan = {"one_plan_for_lists", "SET LOCAL plan_cache_mode = force_generic_plan"};
 constexpr Statement kSettled = {
     "operations_settled",
     "UPDATE capf_operation o SET unsettled = NULL FROM unnest($2::bigint[]) AS settled (operation_id) CROSS JOIN "
-    "LATERAL "
-    "(SELECT ctid AS place FROM capf_operation WHERE cluster_id = $1 AND operation_id = settled.operation_id "
+    "LATERAL (SELECT ctid AS place FROM capf_operation WHERE cluster_id = $1 AND operation_id = settled.operation_id "
     " FOR NO KEY UPDATE) locked WHERE o.ctid = locked.place"};
 
 // cad has one transaction for them.
@@ -42,7 +41,7 @@ absl::Status Settlement::Settle(const UnsettledOperation& operation) {
 absl::Status Settlement::RecordSettled(int32_t cluster_id, const std::vector<int64_t>& operations) {
   return RunInTransaction(pool_, {}, [&](Connection& connection) {
     connection.ExecuteWithNext(kUnhurried);
-    connection.ExecuteWithNext(kOnePlan);
+    connection.ExecuteWithNext(kOnePlanForLists);
     connection.ExecuteWithNext(kSettled, Parameters().Int64(cluster_id).Int64Array(operations));
     return absl::OkStatus();
   });

@@ -7,14 +7,12 @@
 #include <utility>
 
 #include "ca/issuance/fail_point.h"
+#include "common/postgres/list_plan.h"
 #include "common/service/audit.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
-
-// What takes a list would else be planned for the length of each, which takes longer than doing it.
-constexpr Statement kOnePlan = {"one_plan_for_lists", "SET LOCAL plan_cache_mode = force_generic_plan"};
 
 // Of one whose state did not change.
 absl::StatusOr<IssuanceRecord> AsItIs(IssuanceStore& store, int64_t issuance_id, IssuanceState wanted) {
@@ -35,7 +33,7 @@ absl::StatusOr<Deliveries> RecordDeliveries(Connection& transaction, const Autho
   // 1. Those that come into the state now. In order, so that two transactions wait for each other one way only.
   std::vector<int64_t> ids(issuances.begin(), issuances.end());
   std::ranges::sort(ids);
-  transaction.ExecuteWithNext(kOnePlan);
+  transaction.ExecuteWithNext(kOnePlanForLists);
   ASSIGN_OR_RETURN(std::vector<IssuanceRecord> advanced, store.Advance(ids, state));
   if (advanced.size() < ids.size()) {
     // One that another transaction was changing is passed over, and is locked by now.
