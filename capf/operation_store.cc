@@ -31,14 +31,16 @@ constexpr Statement kEnd = {"cancel_operations",
                             "UPDATE capf_operation SET state = 'cancelled', reason = $3, ended_at = $4, "
                             "session_claim = NULL, session_until = NULL, " DISCARD_UNACKNOWLEDGED
                             " WHERE cluster_id = $1 AND operation_id = ANY($2)"};
-// Without strings their arrays are empty, and unnest gives NULL. What somebody else scheduled meanwhile stays.
+// Without strings their arrays are empty, and unnest gives NULL. What somebody else scheduled meanwhile stays. In the
+// order of LockOpen, because an insertion waits for another of the same device.
 constexpr Statement kInsert = {
     "insert_operations",
     "INSERT INTO capf_operation (cluster_id, device, string_salt, string_hmac, operation, state, authentication, "
     "key_order, rsa_bits, curve, deadline, campaign_id, wave, scheduled_by, scheduled_at) "
     "SELECT $1, device, salt, hmac, $5, 'pending', $6, $7, $8, $9, $10, nullif($11, 0), nullif($12, 0), $13, $14 "
     "FROM unnest($2::text[], $3::bytea[], $4::bytea[]) AS wanted (device, salt, hmac) "
-    "ON CONFLICT (cluster_id, device) WHERE state IN ('pending', 'in progress') DO NOTHING "
+    "ORDER BY device COLLATE \"C\" ON CONFLICT (cluster_id, device) WHERE state IN ('pending', 'in progress') DO "
+    "NOTHING "
     "RETURNING device, operation_id"};
 
 constexpr Statement kLockNewest = {"lock_newest_operation",
