@@ -12,7 +12,7 @@ OperationWork::Work OperationWork::Admit(CapfElements response, uint32_t session
     SessionPace::Turn turn;
   };
   // Shared, because a std::function can be copied; the response, which has a secret, and the turn cannot.
-  const auto asked = std::make_shared<const Asked>(std::move(response), std::move(turn));
+  const auto asked = std::make_shared<const Asked>(Asked{std::move(response), std::move(turn)});
   return Begin(Kind::kAdmission, [this, session_id, asked]() -> absl::Status {
     ASSIGN_OR_RETURN(admission_, parts_.desk.Admit(asked->response, session_id, peer_.address));
     if (admission_.verdict == Admission::Verdict::kAdmitted) claim_ = admission_.claim;

@@ -227,7 +227,8 @@ absl::StatusOr<size_t> Schedule::SortUnknownLast(Connection& connection, std::ve
     }
     return absl::OkStatus();
   }));
-  std::ranges::stable_partition(devices, [&](const Device* device) { return !unknown.contains(device->name); });
+  std::stable_partition(devices.begin(), devices.end(),
+                        [&](const Device* device) { return !unknown.contains(device->name); });
   return unknown.size();
 }
 
