@@ -227,6 +227,63 @@ TEST_F(DeskWithCadTest, ManyAcknowledgementsAtOnceAreAllSettled) {
   EXPECT_EQ(Count(kConfirmed), 2 * kPhones - 1);
 }
 
+// Devices of two clusters may have the same name, and are confirmed in calls of their own.
+TEST_F(DeskWithCadTest, AcknowledgementsOfTwoClustersAtOnceAreAllSettled) {
+  constexpr int kPhones = 8;
+  constexpr std::string_view kClusters[] = {"default", "branch"};
+  RunByHand(
+      "INSERT INTO cluster (name) VALUES ('branch'); INSERT INTO access_grant (cluster_id, person, role, granted_by) "
+      "SELECT cluster_id, 'admin', 'administrator', 'test' FROM cluster WHERE name = 'branch'");
+  absl::StatusOr<int32_t> authority = absl::UnknownError("not asked yet");
+  // Until cad and itld have been told of the right.
+  for (const absl::Time end = absl::Now() + absl::Seconds(30); !authority.ok() && absl::Now() < end;) {
+    authority = site_->MakeAuthority(*cad_, true, "branch");
+  }
+  ASSERT_OK(authority);
+
+  // 1. What phones of both have acknowledged, and cad has not been told.
+  for (const std::string_view cluster : kClusters) {
+    const int64_t id = Count(fmt::format("SELECT cluster_id FROM cluster WHERE name = '{}'", cluster));
+    desk_ = MakeDesk("node1", std::string(cluster));
+    for (int i = 0; i < kPhones; ++i) {
+      const std::string device = fmt::format("SEP0000000000{:02X}", i);
+      RunByHand(fmt::format("INSERT INTO device (cluster_id, name, added_by) VALUES ({}, '{}', 'test')", id, device));
+      ASSERT_OK(RunInTransaction(*pool_, {}, [&](Connection& connection) {
+        return OperationStore(connection, static_cast<int32_t>(id)).Schedule(Order(), {{device, {}}}, clock_.Now());
+      }));
+      const Admission admission = Admit(Response(device, ""));
+      ASSERT_EQ(admission.verdict, Verdict::kAdmitted) << admission.reason;
+      ASSERT_OK((*desk_)->Issue(admission.claim, PublicKeyOf(MakeEcKey("P-256").get())));
+    }
+  }
+  std::vector<UnsettledOperation> acknowledged;
+  ASSERT_OK_AND_ASSIGN(const Result rows,
+                       superuser_->Execute("UPDATE capf_operation SET state = 'success', ended_at = now(), unsettled = "
+                                           "'confirm', session_claim = NULL, session_until = NULL FROM cluster c WHERE "
+                                           "c.cluster_id = capf_operation.cluster_id RETURNING c.cluster_id, name, "
+                                           "operation_id, device, issuance_id"));
+  for (const Row row : rows) {
+    UnsettledOperation& operation = acknowledged.emplace_back();
+    ASSERT_OK(row.Scan(operation.cluster_id, operation.cluster, operation.operation_id, operation.device,
+                       operation.issuance_id));
+  }
+  ASSERT_EQ(acknowledged.size(), 2 * kPhones);
+
+  // 2. All at once.
+  std::vector<std::thread> threads;
+  for (const UnsettledOperation& operation : acknowledged) {
+    threads.emplace_back([&] { EXPECT_OK(desk_->settlement().Settle(operation)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE unsettled IS NOT NULL"), 0);
+  for (const std::string_view cluster : kClusters) {
+    EXPECT_EQ(Count(fmt::format("SELECT count(*) FROM issuance JOIN cluster USING (cluster_id) WHERE name = '{}' AND "
+                                "state = 'confirmed'",
+                                cluster)),
+              kPhones);
+  }
+}
+
 TEST_F(DeskWithCadTest, WithoutCadNothingIsIssuedAndNothingFails) {
   const OperationClaim claim = AdmittedClaim();
   cad_->Kill();

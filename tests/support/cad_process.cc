@@ -87,15 +87,18 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> CadSite::Channel(const DaemonProc
   return OpenChannel(fmt::format("127.0.0.1:{}", cad.grpc_port()), admin, "cad");
 }
 
-absl::StatusOr<int32_t> CadSite::MakeAuthority(const DaemonProcess& cad, bool elliptic) const {
+absl::StatusOr<int32_t> CadSite::MakeAuthority(const DaemonProcess& cad, bool elliptic,
+                                               std::string_view cluster) const {
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, Channel(cad));
   const auto stub = v1::Authorities::NewStub(channel);
   v1::PrepareAuthorityRequest prepare;
+  prepare.set_cluster(std::string(cluster));
   prepare.set_key(elliptic ? v1::CERTIFICATE_KEY_EC_P256 : v1::CERTIFICATE_KEY_RSA_2048);
   v1::PrepareAuthorityResponse prepared;
   grpc::ClientContext first;
   RETURN_IF_ERROR(ToAbsl(stub->PrepareAuthority(&first, prepare, &prepared)));
   v1::ActivateAuthorityRequest activate;
+  activate.set_cluster(std::string(cluster));
   activate.set_authority_id(prepared.authority().authority_id());
   v1::ActivateAuthorityResponse activated;
   grpc::ClientContext second;

@@ -38,8 +38,8 @@ class CadSite {
   absl::StatusOr<IdentityFiles> IdentityFor(std::string_view uri) const { return identities_.For(uri); }
   // As the person "admin".
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const DaemonProcess& cad) const;
-  // An authority that issues; returns its id.
-  absl::StatusOr<int32_t> MakeAuthority(const DaemonProcess& cad, bool elliptic) const;
+  // An authority that issues, in the default cluster unless another is named; returns its id.
+  absl::StatusOr<int32_t> MakeAuthority(const DaemonProcess& cad, bool elliptic, std::string_view cluster = "") const;
 
   DaemonProcess& itld() { return *itld_; }
   std::filesystem::path keys_folder() const { return identities_.path() / "authority-keys"; }
