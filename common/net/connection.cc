@@ -1,5 +1,6 @@
 #include "common/net/connection.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -233,6 +234,8 @@ void TlsConnection::ReadRequests() {
     Count(shard_.statistics_.bytes_in, static_cast<uint64_t>(count));
     message_begun_ = true;
     actions_ = session_->OnBytes(ByteView(buffer.data(), static_cast<size_t>(count)));
+    // It may have been an authentication string. Sessions keep what they need.
+    OPENSSL_cleanse(buffer.data(), static_cast<size_t>(count));
     if (!SendAnswer()) return;
   }
   boost::asio::post(socket_.get_executor(), [self = shared_from_this()] { self->OnReady(); });

@@ -111,7 +111,7 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Create(const TlsContextO
   // A missing close_notify is harmless where every message has its length; counted as an error it would forget the
   // session that the phone means to resume.
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                   SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);  // A record in one read(2), not in two.
   SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <future>
 
 #include "absl/time/clock.h"
@@ -23,6 +24,20 @@ class TlsServerTest : public ListenerTest {
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
   }
+};
+
+// Says how many bytes of the message before still stand in the memory that it was read from.
+class LookingBackSession final : public PhoneSession {
+ public:
+  SessionActions OnBytes(ByteView bytes) override {
+    const auto left = std::ranges::count(before_.subspan(std::min(bytes.size(), before_.size())), uint8_t{'x'});
+    before_ = bytes;
+    return {.send = std::to_string(left) + "\n"};
+  }
+  SessionActions OnWaitDone() override { return {}; }
+
+ private:
+  ByteView before_;  // in the worker's buffer, which outlives it
 };
 
 void ExpectEcho(TlsClient& client, std::string_view text) {
@@ -57,6 +72,25 @@ TEST_F(TlsServerTest, CountsWhatHappens) {
   EXPECT_EQ(statistics().bytes_in, 5);
   EXPECT_EQ(statistics().bytes_out, 5);
   EXPECT_EQ(statistics().open_connections, 0);
+}
+
+TEST_F(TlsServerTest, KeepsNothingOfWhatPeersSent) {
+  StartWorkers(1);
+  TlsServerOptions options;
+  options.name = "test";
+  options.address = "127.0.0.1";
+  options.tls = MakeTestTlsContext();
+  auto server = TlsServer::Start(*workers_, std::move(options),
+                                 [](const Peer&) { return std::make_unique<LookingBackSession>(); });
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  TlsClient client = Connect();
+  for (const std::string& message : {std::string(100, 'x'), std::string("?")}) {
+    ASSERT_TRUE(client.Write(AsBytes(message)).ok());
+    const auto answer = client.ReadExactly(2);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(*answer, "0\n");
+  }
 }
 
 TEST_F(TlsServerTest, TakesARequestOneByteAtATime) {
