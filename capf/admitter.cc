@@ -47,7 +47,7 @@ AuditEvent Admitter::Denial(std::string reason) const {
           .action = "capf.authenticate",
           .subject = device_,
           .outcome = AuditOutcome::kDenied,
-          .detail = {{"reason", std::move(reason)}}};
+          .detail = {{"reason", std::move(reason)}, {"address", std::string(request_.address)}}};
 }
 
 absl::StatusOr<AdmissionDecision> Admitter::Decide() {
@@ -238,6 +238,10 @@ absl::StatusOr<AdmissionDecision> Admitter::WithoutOperation(const std::optional
     RETURN_IF_ERROR(CheckStringKey(connection_, strings_, identity_.actor, StringKeyUse::kCompare));
   }
   if (last && WasLeftUntold(*last)) {
+    // The phone itself may be back before its broken session is known to be over; anybody else is refused then.
+    if (request_.is_being_told(last->id)) {
+      return Decided(Admission::Verdict::kBusy, "a session that has done what was scheduled for it is at its end");
+    }
     AdmissionDecision decision =
         Decided(Admission::Verdict::kNothingScheduled,
                 "it has done what was scheduled for it, and its session broke before it was told");

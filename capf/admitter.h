@@ -46,6 +46,8 @@ struct AdmissionRequest {
   absl::Time now;
   // Whether a device was told that this operation has succeeded, which may not be on record yet.
   std::function<bool(int64_t operation_id)> was_told;
+  // Whether a session of this process has done this operation and is not over yet.
+  std::function<bool(int64_t operation_id)> is_being_told;
   // Asked of a phone that has proved itself and would be admitted, before anything is written for it.
   std::function<bool()> is_within_rate;
 };

@@ -27,7 +27,7 @@ TEST_F(CampaignFailuresTest, PausesWhenTooMuchFailed) {
   EXPECT_EQ(campaign.state, CampaignState::kPaused);
   const std::string reason = "6 of 120 ended without success (5.0 %), the limit is 5 %";
   EXPECT_EQ(campaign.state_reason, reason);
-  EXPECT_EQ(campaign.counts, (CampaignCounts{.pending = 4, .success = 114, .failed = 6}));
+  EXPECT_EQ(campaign.counts, (CampaignCounts{.pending = 4, .success = 114, .failed = 6, .cancelled = 1}));
   EXPECT_THAT(Audit("capf.campaign.pause"),
               ElementsAre(fmt::format("capf.campaign.pause done {} campaign {}: {{\"reason\":\"{}\",\"waves\":\"1\"}}",
                                       kDaemon, id, reason)));

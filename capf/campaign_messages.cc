@@ -44,6 +44,7 @@ v1::Campaign ToProto(const CampaignRecord& campaign, std::optional<int64_t> rema
   message.set_success(campaign.counts.success);
   message.set_failed(campaign.counts.failed);
   message.set_expired(campaign.counts.expired);
+  message.set_cancelled(campaign.counts.cancelled);
   message.set_remaining(remaining.value_or(0));
   return message;
 }

@@ -43,7 +43,8 @@ constexpr Statement kSetState = {"campaign_set_state",
 #define OPERATION_COUNTS                                                                       \
   "campaign_id, count(*) FILTER (WHERE state = 'pending'), "                                   \
   "count(*) FILTER (WHERE state = 'in progress'), count(*) FILTER (WHERE state = 'success'), " \
-  "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'expired') "       \
+  "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'expired'), "      \
+  "count(*) FILTER (WHERE state = 'cancelled') "                                               \
   "FROM capf_operation WHERE cluster_id = $1 AND campaign_id "
 constexpr Statement kCountAll = {"campaign_count_all", "SELECT " OPERATION_COUNTS "IS NOT NULL GROUP BY campaign_id"};
 constexpr Statement kCountOne = {"campaign_count_one", "SELECT " OPERATION_COUNTS "= $2 GROUP BY campaign_id"};
@@ -109,7 +110,8 @@ absl::StatusOr<std::map<int32_t, CampaignCounts>> ReadCounts(const absl::StatusO
   for (const Row row : *result) {
     int32_t id = 0;
     CampaignCounts counts;
-    RETURN_IF_ERROR(row.Scan(id, counts.pending, counts.in_progress, counts.success, counts.failed, counts.expired));
+    RETURN_IF_ERROR(row.Scan(id, counts.pending, counts.in_progress, counts.success, counts.failed, counts.expired,
+                             counts.cancelled));
     all[id] = counts;
   }
   return all;

@@ -40,6 +40,7 @@ struct CampaignCounts {
   int64_t success = 0;
   int64_t failed = 0;
   int64_t expired = 0;
+  int64_t cancelled = 0;
 
   bool operator==(const CampaignCounts&) const = default;
 };

@@ -179,7 +179,8 @@ TEST_F(CampaignStoreTest, CountsOperationsByTheirState) {
   add(first, 6, "cancelled");
   add(second, 7, "success");
   AddOperation(Phone(1000), "success");
-  const CampaignCounts counts = {.pending = 1, .in_progress = 2, .success = 3, .failed = 4, .expired = 5};
+  const CampaignCounts counts = {
+      .pending = 1, .in_progress = 2, .success = 3, .failed = 4, .expired = 5, .cancelled = 6};
   EXPECT_EQ(Load(first).counts, counts);
   ASSERT_OK_AND_ASSIGN(const auto campaigns, InStore([](CampaignStore& store) { return store.List(); }));
   ASSERT_EQ(campaigns.size(), 3u);

@@ -196,7 +196,8 @@ class Capfd final : public DaemonService {
           DatabaseDeskOptions{.cluster = cluster,
                               .node = context_.config.node,
                               .actor = own_uri_,
-                              .longest_session = config_.endpoint.longest_session + config_.keep_alive},
+                              // The last request in progress, and after it the certificate's store.
+                              .longest_session = config_.endpoint.longest_session + 2 * config_.keep_alive},
           DatabaseDeskParts{.pool = *parts_.desk_pool,
                             .cad = *parts_.cad,
                             .strings = *parts_.strings,

@@ -24,6 +24,8 @@ constexpr char kReplayableHelp[] = "Proofs by certificate that do not cover the 
 // PostgreSQL's lock_not_available.
 constexpr std::string_view kLockTimeout = "55P03";
 
+bool IsClaimLost(const absl::Status& status) { return absl::IsAborted(status) && SqlStateOf(status).empty(); }
+
 // The same in a session that asks twice for the same key, and in no other.
 std::string RequestId(const OperationClaim& claim, std::string_view public_key) {
   const Sha256Digest digest = Sha256(AsBytes(public_key));
@@ -81,6 +83,11 @@ absl::StatusOr<Admission> DatabaseDesk::Admit(const CapfElements& response, uint
                                           const std::lock_guard lock(told_mutex_);
                                           return told_.contains(operation_id);
                                         },
+                                    .is_being_told =
+                                        [this](int64_t operation_id) {
+                                          const std::lock_guard lock(told_mutex_);
+                                          return being_told_.contains(operation_id);
+                                        },
                                     .is_within_rate = [this] { return parts_.rate.Admits(parts_.clock.Now()); }};
   absl::StatusOr<AdmissionDecision> decision = RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
     return Admitter(connection, identity, parts_.strings, crls_, request).Decide();
@@ -124,7 +131,9 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
   if (!issued.ok()) {
     ASSIGN_OR_RETURN(const bool is_refusal, IsRefusal(issued.status(), claim));
     if (is_refusal) {
-      RETURN_IF_ERROR(Fail(claim, StatusMessage(issued.status())));
+      const absl::Status failed = Fail(claim, StatusMessage(issued.status()));
+      // An operation ends with its device.
+      if (!IsClaimLost(failed)) RETURN_IF_ERROR(failed);
       return InvalidArgument("{}", issued.status().message());
     }
     // To the session this is no refusal, whatever code it has.
@@ -137,7 +146,7 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
   ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
   const absl::Status recorded =
       OperationProgress(*lease, cluster_id).SetIssuance(claim.operation_id, claim.claim, issued->issuance_id);
-  if (absl::IsAborted(recorded) && SqlStateOf(recorded).empty()) {
+  if (IsClaimLost(recorded)) {
     // Another session has the operation now, and nobody will ever acknowledge this one.
     parts_.cad.Revoke(options_.cluster, issued->serial).IgnoreError();
   }
@@ -146,7 +155,7 @@ absl::StatusOr<std::string> DatabaseDesk::Issue(const OperationClaim& claim, std
 }
 
 absl::Status DatabaseDesk::Ended(const OperationClaim& claim, absl::Status status) {
-  if (status.ok() || (absl::IsAborted(status) && SqlStateOf(status).empty())) leases_.Remove(claim);
+  if (status.ok() || IsClaimLost(status)) leases_.Remove(claim);
   return status;
 }
 
@@ -161,7 +170,13 @@ absl::StatusOr<OperationRecord> DatabaseDesk::Succeed(const OperationClaim& clai
     RETURN_IF_ERROR(AppendAudit(connection, EventOf(cluster_id, claim, AuditOutcome::kDone, std::move(detail))));
     return record;
   };
+  {
+    // Before anybody else can see that the string is used up.
+    const std::lock_guard lock(told_mutex_);
+    being_told_.insert(claim.operation_id);
+  }
   absl::StatusOr<OperationRecord> record = RunInTransaction(parts_.pool, {}, succeed);
+  if (!record.ok()) LeftUntold(claim);
   RETURN_IF_ERROR(Ended(claim, record.status()));
   return record;
 }
@@ -192,6 +207,12 @@ absl::Status DatabaseDesk::Acknowledge(const OperationClaim& claim) {
 void DatabaseDesk::Told(const OperationClaim& claim) {
   const std::lock_guard lock(told_mutex_);
   told_.insert(claim.operation_id);
+  being_told_.erase(claim.operation_id);
+}
+
+void DatabaseDesk::LeftUntold(const OperationClaim& claim) {
+  const std::lock_guard lock(told_mutex_);
+  being_told_.erase(claim.operation_id);
 }
 
 absl::Status DatabaseDesk::RecordTold(Pool& pool) {
@@ -279,7 +300,7 @@ absl::Status DatabaseDesk::Release(const OperationClaim& claim) {
     return progress.Expire(record, options_.actor, now);
   });
   // The operation is another's, or has ended.
-  return absl::IsAborted(released) && SqlStateOf(released).empty() ? absl::OkStatus() : released;
+  return IsClaimLost(released) ? absl::OkStatus() : released;
 }
 
 }  // namespace trustline

@@ -60,6 +60,7 @@ class DatabaseDesk final : public EnrolmentDesk {
   absl::StatusOr<std::string> Issue(const OperationClaim& claim, std::string_view public_key) override;
   absl::Status Acknowledge(const OperationClaim& claim) override;
   void Told(const OperationClaim& claim) override;
+  void LeftUntold(const OperationClaim& claim) override;
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) override;
   absl::Status Deleted(const OperationClaim& claim) override;
   absl::Status Fail(const OperationClaim& claim, std::string_view reason) override;
@@ -94,7 +95,8 @@ class DatabaseDesk final : public EnrolmentDesk {
   SessionLeases leases_;
   CrlCache crls_;
   std::mutex told_mutex_;
-  std::set<int64_t> told_;  // operations, until that is on record
+  std::set<int64_t> told_;        // operations, until that is on record
+  std::set<int64_t> being_told_;  // operations that have succeeded, until their sessions are over
 };
 
 }  // namespace trustline

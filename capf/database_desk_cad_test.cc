@@ -144,12 +144,13 @@ TEST_F(DeskWithCadTest, AKeyThatIsRefusedFailsTheOperation) {
   EXPECT_EQ(Audited("capf.install", "failed"), 3);
 }
 
-TEST_F(DeskWithCadTest, ADeviceThatIsRetiredMeanwhileFailsItsOperation) {
+TEST_F(DeskWithCadTest, TheOperationOfADeviceThatIsRetiredMeanwhileEndsWithIt) {
   const OperationClaim claim = AdmittedClaim();
   RunByHand("UPDATE device SET state = 'retired', state_reason = 'broken'");
   EXPECT_THAT((*desk_)->Issue(claim, PublicKeyOf(MakeEcKey("P-256").get())),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("retired")));
-  EXPECT_EQ(StateOf(claim.operation_id), "failed");
+  EXPECT_EQ(StateOf(claim.operation_id), "cancelled");
+  EXPECT_EQ(ReasonOf(claim.operation_id), "the device was retired");
 }
 
 TEST_F(DeskWithCadTest, WhatAnAdministratorPutsRightFailsNoOperation) {
@@ -215,6 +216,9 @@ TEST_F(DeskWithCadTest, ManyAcknowledgementsAtOnceAreAllSettled) {
   EXPECT_EQ(Count(kUnsettled), 0);
   EXPECT_EQ(Count(kConfirmed), kPhones - 1);
   EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'lsc.confirm' AND outcome = 'done'"), kPhones - 1);
+  EXPECT_EQ(StateOf(claims[7].operation_id), "failed");
+  EXPECT_THAT(ReasonOf(claims[7].operation_id), HasSubstr("not in force any more"));
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE state = 'success'"), kPhones - 1);
 
   // All of them while cad is away.
   enrol_all([&] { cad_->Kill(); });
@@ -293,12 +297,13 @@ TEST_F(DeskWithCadTest, WithoutCadNothingIsIssuedAndNothingFails) {
   EXPECT_EQ(StateOf(claim.operation_id), "pending");
 }
 
-TEST_F(DeskWithCadTest, ACertificateThatWasRevokedMeanwhileIsSettledAllTheSame) {
+TEST_F(DeskWithCadTest, ACertificateThatWasRevokedMeanwhileIsNoSuccess) {
   const OperationClaim claim = AdmittedClaim();
   ASSERT_OK((*desk_)->Issue(claim, PublicKeyOf(MakeEcKey("P-256").get())));
   ASSERT_OK(desk_->cad().Revoke("default", Text("SELECT encode(serial, 'hex') FROM issuance")));
   ASSERT_OK((*desk_)->Acknowledge(claim));
-  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE state = 'success' AND unsettled IS NULL"), 1);
+  EXPECT_EQ(StateOf(claim.operation_id), "failed");
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE unsettled IS NULL"), 1);
   EXPECT_EQ(Count(kInForce), 0);
 }
 
@@ -349,6 +354,50 @@ TEST_F(DeskWithCadTest, ACertificateForASessionThatLostItsOperationIsRevokedAtOn
   EXPECT_THAT((*desk_)->Issue(slow.claim, PublicKeyOf(MakeEcKey("P-256").get())), StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(Count("SELECT count(*) FROM issuance WHERE state = 'revoked'"), 1);
   EXPECT_EQ(Count(kInForce), 0);
+}
+
+// cad has issued, and that could not be written down.
+TEST_F(DeskWithCadTest, ACertificateThatNeverCameOnRecordIsRevokedWithItsOperation) {
+  RunByHand(
+      "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the disk is full' USING "
+      "ERRCODE = 'disk_full'; END $$");
+  const auto lose_certificate = [&] {
+    RunByHand(
+        "CREATE TRIGGER fail BEFORE UPDATE OF issuance_id ON capf_operation FOR EACH ROW WHEN (NEW.issuance_id IS NOT "
+        "NULL) EXECUTE FUNCTION fail()");
+    const OperationClaim claim = AdmittedClaim();
+    EXPECT_FALSE((*desk_)->Issue(claim, PublicKeyOf(MakeEcKey("P-256").get())).ok());
+    RunByHand("DROP TRIGGER fail ON capf_operation");
+    EXPECT_EQ(Count(kInForce), 1);
+    EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE issuance_id IS NOT NULL"), 0);
+    ASSERT_OK((*desk_)->Release(claim));
+    clock_.Advance(absl::Seconds(10));
+    EXPECT_EQ(Sweep().settled, 0) << "the phone may come again";
+  };
+
+  // Nothing comes after it.
+  lose_certificate();
+  ASSERT_OK(RunInTransaction(*pool_, {}, [&](Connection& connection) {
+    return OperationStore(connection, 1).Cancel({kEnrolmentPhone}, "taken back", clock_.Now());
+  }));
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Sweep().settled, 1);
+  EXPECT_EQ(Count(kInForce), 0);
+
+  // Another operation takes its place and begins: its end sees to both.
+  lose_certificate();
+  const OperationClaim second = AdmittedClaim();
+  ASSERT_OK((*desk_)->Issue(second, PublicKeyOf(MakeEcKey("P-256").get())));
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Sweep().settled, 1);
+  EXPECT_EQ(Count(kInForce), 2);
+  const Admission again = AdmitWith("");  // to a new sweeper its node had died
+  ASSERT_EQ(again.claim.operation_id, second.operation_id);
+  ASSERT_OK((*desk_)->Fail(again.claim, "the phone could not store its certificate"));
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Sweep().settled, 1);
+  EXPECT_EQ(Count(kInForce), 0);
+  EXPECT_EQ(Count("SELECT count(*) FROM capf_operation WHERE unsettled IS NOT NULL"), 0);
 }
 
 TEST_F(DeskWithCadTest, ADeletionRevokesWhatTheDeviceHad) {

@@ -125,6 +125,20 @@ TEST_F(DatabaseDeskTest, AFetchUsesItsStringUp) {
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kRefused);
 }
 
+TEST_F(DatabaseDeskTest, AUsedStringIsBelievedOnceItsSessionHasBroken) {
+  AddCertificate(kEnrolmentPhone);
+  ScheduleOne(Order(EnrolmentAuthentication::kString, CapfOperation::kFetch), "04711");
+  const Admission admission = AdmitWith("04711");
+  const Certificate certificate = MakeSelfSigned(LeafForm("first")).certificate;
+  ASSERT_OK(
+      (*desk_)->StoreFetched(admission.claim, {CapfCertificateType::kMic, std::string(AsText(certificate.der()))}));
+  EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kBusy);
+  EXPECT_EQ(AdmitWith("04712").verdict, Admission::Verdict::kRefused);
+  (*desk_)->LeftUntold(admission.claim);
+  EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kNothingScheduled);
+  EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kRefused);
+}
+
 TEST_F(DatabaseDeskTest, WhatIsNoCertificateIsNotKept) {
   AddCertificate(kEnrolmentPhone);
   const std::string der(AsText(MakeSelfSigned(LeafForm("first")).certificate.der()));

@@ -70,6 +70,9 @@ class EnrolmentDesk {
   // used. Does not block: sessions call it from the socket's thread.
   virtual void Told(const OperationClaim& claim) = 0;
 
+  // The session ended before that, so that the phone may come again. Does not block.
+  virtual void LeftUntold(const OperationClaim& claim) = 0;
+
   // The phone has sent one of its certificates (DER). InvalidArgument: it is none, and the operation has failed.
   virtual absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) = 0;
 

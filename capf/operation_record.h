@@ -49,7 +49,10 @@ struct OperationRecord {
   "coalesce(issuance_id, 0)"
 
 // Of an operation that ends without success: what was issued for it, and no device has acknowledged, is to be revoked.
-#define DISCARD_UNACKNOWLEDGED "unsettled = CASE WHEN issuance_id IS NOT NULL THEN 'discard' END"
+// cad may have issued what never came on record here, once a session had begun.
+#define DISCARD_UNACKNOWLEDGED                                                                                \
+  "unsettled = CASE WHEN issuance_id IS NOT NULL OR (operation = 'install' AND started_at IS NOT NULL) THEN " \
+  "'discard' END"
 
 // Reads these columns.
 absl::StatusOr<OperationRecord> ReadOperationRecord(const Row& row);

@@ -43,6 +43,9 @@ constexpr Statement kInsert = {
     "NOTHING "
     "RETURNING device, operation_id"};
 
+constexpr Statement kUnknown = {"unknown_of_devices",
+                                "SELECT name FROM unnest($2::text[]) AS wanted (name) WHERE NOT EXISTS ("
+                                "SELECT FROM device WHERE cluster_id = $1 AND device.name = wanted.name)"};
 constexpr Statement kLockNewest = {"lock_newest_operation",
                                    "SELECT " OPERATION_RECORD_COLUMNS
                                    " FROM capf_operation WHERE cluster_id = $1 AND device COLLATE \"C\" = $2 "
@@ -220,6 +223,14 @@ absl::StatusOr<std::vector<ScheduledOperation>> OperationStore::Cancel(const std
   for (const std::string& device : devices) candidates.push_back({.device = device});
   RETURN_IF_ERROR(LockOpen(candidates, now));
   RETURN_IF_ERROR(EndOpen(candidates, reason, now));
+  ASSIGN_OR_RETURN(const Result unknown,
+                   connection_.Execute(kUnknown, Parameters().Int64(cluster_id_).TextArray(devices)));
+  for (const Row row : unknown) {
+    std::string device;
+    RETURN_IF_ERROR(row.Scan(device));
+    const auto candidate = std::ranges::find(candidates, device, &Candidate::device);
+    if (candidate->open_id == 0) candidate->refusal = fmt::format("there is no device {} in this cluster", device);
+  }
   std::vector<ScheduledOperation> results;
   for (Candidate& candidate : candidates) {
     results.push_back({.operation_id = candidate.open_id, .refusal = std::move(candidate.refusal)});

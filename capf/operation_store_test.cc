@@ -127,13 +127,40 @@ TEST_F(OperationStoreTest, ARunningSessionIsLeftAlone) {
   EXPECT_TRUE(replaced[0].replaced);
 }
 
+TEST_F(OperationStoreTest, WhatIsScheduledEndsWithItsDevice) {
+  const auto state = [&](int64_t operation_id) {
+    return Text(
+        fmt::format("SELECT state || ': ' || reason || coalesce(' ' || unsettled, '') FROM capf_operation WHERE "
+                    "operation_id = {}",
+                    operation_id));
+  };
+  ASSERT_OK_AND_ASSIGN(const auto scheduled, Schedule(Order(), {{kEnrolmentPhone, {}}, {kOtherEnrolmentPhone, {}}}));
+  // What does not concern its service changes nothing.
+  RunByHand("UPDATE device SET site = 'Berlin'");
+  EXPECT_EQ(state(scheduled[0].operation_id), "pending: ");
+  // In a session that cad may have issued a certificate for.
+  RunByHand(
+      fmt::format("UPDATE capf_operation SET state = 'in progress', session_claim = '\\x{}', started_at = now(), "
+                  "session_until = now() WHERE device = '{}'",
+                  std::string(32, '0'), kEnrolmentPhone));
+  RunByHand(
+      fmt::format("UPDATE device SET state = 'retired', state_reason = 'lost' WHERE name = '{}'", kEnrolmentPhone));
+  EXPECT_EQ(state(scheduled[0].operation_id), "cancelled: the device was retired discard");
+  EXPECT_EQ(state(scheduled[1].operation_id), "pending: ");
+  RunByHand(fmt::format("DELETE FROM device WHERE name = '{}'", kOtherEnrolmentPhone));
+  EXPECT_EQ(state(scheduled[1].operation_id), "cancelled: the device was removed");
+  EXPECT_EQ(Count(kOpenRows), 0);
+}
+
 TEST_F(OperationStoreTest, CancelTakesBackWhatIsPending) {
   ASSERT_OK_AND_ASSIGN(const auto scheduled, Schedule(Order(), {{kEnrolmentPhone, {}}}));
   ASSERT_OK_AND_ASSIGN(const auto cancelled, RunInTransaction(*pool_, {}, [&](Connection& connection) {
                          return OperationStore(connection, 1)
-                             .Cancel({kOtherEnrolmentPhone, kEnrolmentPhone}, "taken back by somebody", clock_.Now());
+                             .Cancel({kOtherEnrolmentPhone, kEnrolmentPhone, "SEP0000000000FF"},
+                                     "taken back by somebody", clock_.Now());
                        }));
-  ASSERT_EQ(cancelled.size(), 2U);
+  ASSERT_EQ(cancelled.size(), 3U);
+  EXPECT_EQ(cancelled[2].refusal, "there is no device SEP0000000000FF in this cluster");
   EXPECT_EQ(cancelled[0].operation_id, 0);
   EXPECT_EQ(cancelled[0].refusal, "");
   EXPECT_EQ(cancelled[1].operation_id, scheduled[0].operation_id);

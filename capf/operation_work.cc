@@ -65,6 +65,7 @@ absl::Status OperationWork::End(absl::Status status, std::string_view operation,
 
 void OperationWork::Told() {
   if (succeeded_) parts_.desk.Told(*succeeded_);
+  succeeded_.reset();
 }
 
 absl::Status OperationWork::EndIfRefused(absl::Status status) {
@@ -146,6 +147,8 @@ void OperationWork::Leave(std::string_view broken_by) {
 }
 
 std::optional<OperationClaim> OperationWork::TakeUnfinished() {
+  if (succeeded_) parts_.desk.LeftUntold(*succeeded_);
+  succeeded_.reset();
   if (claim_ && !broken_by_.empty()) {
     Count(parts_.statistics.broken);
     parts_.log.Warning("CAPF_BROKEN", "a session ended before its operation: the phone may try again",

@@ -177,6 +177,8 @@ TEST_F(CapfSessionBreakTest, WhereverItBreaksTheOperationIsReleasedOnceUnlessItH
       EXPECT_EQ(desk.CallsOf("Release"), is_released ? 1u : 0u);
       EXPECT_EQ(endpoint.statistics().broken, is_released ? 1u : 0u);
       EXPECT_EQ(!calls.empty() && calls.back() == "Release", is_released);
+      const size_t successes = desk.CallsOf("Acknowledge") + desk.CallsOf("StoreFetched") + desk.CallsOf("Deleted");
+      EXPECT_EQ(static_cast<size_t>(desk.told + desk.left_untold), successes);
       releases.insert(is_released);
     }
     EXPECT_THAT(releases, ElementsAre(false, true));

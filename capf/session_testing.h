@@ -42,6 +42,10 @@ class ToldDesk final : public EnrolmentDesk {
     EXPECT_EQ(claim.claim, admission.claim.claim);
     ++told;
   }
+  void LeftUntold(const OperationClaim& claim) override {
+    EXPECT_EQ(claim.claim, admission.claim.claim);
+    ++left_untold;
+  }
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& shown) override {
     fetched = shown;
     return Record("StoreFetched", claim);
@@ -72,7 +76,8 @@ class ToldDesk final : public EnrolmentDesk {
   std::string certificate = "a certificate";          // the answer to Issue
   std::function<void(std::string_view call)> during;  // called within each call
 
-  std::atomic<int> told = 0;  // calls of Told
+  std::atomic<int> told = 0;         // calls of Told
+  std::atomic<int> left_untold = 0;  // and of LeftUntold
   bool has_proof = false;
   std::string public_key;
   CapfCertificate fetched;

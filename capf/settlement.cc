@@ -10,15 +10,24 @@
 namespace trustline {
 namespace {
 
-// A request that is open may still become a certificate.
+// A request that is open may still become a certificate. What was issued after the last that is on record is of the
+// same operation, unless a later one has begun, whose end sees to it.
 constexpr Statement kIssuedBefore = {
     "certificates_to_revoke",
     "SELECT encode(serial, 'hex'), state = 'intent' FROM (SELECT issuance_id, serial, state, not_after, requested_by "
-    " FROM issuance WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE issuance_id <= $3 "
+    " FROM issuance WHERE cluster_id = $1 AND device = $2 OFFSET 0) of_device WHERE (issuance_id <= $3 OR (NOT $5 AND "
+    " NOT EXISTS (SELECT FROM capf_operation WHERE cluster_id = $1 AND device COLLATE \"C\" = $2 "
+    " AND operation_id > $6 AND started_at IS NOT NULL))) "
     "AND (state = 'intent' OR (state IN ('signed', 'delivered', 'confirmed') AND not_after > $4)) "
-    "AND ($5 OR (state <> 'confirmed' AND requested_by LIKE 'trustline:%/capfd/%')) ORDER BY issuance_id"};
+    "AND ($5 OR (state <> 'confirmed' AND requested_by LIKE 'trustline:%/capfd/%' AND NOT EXISTS ("
+    " SELECT FROM capf_operation o WHERE o.cluster_id = $1 AND o.device COLLATE \"C\" = $2 AND o.state = 'success' "
+    " AND o.issuance_id = of_device.issuance_id))) ORDER BY issuance_id"};
 // Not waited for: what a crash undoes is told again.
 constexpr Statement kUnhurried = {"unhurried", "SET LOCAL synchronous_commit = off"};
+constexpr Statement kNotConfirmed = {
+    "operation_not_confirmed",
+    "UPDATE capf_operation SET state = 'failed', reason = $3 WHERE cluster_id = $1 AND operation_id = $2 "
+    "AND state = 'success'"};
 constexpr Statement kSettled = {
     "operations_settled",
     "UPDATE capf_operation o SET unsettled = NULL FROM unnest($2::bigint[]) AS settled (operation_id) CROSS JOIN "
@@ -31,10 +40,8 @@ constexpr size_t kMostInBatch = 100;
 }  // namespace
 
 absl::Status Settlement::Settle(const UnsettledOperation& operation) {
-  if (operation.issuance_id != 0) {
-    if (operation.kind == UnsettledOperation::Kind::kConfirm) return Confirm(operation);
-    RETURN_IF_ERROR(Revoke(operation));
-  }
+  if (operation.kind == UnsettledOperation::Kind::kConfirm) return Confirm(operation);
+  RETURN_IF_ERROR(Revoke(operation));
   return RecordSettled(operation.cluster_id, {operation.operation_id});
 }
 
@@ -99,6 +106,17 @@ absl::Status Settlement::ConfirmBatch(const std::vector<Confirmation*>& batch) {
     // It was revoked or its record removed meanwhile, which no repetition changes.
     log_.Warning("CAPF_CONFIRMATION_REFUSED", "a device acknowledged a certificate that is not in force any more",
                  {{"device", confirmation->operation.device}, {"reason", refusal->second}});
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    RETURN_IF_ERROR(
+        lease
+            ->Execute(
+                kNotConfirmed,
+                Parameters()
+                    .Int64(first.cluster_id)
+                    .Int64(confirmation->operation.operation_id)
+                    .Text(fmt::format("the certificate was not in force any more when the phone acknowledged it: {}",
+                                      refusal->second)))
+            .status());
   }
   return RecordSettled(first.cluster_id, operations);
 }
@@ -114,7 +132,8 @@ absl::Status Settlement::Revoke(const UnsettledOperation& operation) {
                                                        .Text(operation.device)
                                                        .Int64(operation.issuance_id)
                                                        .Time(clock_.Now())
-                                                       .Bool(operation.kind == UnsettledOperation::Kind::kRevoke)));
+                                                       .Bool(operation.kind == UnsettledOperation::Kind::kRevoke)
+                                                       .Int64(operation.operation_id)));
     for (const Row row : issued) {
       std::string serial;
       bool is_intent = false;

@@ -27,7 +27,7 @@ struct UnsettledOperation {
   int64_t operation_id = 0;
   std::string device;
   Kind kind = Kind::kConfirm;
-  int64_t issuance_id = 0;  // that is confirmed, or the newest that is revoked; 0: none
+  int64_t issuance_id = 0;  // that is confirmed, or the newest that is revoked and on record; 0: none
 };
 
 // Thread-safe. Any number of capfd may settle the same operation at once. The references must outlive it.

@@ -34,6 +34,7 @@ std::vector<Column> CampaignColumns() {
           {"success", "SUCCESS"},
           {"failed", "FAILED"},
           {"expired", "EXPIRED"},
+          {"cancelled", "CANCELLED"},
           {"state_reason", "REASON"},
           {"auth_mode", "AUTH MODE", false},
           {"key", "KEY", false},
@@ -56,6 +57,7 @@ Row CampaignRow(const v1::Campaign& campaign) {
           campaign.success(),
           campaign.failed(),
           campaign.expired(),
+          campaign.cancelled(),
           campaign.state_reason().empty() ? Cell() : Cell(campaign.state_reason()),
           WordCell(kAuthenticationModes, campaign.authentication()),
           KeyText(campaign.key()),
@@ -86,6 +88,7 @@ Record CampaignRecord(const v1::Campaign& campaign) {
       .Add("success", "Success", campaign.success())
       .Add("failed", "Failed", campaign.failed())
       .Add("expired", "Expired", campaign.expired())
+      .Add("cancelled", "Cancelled", campaign.cancelled())
       .Add("created_by", "Created by", campaign.created_by())
       .Add("created_at", "Created", TimestampCell(campaign.created_at()));
 }

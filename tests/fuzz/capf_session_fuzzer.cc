@@ -65,6 +65,9 @@ class WatchingDesk final : public EnrolmentDesk {
   void Told(const OperationClaim& claim) override {
     Check(claim.operation_id == 1 && claim.claim == "claim" && has_ended_ && !std::exchange(is_told_, true));
   }
+  void LeftUntold(const OperationClaim& claim) override {
+    Check(claim.operation_id == 1 && claim.claim == "claim" && has_ended_ && !std::exchange(is_told_, true));
+  }
   absl::Status StoreFetched(const OperationClaim& claim, const CapfCertificate& certificate) override {
     Check(!certificate.der.empty());
     if ((script_.errors & 4) == 0) return End(claim, 16, CapfOperation::kFetch);
