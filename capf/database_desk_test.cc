@@ -19,6 +19,16 @@ class DatabaseDeskTest : public DeskTest {
     AddCertificate(kEnrolmentPhone, "signed");
     RunByHand("UPDATE capf_operation SET issuance_id = (SELECT max(issuance_id) FROM issuance)");
   }
+  // The phone has shown its certificate for the string, and its session is not over yet.
+  OperationClaim FetchedByString(std::string_view string) {
+    AddCertificate(kEnrolmentPhone);
+    ScheduleOne(Order(EnrolmentAuthentication::kString, CapfOperation::kFetch), string);
+    Admission admission = AdmitWith(string);
+    const Certificate certificate = MakeSelfSigned(LeafForm("first")).certificate;
+    EXPECT_OK(
+        (*desk_)->StoreFetched(admission.claim, {CapfCertificateType::kMic, std::string(AsText(certificate.der()))}));
+    return std::move(admission.claim);
+  }
   std::string Unsettled() { return Text("SELECT coalesce(unsettled, 'settled') FROM capf_operation"); }
 };
 
@@ -115,26 +125,16 @@ TEST_F(DatabaseDeskTest, WhatIsFetchedIsKeptByItsOwnType) {
 }
 
 TEST_F(DatabaseDeskTest, AFetchUsesItsStringUp) {
-  AddCertificate(kEnrolmentPhone);
-  ScheduleOne(Order(EnrolmentAuthentication::kString, CapfOperation::kFetch), "04711");
-  const Admission admission = AdmitWith("04711");
-  const Certificate certificate = MakeSelfSigned(LeafForm("first")).certificate;
-  ASSERT_OK(
-      (*desk_)->StoreFetched(admission.claim, {CapfCertificateType::kMic, std::string(AsText(certificate.der()))}));
-  (*desk_)->Told(admission.claim);
+  const OperationClaim claim = FetchedByString("04711");
+  (*desk_)->Told(claim);
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kRefused);
 }
 
 TEST_F(DatabaseDeskTest, AUsedStringIsBelievedOnceItsSessionHasBroken) {
-  AddCertificate(kEnrolmentPhone);
-  ScheduleOne(Order(EnrolmentAuthentication::kString, CapfOperation::kFetch), "04711");
-  const Admission admission = AdmitWith("04711");
-  const Certificate certificate = MakeSelfSigned(LeafForm("first")).certificate;
-  ASSERT_OK(
-      (*desk_)->StoreFetched(admission.claim, {CapfCertificateType::kMic, std::string(AsText(certificate.der()))}));
+  const OperationClaim claim = FetchedByString("04711");
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kBusy);
   EXPECT_EQ(AdmitWith("04712").verdict, Admission::Verdict::kRefused);
-  (*desk_)->LeftUntold(admission.claim);
+  (*desk_)->LeftUntold(claim);
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kNothingScheduled);
   EXPECT_EQ(AdmitWith("04711").verdict, Admission::Verdict::kRefused);
 }

@@ -241,7 +241,7 @@ void CapfSession::BeginOperation(SessionActions& actions) {
   actions.patient = true;
   switch (work_->admission().claim.operation) {
     case CapfOperation::kInstall:
-      AskForKey("the operation names no key", actions);
+      AskForKey(actions);
       return;
     case CapfOperation::kFetch:
       Send(CapfCommand::kFetchCertificateRequest, {}, State::kFetchedCertificate, actions);
@@ -262,10 +262,17 @@ void CapfSession::OnStillAtWork(SessionActions& actions) {
   Close(actions);
 }
 
-void CapfSession::AskForKey(std::string_view reason, SessionActions& actions) {
+void CapfSession::AskForAnotherKey(std::string_view reason, SessionActions& actions) {
+  endpoint_.log_.Info("CAPF_NO_KEY", "a phone has not made the key that it was asked for",
+                      {{"device", device_}, {"peer", peer_.ToText()}, {"reason", reason}});
+  key_failures_ += fmt::format("{}{}", key_failures_.empty() ? "" : "; then ", reason);
+  AskForKey(actions);
+}
+
+void CapfSession::AskForKey(SessionActions& actions) {
   const std::vector<KeyRequest>& keys = work_->admission().claim.keys;
   if (next_key_ == keys.size()) {
-    Record(work_->Fail(std::string(reason)), CapfReason::kNoAction, actions);
+    Record(work_->Fail(keys.empty() ? "the operation names no key" : key_failures_), CapfReason::kNoAction, actions);
     return;
   }
   const KeyRequest& key = keys[next_key_++];
@@ -282,12 +289,12 @@ void CapfSession::OnKey(CapfElements response, SessionActions& actions) {
   if (response.public_key && (!response.reason || Succeeded(response))) {
     const std::string other = OtherKindThan(work_->admission().claim.keys[next_key_ - 1], *response.public_key);
     if (!other.empty()) {
-      AskForKey(fmt::format("the phone made another key than it was asked for: {}", other), actions);
+      AskForAnotherKey(fmt::format("the phone made another key than it was asked for: {}", other), actions);
       return;
     }
     WaitFor(work_->Issue(*std::move(response.public_key)), State::kCertificate, actions);
   } else {
-    AskForKey(InWords("the phone could not make its key", response), actions);
+    AskForAnotherKey(InWords("the phone could not make its key", response), actions);
   }
 }
 

@@ -108,8 +108,9 @@ class CapfSession final : public PhoneSession {
   void OnRecord(SessionActions& actions);
   void EndAfterError(SessionActions& actions);
 
-  // Asks for the next kind of key; when there is none left, the phone has failed for `reason`.
-  void AskForKey(std::string_view reason, SessionActions& actions);
+  // Asks for the next kind of key; when there is none left, the phone has failed for every reason why it made none.
+  void AskForKey(SessionActions& actions);
+  void AskForAnotherKey(std::string_view reason, SessionActions& actions);
   void Record(OperationWork::Work work, CapfReason outcome, SessionActions& actions);
   void Fail(std::string_view what, const CapfElements& response, SessionActions& actions);
 
@@ -130,6 +131,7 @@ class CapfSession final : public PhoneSession {
   State state_ = State::kAuthenticationResponse;
   std::string device_;                          // as the phone calls itself
   size_t next_key_ = 0;                         // of the claim's
+  std::string key_failures_;                    // why it did not make those before
   CapfReason outcome_ = CapfReason::kNoAction;  // what the phone is told once it is on record
 };
 

@@ -185,9 +185,14 @@ TEST_F(CapfSessionTest, TwoFailuresInOnePieceAreAnsweredOneMessageAWrite) {
   PlayedConnection connection(endpoint, executor_);
   connection.Connect();
   const std::string failure = Message(CapfCommand::kKeyGenerateResponse, {.reason = 7});
-  connection.Receive(AuthenticationResponse() + failure + InProgress() + failure);
+  const std::string in_words =
+      Message(CapfCommand::kKeyGenerateResponse, {.reason = 7, .reason_information = "no entropy"});
+  connection.Receive(AuthenticationResponse() + in_words + InProgress() + failure);
   EXPECT_EQ(connection.sent().size(), 4u);
   EXPECT_EQ(connection.sent().back(), EndSession(CapfReason::kNoAction));
+  EXPECT_EQ(desk_.calls().back(),
+            "Fail: the phone could not make its key (reason 7: no entropy); then the phone could not make its key "
+            "(reason 7)");
 }
 
 TEST_F(CapfSessionTest, WhatThePhoneCannotDoFailsForGoodInItsWords) {
@@ -441,7 +446,10 @@ TEST_F(CapfSessionTest, AnotherKeyThanWasAskedForIsNotCertified) {
   respond(KeyKind::kEcP384);
   EXPECT_TRUE(connection.closed());
   EXPECT_EQ(desk_.CallsOf("Issue"), 0u);
-  EXPECT_EQ(desk_.calls().back(), "Fail: the phone made another key than it was asked for: EC secp384r1");
+  EXPECT_EQ(
+      desk_.calls().back(),
+      "Fail: the phone made another key than it was asked for: EC secp256r1; then the phone made another key than it "
+      "was asked for: EC secp384r1");
 
   PlayedConnection again(endpoint, executor_);
   again.Connect();

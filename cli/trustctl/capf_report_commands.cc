@@ -164,11 +164,13 @@ void AddCapfReportCommands(CommandLine& line, CLI::App& capf) {
   AddReportCommand(line, capf);
 
   auto limit = std::make_shared<int64_t>(0);
-  CLI::App& stale = AddCommand(line, capf, "stale",
-                               "List certificates that were issued and that no device has acknowledged, newest first",
-                               "  trustctl capf stale\n"
-                               "  trustctl capf stale --limit 100 --output json",
-                               [limit](Environment& environment) { return Stale(environment, *limit); });
+  CLI::App& stale = AddCommand(
+      line, capf, "stale",
+      "List certificates that no device has acknowledged, half an hour after they were issued or once a newer "
+      "one has replaced them; newest first",
+      "  trustctl capf stale\n"
+      "  trustctl capf stale --limit 100 --output json",
+      [limit](Environment& environment) { return Stale(environment, *limit); });
   AddCount(stale, "--limit", *limit, "The first so many; 0 for all");
 }
 
