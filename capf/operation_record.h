@@ -49,7 +49,8 @@ struct OperationRecord {
   "coalesce(issuance_id, 0)"
 
 // Of an operation that ends without success: what was issued for it, and no device has acknowledged, is to be revoked.
-// cad may have issued what never came on record here, once a session had begun.
+// cad may have issued what never came on record here, once a session had begun. A device that goes out of service ends
+// its operation in the same way (migration 0017).
 #define DISCARD_UNACKNOWLEDGED                                                                                \
   "unsettled = CASE WHEN issuance_id IS NOT NULL OR (operation = 'install' AND started_at IS NOT NULL) THEN " \
   "'discard' END"
