@@ -53,7 +53,7 @@ class CaDatabaseTest : public ::testing::Test {
   // Self-signed and prepared, without a trust store.
   int32_t AddAuthority(KeyKind kind, absl::Duration lifetime = absl::Hours(24 * 3650)) {
     const std::shared_ptr<const AuthorityKey> key = *keys_->Generate(kind);
-    const std::string name = AuthorityKeyName(key->public_key_sha256());
+    const std::string name = KeyName(key->public_key_sha256());
     CertificateTemplate form;
     form.subject = *DistinguishedName::FromText(fmt::format("CN=LSC {},O=Example,OU=Voice,C=DE", name));
     form.not_before = absl::Now() - absl::Hours(24 * 30);

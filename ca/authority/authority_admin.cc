@@ -90,7 +90,7 @@ absl::Status AuthorityAdmin::Audit(Connection& connection, const AuthorityCaller
 absl::StatusOr<Certificate> AuthorityAdmin::MakeSelfSigned(const AuthorityKey& key, std::string_view subject,
                                                            absl::Duration lifetime) const {
   CertificateTemplate form;
-  ASSIGN_OR_RETURN(form.subject, SubjectOf(subject, AuthorityKeyName(key.public_key_sha256())));
+  ASSIGN_OR_RETURN(form.subject, SubjectOf(subject, KeyName(key.public_key_sha256())));
   const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(clock_.Now()));
   form.not_before = now - kClockSkewAllowance;
   form.not_after = now + lifetime;
@@ -126,7 +126,7 @@ absl::StatusOr<Authority> AuthorityAdmin::Prepare(const AuthorityCaller& caller,
   // What cannot stand in a certificate is refused before a key is made.
   RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
-  const std::string key_name = AuthorityKeyName(key->public_key_sha256());
+  const std::string key_name = KeyName(key->public_key_sha256());
   const absl::StatusOr<Certificate> certificate = MakeSelfSigned(*key, subject, lifetime);
   // The trust store first: an authority that is prepared is known to every phone's TVS.
   const absl::Status vouched =
@@ -153,7 +153,7 @@ absl::StatusOr<AuthorityAdmin::Requested> AuthorityAdmin::Request(const Authorit
                                                                   std::string_view subject) {
   RETURN_IF_ERROR(SubjectOf(subject, "00000000").status());
   ASSIGN_OR_RETURN(const std::shared_ptr<const AuthorityKey> key, keys_.Generate(kind));
-  const std::string key_name = AuthorityKeyName(key->public_key_sha256());
+  const std::string key_name = KeyName(key->public_key_sha256());
   const absl::StatusOr<DistinguishedName> name = SubjectOf(subject, key_name);
   absl::StatusOr<CertificateRequest> request =
       name.ok() ? key->Request(*name) : absl::StatusOr<CertificateRequest>(name.status());
@@ -186,7 +186,7 @@ absl::StatusOr<Authority> AuthorityAdmin::ImportChain(const AuthorityCaller& cal
   }
   for (const Authority& authority : known) {
     for (const Certificate& certificate : certificates) {
-      if (AuthorityKeyName(certificate.public_key_sha256()) != authority.key_name) continue;
+      if (KeyName(certificate.public_key_sha256()) != authority.key_name) continue;
       if (authority.state != AuthorityState::kRequested) {
         return HasCertificate(authority.id);
       }
@@ -227,7 +227,7 @@ absl::StatusOr<Authority> AuthorityAdmin::Import(const AuthorityCaller& caller, 
     AuthorityStore store(connection, caller.cluster_id);
     // Waits for a commit that was begun and not answered, and keeps another import of the same certificate out.
     RETURN_IF_ERROR(store.LockAll());
-    ASSIGN_OR_RETURN(Found known, store.FindByKey(AuthorityKeyName(certificate.public_key_sha256())));
+    ASSIGN_OR_RETURN(Found known, store.FindByKey(KeyName(certificate.public_key_sha256())));
     if (known && known->certificate && *known->certificate == certificate) return known;
     trust_store_.RemoveAuthority(caller.cluster, certificate).IgnoreError();
     return std::nullopt;

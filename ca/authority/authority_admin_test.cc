@@ -105,8 +105,7 @@ TEST_F(AuthorityAdminTest, ARowThatIsThereKeepsItsAnchorAndItsKey) {
         "INSERT INTO ca_authority (cluster_id, state, key_name, public_key, public_key_sha256, subject, certificate, "
         "not_before, not_after, created_by) VALUES (1, 'prepared', '{}', 'EC secp256r1', '\\x{}', 'CN=x', '\\x{}', "
         "now(), now() + interval '1 day', 'test')",
-        AuthorityKeyName(certificate.public_key_sha256()), ToHex(certificate.public_key_sha256()),
-        ToHex(certificate.der())));
+        KeyName(certificate.public_key_sha256()), ToHex(certificate.public_key_sha256()), ToHex(certificate.der())));
   };
   ASSERT_OK_AND_ASSIGN(const Authority prepared, Prepare());
   EXPECT_EQ(Count("SELECT max(authority_id)::bigint FROM ca_authority"), prepared.id);

@@ -1,15 +1,14 @@
 // The private keys of authorities: the only place that signs with them.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ca/profile/lsc_check.h"
+#include "common/service/key_folder.h"
 #include "common/x509/certificate_builder.h"
 #include "common/x509/certificate_request.h"
 #include "common/x509/private_key.h"
@@ -19,11 +18,11 @@ namespace trustline {
 // One authority's key. Thread-safe. Nothing gives the key away.
 class AuthorityKey {
  public:
-  explicit AuthorityKey(PrivateKey key);
+  explicit AuthorityKey(KeyFolder::Key key);
 
   // SHA-256 of the SubjectPublicKeyInfo.
   const Sha256Digest& public_key_sha256() const { return public_key_sha256_; }
-  std::string kind_text() const { return key_.kind_text(); }
+  std::string kind_text() const { return key_->kind_text(); }
 
   // The signature over what was checked, which is used up. Internal when it was checked for another authority.
   absl::StatusOr<std::string> Sign(CheckedToBeSigned checked) const;
@@ -35,19 +34,15 @@ class AuthorityKey {
   absl::StatusOr<CertificateRequest> Request(const DistinguishedName& subject) const;
 
  private:
-  const PrivateKey key_;
+  const KeyFolder::Key key_;
   const Sha256Digest public_key_sha256_;
 };
 
-// The name of a key's file and of its CRL: the first 16 hexadecimal digits of the SHA-256.
-std::string AuthorityKeyName(const Sha256Digest& public_key_sha256);
-
-// A folder of key files NAME.key, PKCS#8 under one passphrase. Thread-safe. Keys stay in memory once read, because
-// opening one takes a few tenths of a second.
+// A folder of authorities' keys (common/service/key_folder.h), of which only signatures come out. A key's name is also
+// that of its CRL. Thread-safe.
 class AuthorityKeys {
  public:
-  // PermissionDenied unless folder and passphrase belong to this process's user and are closed to others;
-  // Unauthenticated when a key that is there does not open with the passphrase.
+  // Errors as KeyFolder::Open().
   static absl::StatusOr<std::unique_ptr<AuthorityKeys>> Open(const std::string& folder,
                                                              const std::string& passphrase_file);
 
@@ -62,15 +57,8 @@ class AuthorityKeys {
   absl::Status Discard(std::string_view key_name);
 
  private:
-  AuthorityKeys(std::string folder, SecretBytes passphrase);
-  std::string PathOf(std::string_view key_name) const;
-  absl::Status CheckAll();
-  absl::StatusOr<std::shared_ptr<const AuthorityKey>> Load(const std::string& key_name);
-
-  const std::string folder_;
-  const SecretBytes passphrase_;
-  std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const AuthorityKey>, std::less<>> keys_;
+  explicit AuthorityKeys(std::unique_ptr<KeyFolder> folder) : folder_(std::move(folder)) {}
+  const std::unique_ptr<KeyFolder> folder_;
 };
 
 }  // namespace trustline

@@ -10,8 +10,7 @@ namespace {
 
 // RFC 5280, appendix A: ub-common-name.
 constexpr size_t kMaxCommonName = 64;
-constexpr size_t kCapfNumberSize = 4;
-constexpr int kLifetimeYears = 5;
+constexpr size_t kNumberSize = 4;
 
 constexpr std::string_view kCommonNameOid = "2.5.4.3";
 constexpr std::string_view kOrganizationOid = "2.5.4.10";
@@ -38,12 +37,14 @@ PhoneFacingProfile NewPhoneFacingProfile(PhoneFacingKind kind, const PhoneFacing
     case PhoneFacingKind::kTvs:
       profile.common_name = fmt::format("TVS-{}-{}", subject.node, subject.host);
       break;
-    case PhoneFacingKind::kCapf: {
-      // Phones tell authorities apart by name, so that of a new installation must be another one.
-      const SecretBytes random = SecretBytes::Random(kCapfNumberSize);
+    case PhoneFacingKind::kCapf:
+    case PhoneFacingKind::kItlRecovery: {
+      // Phones tell authorities and signers apart by name, so that of a new installation must be another one.
+      const SecretBytes random = SecretBytes::Random(kNumberSize);
       const std::string number = ToHex(AsBytes(random.ExposeSecret()));
-      profile.common_name = "CAPF-" + number;
-      profile.dns_name = "capf-" + number;
+      const bool is_capf = kind == PhoneFacingKind::kCapf;
+      profile.common_name = (is_capf ? "CAPF-" : "ITLRECOVERY-") + number;
+      profile.dns_name = (is_capf ? "capf-" : "itlrecovery-") + number;
       break;
     }
     case PhoneFacingKind::kCallManager:
@@ -63,7 +64,7 @@ absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(const PhoneFacingProfile
                                                                     {"OU", profile.organizational_unit}}));
   RETURN_IF_ERROR(form.subject.ToX509Name().status());
   form.not_before = now - kClockSkewAllowance;
-  form.not_after = YearsAfter(now, kLifetimeYears);
+  form.not_after = YearsAfter(now, profile.years);
   form.is_ca = true;
   form.path_length = 0;
   form.key_usage = {"digitalSignature", "keyEncipherment", "dataEncipherment", "keyCertSign", "cRLSign"};

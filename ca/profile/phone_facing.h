@@ -13,7 +13,9 @@
 
 namespace trustline {
 
-enum class PhoneFacingKind : uint8_t { kTvs, kCapf, kCallManager, kHttps };
+enum class PhoneFacingKind : uint8_t { kTvs, kCapf, kCallManager, kHttps, kItlRecovery };
+
+inline constexpr int kPhoneFacingYears = 5;
 
 // Whose certificate it will be.
 struct PhoneFacingSubject {
@@ -29,14 +31,16 @@ struct PhoneFacingProfile {
   std::string organization;
   std::string organizational_unit;
   std::string dns_name;
+  int years = kPhoneFacingYears;  // of its life
 };
 
-// RSA 2048 for kTvs, kCapf and kCallManager, which old phones meet; EC secp384r1 for kHttps. Common names: "TVS-<node>-
-// <host>", "CAPF-<8 hexadecimal digits>", which are drawn anew at each call, and the host's. At most 64 characters.
+// RSA 2048 for those that old phones meet, which is all but kHttps: EC secp384r1. Common names: "TVS-<node>-<host>",
+// "CAPF-" and "ITLRECOVERY-" with 8 hexadecimal digits, which are drawn anew at each call, and the host's. At most 64
+// characters.
 PhoneFacingProfile NewPhoneFacingProfile(PhoneFacingKind kind, const PhoneFacingSubject& subject);
 
-// Five years, CA:TRUE pathlen:0, subject CN, O, OU in this order; to be self-signed with a key of the profile's kind.
-// InvalidArgument for names that no certificate can have.
+// For the profile's years, CA:TRUE pathlen:0, subject CN, O, OU in this order; to be self-signed with a key of the
+// profile's kind. InvalidArgument for names that no certificate can have.
 absl::StatusOr<CertificateTemplate> PhoneFacingTemplate(const PhoneFacingProfile& profile, absl::Time now);
 
 // The successor of `present` for another key: self-signed, of the form above, with the same CN, O, OU and DNS names.

@@ -72,6 +72,15 @@ TEST(PhoneFacingTest, EachLooksLikeItsVector) {
                        Make(NewPhoneFacingProfile(PhoneFacingKind::kCallManager, VectorSubject())));
   ExpectTheFormOf(call_manager, "callmanager.pem");
 
+  PhoneFacingProfile recovery = NewPhoneFacingProfile(PhoneFacingKind::kItlRecovery, VectorSubject());
+  EXPECT_THAT(recovery.common_name, MatchesRegex("ITLRECOVERY-[0-9a-f]{8}"));
+  EXPECT_EQ(recovery.dns_name, "itlrecovery-" + recovery.common_name.substr(12));
+  recovery.common_name = recovery.dns_name = "itlrecovery.example";
+  recovery.years = 20;
+  ASSERT_OK_AND_ASSIGN(const Certificate recovery_certificate, Make(recovery));
+  ExpectTheFormOf(recovery_certificate, "itlrecovery.pem");
+  EXPECT_EQ(recovery_certificate.not_after(), YearsAfter(kTestNow, 20));
+
   PhoneFacingSubject web = VectorSubject();
   web.host = "directory.example";
   web.organizational_unit = "Web";

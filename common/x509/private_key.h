@@ -30,6 +30,8 @@ class PrivateKey {
 
   // PKCS#8, PKCS#1 or SEC1 without encryption. InvalidArgument for anything else, also with bytes after it.
   static absl::StatusOr<PrivateKey> FromDer(ByteView der);
+  // Takes it over; not null.
+  static PrivateKey FromEvp(EvpPkeyPtr key) { return PrivateKey(std::move(key)); }
 
   // As FromPem, from files of at most 64 KB that only their owner may read or write and that belong to this process's
   // user or root (PermissionDenied with the command that mends it). A line end after the passphrase does not belong to
