@@ -65,6 +65,17 @@ TEST_F(ItlServicesTest, TrustStoreIsChangedAndRead) {
   set.add_add_roles(static_cast<v1::CertificateRole>(99));
   EXPECT_THAT(Call(*stub, &v1::TrustStore::Stub::Set, set, changed), StatusIs(absl::StatusCode::kInvalidArgument));
 
+  EXPECT_FALSE(changed.certificate().entries(0).listed());
+  set.clear_add_roles();
+  set.set_listed(true);
+  ASSERT_OK(Call(*stub, &v1::TrustStore::Stub::Set, set, changed));
+  EXPECT_TRUE(changed.certificate().entries(0).listed());
+  v1::AddRequest listed = Options(v1::CERTIFICATE_ROLE_SAST);
+  listed.mutable_options()->set_listed(true);
+  const AddOutcome added_listed = Add(*stub, {listed, Batch({certificates[0]})});
+  ASSERT_OK(added_listed.status);
+  EXPECT_TRUE(added_listed.result.certificates(0).entries(0).listed());
+
   v1::RemoveRequest remove;
   remove.set_fingerprint_prefix(Hex(certificates[1]));
   v1::RemoveResponse removed;
@@ -359,10 +370,32 @@ TEST_F(ItlServicesTest, AMachineJoinsWithATokenAndRenewsItself) {
   ASSERT_OK(Call(*node, &v1::Node::Stub::RenewIdentity, renew, renewed));
   EXPECT_THAT(Call(*stranger, &v1::Node::Stub::RenewIdentity, renew, renewed), StatusIs(kUnauthenticated));
 
+  // It says where it answers, and an administrator approves it.
+  v1::AnnounceRequest announce;
+  announce.set_grpc_port(9441);
+  v1::AnnounceResponse announced;
+  ASSERT_OK(Call(*node, &v1::Node::Stub::Announce, announce, announced));
+  EXPECT_EQ(announced.grpc_address(), "127.0.0.1:9441");
+  announce.set_grpc_address("node2.example");
+  ASSERT_OK(Call(*node, &v1::Node::Stub::Announce, announce, announced));
+  EXPECT_THAT(Call(*admin, &v1::Node::Stub::Announce, announce, announced), StatusIs(kDenied));
+  EXPECT_THAT(Call(*As<v1::Node>(cad_.files()), &v1::Node::Stub::Announce, announce, announced), StatusIs(kDenied));
+  v1::ApproveNodeRequest approve;
+  approve.set_node("node2");
+  v1::ApproveNodeResponse approved;
+  EXPECT_THAT(Call(*node, &v1::Node::Stub::ApproveNode, approve, approved), StatusIs(kDenied));
+  EXPECT_THAT(Call(*As<v1::Node>(viewer_.files()), &v1::Node::Stub::ApproveNode, approve, approved), StatusIs(kDenied));
+  ASSERT_OK(Call(*admin, &v1::Node::Stub::ApproveNode, approve, approved));
+  EXPECT_TRUE(approved.changed());
+  EXPECT_EQ(approved.commit(), 2);
+
   v1::ListNodesResponse nodes;
   ASSERT_OK(Call(*As<v1::Node>(viewer_.files()), &v1::Node::Stub::ListNodes, v1::ListNodesRequest(), nodes));
   ASSERT_THAT(nodes.nodes(), SizeIs(1));
   EXPECT_EQ(nodes.nodes(0).identity(), "trustline:default/tvsd/node2");
+  EXPECT_TRUE(nodes.nodes(0).has_approved_at());
+  EXPECT_EQ(nodes.nodes(0).approved_by(), kTestActor);
+  EXPECT_EQ(nodes.nodes(0).grpc_address(), "node2.example:9441");
   v1::RemoveNodeRequest remove;
   remove.set_node("node2");
   v1::RemoveNodeResponse removed;
@@ -370,9 +403,11 @@ TEST_F(ItlServicesTest, AMachineJoinsWithATokenAndRenewsItself) {
   EXPECT_THAT(Call(*node, &v1::Node::Stub::RenewIdentity, renew, renewed), StatusIs(kDenied, HasSubstr("removed")));
 
   audit_->Stop();
-  EXPECT_EQ(Text("SELECT string_agg(action || ' ' || outcome, ', ' ORDER BY action, outcome) FROM audit_event "
-                 "WHERE action LIKE 'node.%'"),
-            "node.join denied, node.join done, node.remove done, node.token done");
+  EXPECT_EQ(
+      Text("SELECT string_agg(action || ' ' || outcome, ', ' ORDER BY action, outcome) FROM audit_event "
+           "WHERE action LIKE 'node.%'"),
+      "node.announce done, node.announce done, node.approve done, node.join denied, node.join done, node.remove done, "
+      "node.token done");
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ class ItlServicesTest : public ItlDatabaseTest {
   static std::string Hex(const Certificate& certificate) { return ToHex(certificate.sha256()); }
 
   const TemporaryDirectory folder_;
-  const SystemClock clock_;
+  const SystemClock clock_{};
   Log log_{LogOptions{.sink = [](std::string_view) {}}};
   Metrics metrics_{"itld"};
   Health health_;

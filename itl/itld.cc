@@ -1,4 +1,5 @@
-// The daemon that writes: trust store, access, nodes, audit chain. It holds the identity authority.
+// The daemon that writes: trust store, trust lists, access, nodes, audit chain. It holds the identity authority and the
+// keys that sign trust lists.
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,10 +14,14 @@
 #include "common/rpc/server.h"
 #include "common/service/audit.h"
 #include "common/service/daemon.h"
+#include "common/service/key_folder.h"
 #include "common/status/status.h"
 #include "itl/access/access_service.h"
 #include "itl/audit/audit_service.h"
 #include "itl/audit/sealer.h"
+#include "itl/list/list_publisher.h"
+#include "itl/list/node_vouching.h"
+#include "itl/list/trust_list_service.h"
 #include "itl/node/node_service.h"
 #include "itl/trust_store/trust_store_service.h"
 
@@ -25,13 +30,16 @@ namespace {
 
 constexpr int kConnections = 8;
 constexpr int kImportsAtOnce = 2;
+constexpr int kListConnections = 4;
+// A thousand lists in one statement.
+constexpr absl::Duration kListStatementTimeout = absl::Minutes(1);
 // 100,000 certificates take a few seconds in one statement; a loaded machine is given ten times that.
 constexpr absl::Duration kImportStatementTimeout = absl::Minutes(2);
 constexpr absl::Duration kStopPatience = absl::Seconds(3);
 
 const DaemonDescription kDescription = {
     .name = "itld",
-    .summary = "Trustline's administration of trust: trust store, access, nodes and the audit log",
+    .summary = "Trustline's administration of trust: trust store, trust lists, access, nodes and the audit log",
     .example =
         "  [node]\n"
         "  name = \"node1\"\n"
@@ -46,7 +54,10 @@ const DaemonDescription kDescription = {
         "  key = \"identity-authority.key\"\n"
         "  passphrase_file = \"passphrase\"\n"
         "  [audit]\n"
-        "  seal_file = \"audit-seals\"\n",
+        "  seal_file = \"audit-seals\"\n"
+        "  [trust_lists]\n"
+        "  keys = \"list-keys\"\n"
+        "  passphrase_file = \"passphrase\"\n",
     .grpc_port = 9442,
     .metrics_port = 9542,
     .issues_identities = true,
@@ -57,6 +68,9 @@ struct ItldConfig {
   std::string authority_key;
   std::string authority_passphrase_file;
   std::string seal_file;
+  std::string list_keys;  // empty: trust lists are made elsewhere
+  std::string list_passphrase_file;
+  ListPublisherOptions lists;
 };
 
 absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
@@ -67,6 +81,13 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
   ASSIGN_OR_RETURN(config.authority_passphrase_file, authority.PassphrasePathOr("passphrase", ""));
   ASSIGN_OR_RETURN(ConfigTable audit, root.Table("audit"));
   ASSIGN_OR_RETURN(config.seal_file, audit.Path("seal_file"));
+  if (root.Has("trust_lists")) {
+    ASSIGN_OR_RETURN(ConfigTable lists, root.Table("trust_lists"));
+    ASSIGN_OR_RETURN(config.list_keys, lists.Path("keys"));
+    ASSIGN_OR_RETURN(config.list_passphrase_file, lists.PassphrasePath("passphrase"));
+    ASSIGN_OR_RETURN(config.lists.quiet_time, lists.DurationOr("quiet_time", config.lists.quiet_time,
+                                                               absl::ZeroDuration(), absl::Hours(24)));
+  }
   return config;
 }
 
@@ -89,8 +110,16 @@ class Itld final : public DaemonService {
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "itld", kConnections));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> import_pool,
                      MakeCallPool(context.config, "itld import", kImportsAtOnce, kImportStatementTimeout));
-    auto itld = std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity,
-                                               std::move(pool), std::move(import_pool)));
+    std::unique_ptr<Pool> list_pool;
+    std::unique_ptr<KeyFolder> list_keys;
+    if (!config.list_keys.empty()) {
+      ASSIGN_OR_RETURN(list_keys, KeyFolder::Open(config.list_keys, config.list_passphrase_file,
+                                                  {.contents = "the keys of trust lists", .owner = "itld"}));
+      ASSIGN_OR_RETURN(list_pool, MakeCallPool(context.config, "itld lists", kListConnections, kListStatementTimeout));
+    }
+    auto itld =
+        std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity, std::move(pool),
+                                       std::move(import_pool), std::move(list_pool), std::move(list_keys)));
     RETURN_IF_ERROR(itld->MakeServices());
     return itld;
   }
@@ -108,7 +137,8 @@ class Itld final : public DaemonService {
              .client_certificate = ClientCertificate::kOptional,
              .log = &context_.log,
              .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
-            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get()}, context_.health));
+            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get()}, context_.health));
+    if (publisher_) publisher_->Start();
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
@@ -119,23 +149,29 @@ class Itld final : public DaemonService {
   }
 
   void Stop() override {
-    if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, {pool_.get(), import_pool_.get()});
+    std::vector<Pool*> pools = {pool_.get(), import_pool_.get()};
+    if (list_pool_) pools.push_back(list_pool_.get());
+    if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, pools);
+    if (publisher_) publisher_->Stop();
     renewal_.Stop();
     authorizer_.Stop();
     audit_.Stop();
     sealer_.Stop();
     pool_->Shutdown();
     import_pool_->Shutdown();
+    if (list_pool_) list_pool_->Shutdown();
   }
 
  private:
   Itld(DaemonContext& context, ItldConfig config, IdentityAuthority authority, Identity own, std::unique_ptr<Pool> pool,
-       std::unique_ptr<Pool> import_pool)
+       std::unique_ptr<Pool> import_pool, std::unique_ptr<Pool> list_pool, std::unique_ptr<KeyFolder> list_keys)
       : context_(context),
         config_(std::move(config)),
         authority_(std::move(authority)),
         pool_(std::move(pool)),
         import_pool_(std::move(import_pool)),
+        list_pool_(std::move(list_pool)),
+        list_keys_(std::move(list_keys)),
         audit_({.connection = context.config.database_connection, .application_name = "itld audit"}, context.clock,
                context.log, context.metrics),
         authorizer_({.connection = context.config.database_connection, .application_name = "itld access"},
@@ -146,10 +182,19 @@ class Itld final : public DaemonService {
                 context.clock, context.log, context.metrics),
         renewal_(
             {.files = context.config.identity},
-            [this, own = std::move(own)](const CertificateRequest& request) {
+            [this, own](const CertificateRequest& request) {
               return authority_.IssueIdentity(request, own, context_.clock.Now());
             },
-            context.clock, context.log, context.metrics) {}
+            context.clock, context.log, context.metrics) {
+    if (!list_keys_) return;
+    vouching_ = std::make_unique<NodeVouching>(*list_pool_, context.config.identity);
+    publisher_ = std::make_unique<ListPublisher>(
+        config_.lists, *list_pool_, *list_keys_,
+        [this](const std::string& cluster, const Certificate& signer, const std::vector<std::string>& without) {
+          return vouching_->Check(cluster, signer, without);
+        },
+        own.ToUri(), context.clock, context.log, context.metrics);
+  }
 
   absl::Status MakeServices() {
     ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock));
@@ -163,6 +208,11 @@ class Itld final : public DaemonService {
                                                  .clock = context_.clock,
                                                  .log = context_.log,
                                                  .metrics = context_.metrics}));
+    ASSIGN_OR_RETURN(trust_lists_, TrustListService::Create({.authorizer = authorizer_,
+                                                             .pool = list_pool_ ? *list_pool_ : *pool_,
+                                                             .publisher = publisher_.get(),
+                                                             .keys = list_keys_.get(),
+                                                             .clock = context_.clock}));
     return absl::OkStatus();
   }
 
@@ -179,6 +229,10 @@ class Itld final : public DaemonService {
   const IdentityAuthority authority_;
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<Pool> import_pool_;
+  const std::unique_ptr<Pool> list_pool_;  // null, like what follows, without [trust_lists]
+  const std::unique_ptr<KeyFolder> list_keys_;
+  std::unique_ptr<NodeVouching> vouching_;
+  std::unique_ptr<ListPublisher> publisher_;
   AuditQueue audit_;
   Authorizer authorizer_;
   AuditSealer sealer_;
@@ -187,6 +241,7 @@ class Itld final : public DaemonService {
   std::unique_ptr<AuditService> audit_service_;
   std::unique_ptr<AccessService> access_;
   std::unique_ptr<NodeService> node_;
+  std::unique_ptr<TrustListService> trust_lists_;
   std::unique_ptr<RpcServer> rpc_server_;
 };
 

@@ -1,5 +1,6 @@
 #include "tvs/configuration.h"
 
+#include "common/net/ip_address.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -30,6 +31,11 @@ absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root) {
   ASSIGN_OR_RETURN(const int64_t workers, tvs.IntegerOr("workers", 0, 0, 256));
   config.workers = static_cast<size_t>(workers);
   ASSIGN_OR_RETURN(config.listeners, ReadListeners(root, kTvsPort));
+  ASSIGN_OR_RETURN(ConfigTable grpc, root.Table("grpc"));
+  ASSIGN_OR_RETURN(config.grpc_advertise, grpc.TextOr("advertise", ""));
+  if (grpc.Has("advertise") && !IsHost(config.grpc_advertise)) {
+    return grpc.Error("advertise", "must be a host name or an address, without a port");
+  }
   if (root.Has("crl")) {
     ASSIGN_OR_RETURN(ConfigTable crl, root.Table("crl"));
     ASSIGN_OR_RETURN(config.crl, ReadCrlListener(crl));

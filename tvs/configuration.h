@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,9 +18,10 @@ struct TvsdConfig {
   size_t workers = 0;  // 0: one a core
   std::vector<ListenerConfig> listeners;
   std::optional<CrlListenerConfig> crl;  // absent: CRLs are not served
+  std::string grpc_advertise;            // the host by which itld reaches this node's gRPC; empty: as it is seen
 };
 
-// Reads [tvs], [[listener]] and [crl]. InvalidArgument with file and line.
+// Reads [tvs], [[listener]], [crl] and [grpc] advertise. InvalidArgument with file and line.
 absl::StatusOr<TvsdConfig> ReadTvsdConfig(ConfigTable root);
 
 }  // namespace trustline

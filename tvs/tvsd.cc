@@ -1,5 +1,6 @@
 // The Trust Verification Service daemon.
 #include <future>
+#include <optional>
 
 #include "common/net/io_workers.h"
 #include "common/rpc/authorization.h"
@@ -9,6 +10,7 @@
 #include "common/service/audit.h"
 #include "common/service/daemon.h"
 #include "common/status/status.h"
+#include "tvs/announcement.h"
 #include "tvs/configuration.h"
 #include "tvs/crl_downloads.h"
 #include "tvs/crl_endpoint.h"
@@ -99,6 +101,16 @@ class Tvsd final : public DaemonService {
           RenewThroughService(context_.config.identity_renew_from, context_.config.identity), context_.clock,
           context_.log, context_.metrics);
       renewal_->Start();
+      announcement_.emplace(
+          AnnouncementOptions{.itld = context_.config.identity_renew_from,
+                              .identity = context_.config.identity,
+                              .host = HostToAnnounce(config_.grpc_advertise, context_.config.grpc_address),
+                              .port = rpc_server_->port()},
+          context_.log);
+      announcement_->Start();
+    } else {
+      context_.log.Info("GRPC_ANNOUNCEMENT_OFF", "no itld is told where this node answers gRPC",
+                        {{"reason", "[identity] renew_from is not set"}});
     }
     registrations_ = RegisterFollowerMetrics(context_.metrics, follower_);
     for (const auto& listener : listeners_) {
@@ -119,6 +131,7 @@ class Tvsd final : public DaemonService {
     if (crl_downloads_) crl_downloads_->Stop();
     follower_.Stop();
     if (rpc_server_) rpc_server_->Shutdown();
+    if (announcement_) announcement_->Stop();
     if (renewal_) renewal_->Stop();
     authorizer_.Stop();
     audit_.Stop();
@@ -164,6 +177,7 @@ class Tvsd final : public DaemonService {
   std::unique_ptr<ListenerService> listener_service_;
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<IdentityRenewal> renewal_;
+  std::optional<Announcement> announcement_;
   std::vector<Metrics::Registration> registrations_;
 };
 

@@ -6,9 +6,9 @@
 #include <unordered_map>
 #include <utility>
 
-#include "ca/issuance/fail_point.h"
 #include "common/postgres/list_plan.h"
 #include "common/service/audit.h"
+#include "common/service/fail_point.h"
 #include "common/status/status.h"
 
 namespace trustline {

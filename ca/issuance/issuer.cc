@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "ca/issuance/fail_point.h"
 #include "common/postgres/sql_error.h"
 #include "common/postgres/transaction.h"
 #include "common/service/audit.h"
+#include "common/service/fail_point.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "common/x509/openssl_error.h"

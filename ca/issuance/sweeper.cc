@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "ca/issuance/fail_point.h"
+#include "common/service/fail_point.h"
 #include "common/status/status.h"
 
 namespace trustline {

@@ -55,6 +55,7 @@ absl::Status Trust(const Certificate& certificate, const std::string& itld, cons
   v1::AddRequest options, batch;
   options.mutable_options()->set_cluster(std::string(kSystemCluster));
   options.mutable_options()->add_roles(v1::CERTIFICATE_ROLE_CAPF);
+  options.mutable_options()->set_listed(true);
   options.mutable_options()->set_expected_certificates(1);
   v1::AddRequest::Certificate& added = *batch.mutable_batch()->add_certificates();
   added.set_der(std::string(AsText(certificate.der())));

@@ -16,8 +16,8 @@ namespace trustline {
 
 // The directory with capf.crt, capf.key and passphrase, whole or not at all; nothing happens when it is there. Before
 // it is, itld at `itld` is asked, as an administrator, to trust the certificate with role CAPF on the cluster
-// "default". A start that was ended between the two goes on with the certificate that it left; one that an
-// administrator removed from the trust store later is never added again.
+// "default", and to list it. A start that was ended between the two goes on with the certificate that it left; one that
+// an administrator removed from the trust store later is never added again.
 absl::Status EnsureCapfDirectory(const DataPaths& paths, const SystemUsers& users, const PhoneFacingSubject& subject,
                                  const std::string& itld, const IdentityFiles& administrator, absl::Time now,
                                  const std::function<void(std::string_view)>& progress);

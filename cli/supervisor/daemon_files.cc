@@ -96,7 +96,8 @@ absl::Status WriteItldConfiguration(const DataPaths& paths, const std::optional<
   std::string text = CommonSections(kLocalNode, connection, "", settings, ports.itld_grpc, ports.itld_metrics);
   text +=
       "[identity_authority]\ncertificate = \"identity-authority.crt\"\nkey = \"identity-authority.key\"\n"
-      "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n";
+      "passphrase_file = \"passphrase\"\n\n[audit]\nseal_file = \"audit-seals\"\n\n"
+      "[trust_lists]\nkeys = \"list-keys\"\npassphrase_file = \"passphrase\"\n";
   return WriteWithLocal(paths, "itld", owner, paths.itld(), std::move(text));
 }
 

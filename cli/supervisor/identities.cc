@@ -14,6 +14,7 @@ namespace {
 
 std::string AuthorityCertificate(const std::string& itld) { return itld + "/identity-authority.crt"; }
 std::string AuthorityKey(const std::string& itld) { return itld + "/identity-authority.key"; }
+std::string ListKeys(const std::string& itld) { return itld + "/list-keys"; }
 
 absl::StatusOr<IdentityAuthority> LoadAuthority(const DataPaths& paths, const SystemUsers& users) {
   const ActAs scope(users.itld);
@@ -66,13 +67,17 @@ absl::StatusOr<SecretBytes> WriteNewPassphrase(const std::string& directory) {
 }
 
 absl::Status EnsureItldDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
-  if (FileExists(paths.itld())) return absl::OkStatus();
+  if (FileExists(paths.itld())) {
+    // A version without trust lists has made a directory without it.
+    return EnsureDirectory(ListKeys(paths.itld()), 0700, users.itld);
+  }
   const std::string unfinished = paths.itld() + ".new";
   RETURN_IF_ERROR(RemoveTree(unfinished));
   RETURN_IF_ERROR(EnsureDirectory(unfinished, 0700, users.itld));
   {
     const ActAs scope(users.itld);
     RETURN_IF_ERROR(scope.status());
+    RETURN_IF_ERROR(EnsureDirectory(ListKeys(unfinished), 0700));
     RETURN_IF_ERROR(WriteNewPassphrase(unfinished).status());
     RETURN_IF_ERROR(WriteFileWhole(unfinished + "/database.pgpass", NewPasswordFile("trustline_itld").ExposeSecret()));
     ASSIGN_OR_RETURN(const IdentityAuthority authority, IdentityAuthority::Create(now));

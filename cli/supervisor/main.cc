@@ -55,6 +55,11 @@ int Main(int argc, char** argv) {
                  "O of certificates (default at the first start: Trustline; kept)");
   up->add_option("--organizational-unit", settings.site.organizational_unit,
                  "OU of certificates (default at the first start: Voice; kept)");
+  up->add_option("--recovery-years", settings.site.recovery_years,
+                 "Life of the first ITLRecovery certificate, 5, 10, 15 or 20 (default at the first start: 20; kept)");
+  up->add_option("--tftp-role", settings.site.tftp_role,
+                 "Role of this machine's TFTP server in trust lists, CCM+TFTP or TFTP (default at the first start: "
+                 "CCM+TFTP; kept)");
   up->add_option("--bin-dir", settings.bin_dir, "Folder of tvsd, itld, cad and capfd (default: that of this program)");
   up->add_option("--postgres-bin-dir", settings.postgres_bin_dir, "Folder of initdb and postgres (default: searched)");
   up->add_option("--migrations", settings.migrations, "Folder of the migrations (default: installed with the program)");

@@ -80,6 +80,22 @@ absl::Status CheckIsMember(const std::string& server, const IdentityFiles& admin
   return FailedPrecondition("the node {} was removed from the system", node);
 }
 
+absl::Status ApproveNewNode(const std::string& server, const IdentityFiles& administrator, const std::string& node,
+                            const Certificate& tvs_certificate, const std::function<void(std::string_view)>& progress) {
+  ASSIGN_OR_RETURN(const Client itld, Client::Open("itld", server, administrator));
+  ASSIGN_OR_RETURN(const v1::ListNodesResponse known, itld.Call(&v1::Node::Stub::ListNodes, v1::ListNodesRequest()));
+  for (const v1::NodeInfo& info : known.nodes()) {
+    if (info.name() != node || info.has_removed_at() || info.has_approved_at()) continue;
+    // Another machine that joined by this name waits for an administrator.
+    if (info.tvs_certificate_sha256() != AsText(tvs_certificate.sha256())) continue;
+    progress(fmt::format("approving {}", node));
+    v1::ApproveNodeRequest approve;
+    approve.set_node(node);
+    return itld.Call(&v1::Node::Stub::ApproveNode, approve).status();
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<JoinToken> CreateLocalToken(const std::string& server, const IdentityFiles& administrator,
                                            const std::string& node) {
   ASSIGN_OR_RETURN(const Client itld, Client::Open("itld", server, administrator));

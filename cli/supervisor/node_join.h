@@ -1,6 +1,7 @@
 // How a node joins the system: with a single-use token, over gRPC, whether it stands beside itld or far away.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,11 @@ absl::Status JoinNode(const JoinRequestOptions& options, const JoinToken& token,
 // As an administrator: FailedPrecondition unless the node is part of the system, with this TVS certificate.
 absl::Status CheckIsMember(const std::string& server, const IdentityFiles& administrator, const std::string& node,
                            const Certificate& tvs_certificate);
+
+// As an administrator: approves the node if it is there, joined with this TVS certificate and was never approved. What
+// an administrator did to it since stays: one that was removed, or whose certificate was taken off the trust lists.
+absl::Status ApproveNewNode(const std::string& server, const IdentityFiles& administrator, const std::string& node,
+                            const Certificate& tvs_certificate, const std::function<void(std::string_view)>& progress);
 
 // As an administrator: a token for the node. A node of that name that is there already is removed first, because a
 // token is only asked for here when its files are not complete or its identity is past its end.

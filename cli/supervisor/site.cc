@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "cli/supervisor/capf_certificate.h"
 #include "cli/supervisor/daemon_files.h"
+#include "cli/supervisor/first_trust_list.h"
 #include "cli/supervisor/identities.h"
 #include "cli/supervisor/lsc_authority.h"
 #include "cli/supervisor/node_join.h"
@@ -58,6 +59,11 @@ absl::Status Site::Start(Supervisor& supervisor) {
       // Phones are served without it.
       Say(fmt::format("tvsd has no valid identity: {}", joined.message()));
     }
+    if (const absl::Status approved = ApproveLocalNode(); !approved.ok()) {
+      if (is_first_start_) return approved;
+      Say(fmt::format("the approval of {} for the phones' trust lists is left to administrators: {}", kLocalNode,
+                      approved.message()));
+    }
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
   absl::Status with_cad, with_capfd;
@@ -71,7 +77,7 @@ absl::Status Site::Start(Supervisor& supervisor) {
   if (!with_cad.ok()) {
     authorities_failure_ = StatusMessage(with_cad);
     Say(fmt::format("ready, but without {}: {}; phones are served without it, and it is tried again until it comes",
-                    cad_is_up_ ? "the LSC authority or the CAPF certificate" : "cad", with_cad.message()));
+                    cad_is_up_ ? "the LSC authority, the CAPF certificate or the first trust list" : "cad", with_cad.message()));
   }
   if (!with_capfd.ok()) {
     Say(
@@ -111,7 +117,7 @@ bool Site::FinishCad() {
   next_authorities_ = absl::Now() + authorities_back_off_.AfterDeath(absl::ZeroDuration());
   if (authorities_failure_ != StatusMessage(made)) {
     authorities_failure_ = StatusMessage(made);
-    Say(fmt::format("cad is ready, but without the LSC authority or the CAPF certificate: {}", made.message()));
+    Say(fmt::format("cad is ready, but without the LSC authority, the CAPF certificate or the first trust list: {}", made.message()));
   }
   return false;
 }
@@ -219,6 +225,11 @@ absl::Status Site::JoinLocalNodeAgain() const {
   return RemoveTree(mark);
 }
 
+absl::Status Site::ApproveLocalNode() const {
+  ASSIGN_OR_RETURN(const Certificate tvs, ReadTvsCertificate(paths_.tvsd(), users_.tvsd));
+  return ApproveNewNode(LocalItld(), IdentityFilesIn(paths_.admin()), kLocalNode, tvs, Say);
+}
+
 std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
 std::string Site::LocalCad() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.cad_grpc); }
 
@@ -249,18 +260,18 @@ absl::Status Site::StartCad(Supervisor& supervisor) {
 
 absl::Status Site::MakeAuthorities() const {
   const IdentityFiles administrator = IdentityFilesIn(paths_.admin());
+  const PhoneFacingSubject subject = {.node = kLocalNode,
+                                      .host = HostName(),
+                                      .organization = site_settings_.organization,
+                                      .organizational_unit = site_settings_.organizational_unit};
   absl::Status made = EnsureLscAuthority(LocalCad(), administrator, Say);
-  if (made.ok()) {
-    made = EnsureCapfDirectory(paths_, users_,
-                               {.node = kLocalNode,
-                                .host = HostName(),
-                                .organization = site_settings_.organization,
-                                .organizational_unit = site_settings_.organizational_unit},
-                               LocalItld(), administrator, absl::Now(), Say);
-  }
+  if (made.ok()) made = EnsureCapfDirectory(paths_, users_, subject, LocalItld(), administrator, absl::Now(), Say);
+  // Last, because the first list names what was made before.
+  if (made.ok()) made = EnsureFirstTrustList(subject, site_settings_, LocalItld(), administrator, Say);
   if (!absl::IsPermissionDenied(made)) return made;
   // Others administer this site, and phones are served without it.
-  Say(fmt::format("the LSC authority and the CAPF certificate are left to its administrators: {}", made.message()));
+  Say(fmt::format("LSC authority, CAPF certificate and trust lists are left to its administrators: {}",
+                  made.message()));
   return absl::OkStatus();
 }
 

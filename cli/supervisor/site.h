@@ -84,13 +84,16 @@ class Site {
   absl::Status JoinLocalNode() const;
   // When tvsd's identity ended during a long rest, so that it cannot renew it at itld any more.
   absl::Status JoinLocalNodeAgain() const;
+  // This machine's node needs nobody's approval but the start's; also after a start that was ended before it.
+  absl::Status ApproveLocalNode() const;
   std::string LocalItld() const;
   std::string LocalCad() const;
   // Everything of cad's before it runs.
   absl::Status PrepareCad() const;
   // cad and the authorities; FinishStart() goes on where it failed.
   absl::Status StartCad(Supervisor& supervisor);
-  // What phones will know this site by: the authority that certifies them, and the certificate of its CAPF.
+  // What phones will know this site by: the authority that certifies them, the certificate of its CAPF, the first trust
+  // list.
   absl::Status MakeAuthorities() const;
   // Everything of capfd's before it runs.
   absl::Status PrepareCapfd() const;

@@ -8,6 +8,7 @@
 #include "ca/profile/public_url.h"
 #include "cli/supervisor/daemon_files.h"
 #include "cli/supervisor/private_file.h"
+#include "common/device/certificate_role.h"
 #include "common/service/config.h"
 #include "common/status/status.h"
 #include "common/x509/distinguished_name.h"
@@ -31,6 +32,17 @@ absl::StatusOr<std::string> Check(const Setting& setting, const std::string& wha
     absl::StatusOr<std::string> url = CheckPublicUrl(std::move(value));
     if (!url.ok()) return InvalidArgument("{} {}", what, StatusMessage(url.status()));
     return url;
+  }
+  if (setting.value == &SiteSettings::recovery_years) {
+    if (value == "5" || value == "10" || value == "15" || value == "20") return value;
+    return InvalidArgument("{} {}: an ITLRecovery certificate lasts 5, 10, 15 or 20 years", what, TomlText(value));
+  }
+  if (setting.value == &SiteSettings::tftp_role) {
+    const absl::StatusOr<CertificateRole> role = ParseCertificateRole(value);
+    if (role.ok() && (*role == CertificateRole::kCcmTftp || *role == CertificateRole::kTftp)) {
+      return std::string(CertificateRoleName(*role));
+    }
+    return InvalidArgument("{} {}: a TFTP server stands in trust lists as CCM+TFTP or TFTP", what, TomlText(value));
   }
   RETURN_IF_ERROR(CheckOrganization(what, value));
   return value;
@@ -66,11 +78,13 @@ absl::Status CheckOrganization(const std::string& what, const std::string& value
 }
 
 absl::Status SiteSettings::Write(const std::string& path) const {
-  return WriteFileWhole(path,
-                        fmt::format("# What goes into certificates. Written by trustline up; its options change it.\n"
-                                    "public_url = {}\norganization = {}\norganizational_unit = {}\n",
-                                    TomlText(public_url), TomlText(organization), TomlText(organizational_unit)),
-                        0644);
+  return WriteFileWhole(
+      path,
+      fmt::format("# What goes into certificates and trust lists. Written by trustline up; its options change it.\n"
+                  "public_url = {}\norganization = {}\norganizational_unit = {}\nrecovery_years = {}\ntftp_role = {}\n",
+                  TomlText(public_url), TomlText(organization), TomlText(organizational_unit),
+                  TomlText(recovery_years), TomlText(tftp_role)),
+      0644);
 }
 
 absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, const GivenSiteSettings& given,
@@ -82,6 +96,8 @@ absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, 
        kDefaultOrganization},
       {"--organizational-unit", "organizational_unit", &GivenSiteSettings::organizational_unit,
        &SiteSettings::organizational_unit, kDefaultOrganizationalUnit},
+      {"--recovery-years", "recovery_years", &GivenSiteSettings::recovery_years, &SiteSettings::recovery_years, "20"},
+      {"--tftp-role", "tftp_role", &GivenSiteSettings::tftp_role, &SiteSettings::tftp_role, "CCM+TFTP"},
   };
   ASSIGN_OR_RETURN(const std::optional<ConfigFile> file, LoadIfThere(path));
   DecidedSiteSettings decided{.must_be_written = !file};
@@ -90,7 +106,9 @@ absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, 
     value = setting.otherwise;
     if (file) {
       ConfigTable root = file->root();
-      ASSIGN_OR_RETURN(value, root.Text(setting.key));
+      // Files of earlier versions lack those about trust lists.
+      const bool is_newer = setting.value == &SiteSettings::recovery_years || setting.value == &SiteSettings::tftp_role;
+      ASSIGN_OR_RETURN(value, is_newer ? root.TextOr(setting.key, setting.otherwise) : root.Text(setting.key));
       ASSIGN_OR_RETURN(value, Check(setting, fmt::format("{}: {}", path, setting.key), value));
     }
     const std::optional<std::string>& wanted = given.*setting.given;
@@ -98,7 +116,7 @@ absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, 
     ASSIGN_OR_RETURN(const std::string checked, Check(setting, setting.option, *wanted));
     if (file && checked != value) {
       decided.changes.push_back(
-          fmt::format("{} is {} from now on, no longer {}; certificates that were made before keep what they have",
+          fmt::format("{} is {} from now on, no longer {}; what was made before keeps what it has",
                       setting.key, TomlText(checked), TomlText(value)));
       decided.must_be_written = true;
     }

@@ -1,5 +1,5 @@
-// What a site says of itself in certificates. Given at the first start and kept, because what is in certificates must
-// not change by a start with fewer options.
+// What a site says of itself in certificates and trust lists. Given at the first start and kept, because what is in them
+// must not change by a start with fewer options.
 #pragma once
 
 #include <optional>
@@ -19,14 +19,18 @@ struct GivenSiteSettings {
   std::optional<std::string> public_url;
   std::optional<std::string> organization;
   std::optional<std::string> organizational_unit;
+  std::optional<std::string> recovery_years;
+  std::optional<std::string> tftp_role;
 
-  bool any() const { return public_url || organization || organizational_unit; }
+  bool any() const { return public_url || organization || organizational_unit || recovery_years || tftp_role; }
 };
 
 struct SiteSettings {
   std::string public_url;  // "http://HOST:PORT", no slash at its end: where phones fetch CRLs
   std::string organization;
   std::string organizational_unit;
+  std::string recovery_years = "20";     // of the first ITLRecovery certificate: 5, 10, 15 or 20
+  std::string tftp_role = "CCM+TFTP";    // of this machine's TFTP server in the first trust list; or TFTP
 
   bool operator==(const SiteSettings&) const = default;
   absl::Status Write(const std::string& path) const;

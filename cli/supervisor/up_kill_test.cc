@@ -89,7 +89,7 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
 TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
   for (const char* moment :
        {"creating the database", "starting PostgreSQL", "applying migration", "making the identity", "starting itld",
-        "joining this machine", "starting tvsd", "starting cad", "making the LSC authority",
+        "joining this machine", "approving node1", "starting tvsd", "starting cad", "making the LSC authority",
         "making the CAPF certificate", "starting capfd"}) {
     ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
     up_->Signal(SIGKILL);
@@ -103,6 +103,10 @@ TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
   const size_t capf = trusted.find("CN=CAPF-");
   EXPECT_NE(capf, std::string::npos) << trusted;
   EXPECT_EQ(trusted.find("CN=CAPF-", capf + 1), std::string::npos) << trusted;
+  // A start that was killed before it had approved its node left that to the next one.
+  EXPECT_THAT(Ask({"--output", "json", "node", "list"}),
+              HasSubstr(R"("approved_by":"trustline:default/person/admin")"));
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "TVS"}), HasSubstr(R"("listed":true)"));
   EXPECT_EQ(Stop(), "ended with status 0");
   for (const auto& entry : fs::directory_iterator(data_)) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(".new"))) << "left over";

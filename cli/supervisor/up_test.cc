@@ -28,8 +28,8 @@ INSTANTIATE_TEST_SUITE_P(Starters, UpTest, ::testing::Values(Starter::kThisUser,
 
 TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
-  const std::string nodes = Ask({"node", "list"});
-  EXPECT_THAT(nodes, HasSubstr("trustline:default/tvsd/node1"));
+  const std::string nodes = AwaitNodes(offset_);
+  EXPECT_THAT(nodes, AllOf(HasSubstr("trustline:default/tvsd/node1"), Not(HasSubstr("waits for approval"))));
   EXPECT_THAT(output_, AllOf(HasSubstr("making the LSC authority"), HasSubstr("making the CAPF certificate")));
   const std::vector<UniqueFd> children = WatchChildren();
   EXPECT_EQ(Stop(), "ended with status 0") << output_;
@@ -86,6 +86,20 @@ TEST_P(UpTest, WhoRunsWhat) {
   EXPECT_EQ(Stop(), "ended with status 0");
 }
 
+// An administrator's word on the lists outlasts a start.
+TEST_P(UpTest, AnApprovedNodeThatWasTakenOffTheListsStaysOff) {
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  ASSERT_OK_AND_ASSIGN(const Certificate tvs,
+                       ReadTvsCertificate(DataPaths(data_).tvsd(), OwnerOf(DataPaths(data_).tvsd())));
+  Ask({"trust", "set", ToHex(tvs.sha256()), "--unlisted"});
+  EXPECT_EQ(Stop(), "ended with status 0");
+  ASSERT_TRUE(StartUntil("ready\n")) << output_;
+  EXPECT_THAT(output_, Not(HasSubstr("approving")));
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "TVS"}), HasSubstr(R"("listed":false)"));
+  EXPECT_THAT(Ask({"node", "approve", "node1"}), HasSubstr("is listed (commit"));
+  EXPECT_EQ(Stop(), "ended with status 0");
+}
+
 TEST_P(UpTest, AStartThatIsStoppedEndsCleanly) {
   ASSERT_TRUE(StartUntil("starting itld")) << output_;
   EXPECT_EQ(Stop(), "ended with status 0") << output_;
@@ -120,7 +134,9 @@ TEST_P(UpTest, ANodeWhoseIdentityHasEndedJoinsAgainAsItWas) {
   EXPECT_THAT(output_, HasSubstr("the identity of node1 is past its end: joining again"));
   EXPECT_THAT(output_, Not(HasSubstr("no valid identity")));
   EXPECT_THAT(has_ended(), IsOkAndHolds(false));
-  // Phones know it by its certificate, and that is trusted again.
+  // Phones know it by its certificate, and that is trusted and listed again.
+  EXPECT_THAT(output_, HasSubstr("approving node1"));
+  EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "TVS"}), HasSubstr(R"("listed":true)"));
   EXPECT_THAT(ReadTvsCertificate(paths.tvsd(), OwnerOf(paths.tvsd())), IsOkAndHolds(tvs));
   EXPECT_THAT(Ask({"--output", "json", "trust", "list"}), HasSubstr(ToHex(tvs.sha256())));
   EXPECT_FALSE(FileExists(paths.tvsd() + ".rejoin"));
@@ -289,7 +305,8 @@ TEST_P(UpTest, AnotherNodeJoins) {
   ASSERT_OK_AND_ASSIGN(const FinishedProcess joined, join(token));
   EXPECT_EQ(WaitStatusText(joined.wait_status), "ended with status 0") << joined.output;
   EXPECT_THAT(joined.output, HasSubstr("trustline up --data " + other));
-  EXPECT_THAT(Ask({"node", "list"}), HasSubstr("trustline:default/tvsd/node2"));
+  EXPECT_THAT(Ask({"node", "list"}), AllOf(HasSubstr("trustline:default/tvsd/node2"),
+                                           HasSubstr("node2 waits for approval"), Not(HasSubstr("node1 waits"))));
 
   ASSERT_OK_AND_ASSIGN(const FinishedProcess again, join(token));
   EXPECT_THAT(again.output, HasSubstr("is a data directory already"));
@@ -302,6 +319,8 @@ TEST_P(UpTest, AnotherNodeJoins) {
       << output_;
   EXPECT_THAT(output_,
               AllOf(Not(HasSubstr("PostgreSQL")), Not(HasSubstr("starting cad")), Not(HasSubstr("starting capfd"))));
+  // Where it answers is known, but its own start does not approve it.
+  EXPECT_THAT(AwaitNodes(other_offset), HasSubstr("node2 waits for approval"));
   EXPECT_EQ(Stop(), "ended with status 0");
   up_ = std::move(first);
   EXPECT_EQ(Stop(), "ended with status 0");

@@ -165,6 +165,18 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     return finished->output;
   }
 
+  // `trustctl node list`, once the tvsd of the system with this offset has told itld where it answers gRPC.
+  std::string AwaitNodes(int offset) {
+    const std::string address = HostPort("127.0.0.1", Ports::WithOffset(offset)->tvsd_grpc);
+    std::string nodes;
+    for (const absl::Time deadline = absl::Now() + kStartTime; absl::Now() < deadline;) {
+      nodes = Ask({"node", "list"});
+      if (nodes.find(address) != std::string::npos) return nodes;
+    }
+    ADD_FAILURE() << address << " is not announced:\n" << nodes;
+    return nodes;
+  }
+
   TemporaryDirectory directory_;
   std::string bin_;
   std::string data_ = directory_.path() / "data";

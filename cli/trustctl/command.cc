@@ -218,8 +218,8 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   app.name("trustctl");
   app.formatter(std::make_shared<HelpFormatter>());
   app.description(
-      "Administers Trustline: the trust store that phones ask, devices, their certificates and how they get them, the "
-      "audit log, people and machines.\n"
+      "Administers Trustline: the trust store that phones ask, their trust lists, devices, their certificates and how "
+      "they get them, the audit log, people and machines.\n"
       "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
   app.footer(
       Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"
@@ -243,6 +243,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddAuthorityCommands(*line);
   AddCapfCommands(*line);
   AddListenerCommands(*line);
+  AddTrustListCommands(*line);
 
   auto shell = std::make_shared<Shell>();
   CLI::App& completion =

@@ -68,6 +68,10 @@ inline constexpr std::string_view kCampaignAuthenticationType = "CAMPAIGN-AUTH-M
 inline constexpr std::string_view kDeviceKeyType = "DEVICE-KEY";
 inline constexpr std::string_view kLscStatusType = "LSC-STATUS";
 inline constexpr std::string_view kSwitchType = "ON-OFF";
+inline constexpr std::string_view kListDigestType = "LIST-DIGEST";
+inline constexpr std::string_view kSignerVersionType = "SIGNER-VERSION";
+inline constexpr std::string_view kTftpRoleType = "TFTP-ROLE";
+inline constexpr std::string_view kNamesType = "NAME-FORM";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -114,6 +118,7 @@ void AddAuthorityCommands(CommandLine& line);
 void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);
 void AddKeyAdmissionCommands(CommandLine& line, CLI::App& ca);
 void AddListenerCommands(CommandLine& line);
+void AddTrustListCommands(CommandLine& line);
 void AddCapfCommands(CommandLine& line);
 void AddCapfScheduleCommands(CommandLine& line, CLI::App& capf);
 void AddCapfReportCommands(CommandLine& line, CLI::App& capf);

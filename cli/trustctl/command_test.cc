@@ -146,7 +146,7 @@ TEST(CommandTest, UnknownCommandsAreNamedWithTheNearest) {
       ErrorText({"trust", "frobnicate"}),
       "'frobnicate' is not a command of `trustctl trust`, but these are: add, set, remove, list, show, export, crl");
   EXPECT_EQ(ErrorText({"audit", "--frobnicate"}), "'--frobnicate' is not an option of `trustctl audit`");
-  EXPECT_EQ(ErrorText({"node"}), "`trustctl node` needs a command: token, list, remove");
+  EXPECT_EQ(ErrorText({"node"}), "`trustctl node` needs a command: token, list, approve, remove");
   EXPECT_THAT(ErrorText({"trust", "add", "--role", "CCM"}), HasSubstr("FILE"));
   EXPECT_THAT(ErrorText({"trust", "list", "extra"}), HasSubstr("extra"));
 }
@@ -228,6 +228,8 @@ TEST(CompletionTest, BashOffersCommandsOptionsAndValues) {
               ElementsAre("--actor", "--action"));
   EXPECT_THAT(Complete({"trustctl", "lsc", "revoke", "--reason", "key"}), ElementsAre("keyCompromise"));
   EXPECT_THAT(Complete({"trustctl", "ca", "client-authority", "add", "--purpose", "s"}), ElementsAre("small-business"));
+  EXPECT_THAT(Complete({"trustctl", "itl", "settings", "set", "--digest", "sha5"}), ElementsAre("sha512"));
+  EXPECT_THAT(Complete({"trustctl", "itl", "server", "add", "--role", "TF"}), ElementsAre("TFTP"));
 }
 
 TEST(CompletionTest, BashOffersTheWordsOfEnrolment) {

@@ -13,6 +13,7 @@
 #include "cli/trustctl/capf_words.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
+#include "cli/trustctl/trust_list_words.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -60,7 +61,7 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
 }
 
 // Kinds of value that WordsOf lists.
-constexpr std::array<std::string_view, 16> kWordKinds = {kRoleType,
+constexpr std::array<std::string_view, 20> kWordKinds = {kRoleType,
                                                          kAccessRoleType,
                                                          kFormatType,
                                                          kShellType,
@@ -75,7 +76,11 @@ constexpr std::array<std::string_view, 16> kWordKinds = {kRoleType,
                                                          kCampaignAuthenticationType,
                                                          kDeviceKeyType,
                                                          kLscStatusType,
-                                                         kSwitchType};
+                                                         kSwitchType,
+                                                         kListDigestType,
+                                                         kSignerVersionType,
+                                                         kTftpRoleType,
+                                                         kNamesType};
 
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
@@ -98,6 +103,10 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kDeviceKeyType) words.assign(kDeviceKeys.begin(), kDeviceKeys.end());
   if (kind == kLscStatusType) words = WordTexts(kLscStatuses);
   if (kind == kSwitchType) words = WordTexts(kSwitches);
+  if (kind == kListDigestType) words = WordTexts(kListDigests);
+  if (kind == kSignerVersionType) words = WordTexts(kSignerVersions);
+  if (kind == kTftpRoleType) words = WordTexts(kTftpRoles);
+  if (kind == kNamesType) words = WordTexts(kNameSeparators);
   return words;
 }
 

@@ -22,12 +22,12 @@ absl::Status AlreadyThere(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ExportFile>> ExportFile::Create(const std::string& path, bool replace,
-                                                               std::ostream& out) {
+absl::StatusOr<std::unique_ptr<ExportFile>> ExportFile::Create(const std::string& path, bool replace, std::ostream& out,
+                                                               mode_t mode) {
   if (path.empty()) return std::unique_ptr<ExportFile>(new ExportFile("", "", -1, replace, out));
   if (!replace && access(path.c_str(), F_OK) == 0) return AlreadyThere(path);
   const std::string temporary = fmt::format("{}.new-{}", path, getpid());
-  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0)
     return FailedPrecondition("cannot write {}: {}: choose a folder that is there and that you may write to", path,
                               strerror(errno));

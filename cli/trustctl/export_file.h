@@ -1,6 +1,8 @@
 // Where an export goes: the standard output, or a file that appears whole or not at all.
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
 #include <ostream>
 #include <string>
@@ -13,8 +15,10 @@ namespace trustline {
 
 class ExportFile {
  public:
-  // An empty `path` is `out`. AlreadyExists for a file that is there, unless `replace`.
-  static absl::StatusOr<std::unique_ptr<ExportFile>> Create(const std::string& path, bool replace, std::ostream& out);
+  // An empty `path` is `out`. AlreadyExists for a file that is there, unless `replace`. `mode` as far as the umask lets
+  // it.
+  static absl::StatusOr<std::unique_ptr<ExportFile>> Create(const std::string& path, bool replace, std::ostream& out,
+                                                            mode_t mode = 0666);
   ~ExportFile();  // Removes what was not committed.
   ExportFile(const ExportFile&) = delete;
   ExportFile& operator=(const ExportFile&) = delete;

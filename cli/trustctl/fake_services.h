@@ -63,7 +63,14 @@ class FakeTrustStore final : public v1::TrustStore::Service {
     v1::TrustEntry& entry = *trusted.add_entries();
     entry.set_role(v1::CERTIFICATE_ROLE_CCM_TFTP);
     entry.mutable_ttl()->set_seconds(3600);
+    entry.set_listed(page == 1);
     if (page < 2) response->set_next_page_token(std::to_string(page + 1));
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Set(grpc::ServerContext*, const v1::SetRequest* request, v1::SetResponse* response) override {
+    asked_to_set = *request;
+    response->set_commit(18);
     return grpc::Status::OK;
   }
 
@@ -86,6 +93,7 @@ class FakeTrustStore final : public v1::TrustStore::Service {
   }
 
   v1::AddRequest::Options options;
+  v1::SetRequest asked_to_set;
   v1::AddResponse::Result result;
   std::atomic<int64_t> received = 0;
   std::atomic<bool> stall = false;
@@ -207,6 +215,22 @@ class FakeNode final : public v1::Node::Service {
     response->set_authority_sha256(std::string(32, '\xfb'));
     response->set_secret(std::string(32, '\xff'));
     response->mutable_expires_at()->set_seconds(1'795'377'060 + request->lifetime().seconds());
+    return grpc::Status::OK;
+  }
+  // One that an administrator has approved and one that waits.
+  grpc::Status ListNodes(grpc::ServerContext*, const v1::ListNodesRequest*, v1::ListNodesResponse* response) override {
+    v1::NodeInfo& approved = *response->add_nodes();
+    approved.set_name("node1");
+    approved.mutable_approved_at()->set_seconds(1'795'377'060);
+    approved.set_approved_by("trustline:default/person/admin");
+    approved.set_grpc_address("192.0.2.1:9441");
+    response->add_nodes()->set_name("branch1");
+    return grpc::Status::OK;
+  }
+  grpc::Status ApproveNode(grpc::ServerContext*, const v1::ApproveNodeRequest* request,
+                           v1::ApproveNodeResponse* response) override {
+    response->set_changed(request->node() == "branch1");
+    response->set_commit(request->node() == "branch1" ? 17 : 0);
     return grpc::Status::OK;
   }
 };

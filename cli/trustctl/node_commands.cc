@@ -54,6 +54,15 @@ absl::StatusOr<int> MakeToken(Environment& environment, const TokenArguments& ar
   return kExitSuccess;
 }
 
+// Below the table; programs read approved_at.
+void WriteHints(std::ostream& out, const v1::ListNodesResponse& response) {
+  for (const v1::NodeInfo& node : response.nodes()) {
+    if (node.has_approved_at() || node.has_removed_at()) continue;
+    out << fmt::format("{0} waits for approval, and is in no trust list before: trustctl node approve {0}\n",
+                       EscapeForTerminal(node.name()));
+  }
+}
+
 absl::StatusOr<int> List(Environment& environment) {
   ASSIGN_OR_RETURN(Client<v1::Node> client, environment.Connect<v1::Node>(kItld));
   ASSIGN_OR_RETURN(const v1::ListNodesResponse response,
@@ -62,17 +71,41 @@ absl::StatusOr<int> List(Environment& environment) {
                     {{"name", "NAME"},
                      {"identity", "IDENTITY"},
                      {"tvs_certificate_sha256", "TVS CERTIFICATE"},
+                     {"grpc_address", "GRPC"},
                      {"joined_at", "JOINED"},
+                     {"approved_at", "APPROVED"},
+                     {"approved_by", "APPROVED BY", false},
                      {"identity_expires_at", "IDENTITY EXPIRES"},
                      {"removed_at", "REMOVED"}},
                     "no nodes");
   for (const v1::NodeInfo& node : response.nodes()) {
     writer.Add({node.name(), node.identity(),
                 node.tvs_certificate_sha256().empty() ? Cell() : Cell(Fingerprint{node.tvs_certificate_sha256()}),
-                TimestampCell(node.joined_at()), TimestampCell(node.identity_expires_at()),
-                TimestampCell(node.removed_at())});
+                node.grpc_address(), TimestampCell(node.joined_at()), TimestampCell(node.approved_at()),
+                node.approved_by(), TimestampCell(node.identity_expires_at()), TimestampCell(node.removed_at())});
   }
   writer.Finish();
+  if (environment.options().output == OutputFormat::kTable) WriteHints(environment.out(), response);
+  return kExitSuccess;
+}
+
+absl::StatusOr<int> Approve(Environment& environment, const std::string& node) {
+  v1::ApproveNodeRequest request;
+  request.set_node(node);
+  ASSIGN_OR_RETURN(Client<v1::Node> client, environment.Connect<v1::Node>(kItld));
+  ASSIGN_OR_RETURN(const v1::ApproveNodeResponse response,
+                   (environment.Ask(client, &v1::Node::Stub::ApproveNode, request)));
+  std::string sentence = fmt::format("{} was approved already, nothing changed", node);
+  if (response.commit() != 0) {
+    sentence = fmt::format("approved {}: its TVS certificate is listed (commit {})", node, response.commit());
+  } else if (response.changed()) {
+    sentence = fmt::format("approved {}: its TVS certificate was listed already", node);
+  }
+  WriteResult(environment.out(), environment.options().output, sentence,
+              Record()
+                  .Add("changed", "CHANGED", response.changed())
+                  .Add("node", "NODE", node)
+                  .Add("commit", "COMMIT", response.commit()));
   return kExitSuccess;
 }
 
@@ -93,7 +126,8 @@ absl::StatusOr<int> Remove(Environment& environment, const std::string& node) {
 void AddNodeCommands(CommandLine& line) {
   CLI::App& node = AddGroup(line.app, "node", "The machines of the system",
                             "  trustctl node token branch1\n"
-                            "  trustctl node list");
+                            "  trustctl node list\n"
+                            "  trustctl node approve branch1");
   auto arguments = std::make_shared<TokenArguments>();
   CLI::App& token = AddCommand(line, node, "token", "Make a single-use token with which another machine joins",
                                "  trustctl node token branch1 --for 2h\n"
@@ -104,6 +138,13 @@ void AddNodeCommands(CommandLine& line) {
                   "How long the token may be used, at most 7d; 1h unless given");
 
   AddCommand(line, node, "list", "List the machines", "  trustctl node list --output json", List);
+
+  auto approved = std::make_shared<std::string>();
+  CLI::App& approve =
+      AddCommand(line, node, "approve", "Let a machine that has joined stand in the phones' trust lists",
+                 "  trustctl node approve branch1",
+                 [approved](Environment& environment) { return Approve(environment, *approved); });
+  approve.add_option("NAME", *approved, "Name of the machine")->required()->type_name("NAME");
 
   auto name = std::make_shared<std::string>();
   CLI::App& remove =

@@ -36,6 +36,7 @@ struct AddArguments {
   std::vector<CertificateRole> roles;
   std::optional<absl::Duration> ttl;
   bool anchor = false;
+  bool listed = false;
   std::vector<std::string> files;
 };
 
@@ -53,6 +54,7 @@ absl::StatusOr<int> Add(Environment& environment, const AddArguments& arguments)
   RolesToProto(arguments.roles, options.mutable_roles());
   if (arguments.ttl) *options.mutable_ttl() = DurationToProto(*arguments.ttl);
   options.set_anchor(arguments.anchor);
+  options.set_listed(arguments.listed);
 
   ASSIGN_OR_RETURN(const std::vector<InputCertificate> certificates, ReadInputCertificates(arguments.files));
   ASSIGN_OR_RETURN(const v1::AddResponse::Result result, ImportCertificates(environment, options, certificates));
@@ -77,6 +79,7 @@ void AddAddCommand(CommandLine& line, CLI::App& trust) {
       AddCommand(line, trust, "add", "Trust certificates: all of the files, or none when one is at fault",
                  "  trustctl trust add --role APP-SERVER cert.pem\n"
                  "  trustctl trust add --role CCM --role TFTP --ttl 1h callmanager.pem\n"
+                 "  trustctl trust add --role TFTP --listed tftp.pem\n"
                  "  trustctl trust add --anchor lsc-authority.pem\n"
                  "  trustctl trust add --role APP-SERVER /etc/ssl/phone-services/\n"
                  "  openssl s_client -connect pbx:443 < /dev/null | trustctl trust add --role APP-SERVER -",
@@ -85,10 +88,15 @@ void AddAddCommand(CommandLine& line, CLI::App& trust) {
   AddDurationUpTo(kLongestTtl, command, "--ttl", arguments->ttl,
                   "How long phones may keep the answer (1s to 30d); 24h unless given");
   command.add_flag("--anchor", arguments->anchor, "Certificates that it issued are valid too");
+  command.add_flag("--listed", arguments->listed,
+                   "They also stand in the phones' trust lists (ITL, CTL), as each of the roles");
   AddCertificateFiles(command, arguments->files);
   command.parse_complete_callback([arguments] {
     if (arguments->roles.empty() && !arguments->anchor) {
       throw CLI::ValidationError("add", "say what the certificates are trusted for: give --role, or --anchor");
+    }
+    if (arguments->roles.empty() && arguments->listed) {
+      throw CLI::ValidationError("add", "trust lists hold certificates with a role: give --role with --listed");
     }
   });
 }
@@ -100,6 +108,8 @@ struct SetArguments {
   std::vector<CertificateRole> remove_roles;
   bool anchor = false;
   bool no_anchor = false;
+  bool listed = false;
+  bool unlisted = false;
 };
 
 absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments) {
@@ -110,6 +120,7 @@ absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments)
   RolesToProto(arguments.add_roles, request.mutable_add_roles());
   RolesToProto(arguments.remove_roles, request.mutable_remove_roles());
   if (arguments.anchor || arguments.no_anchor) request.set_anchor(arguments.anchor);
+  if (arguments.listed || arguments.unlisted) request.set_listed(arguments.listed);
   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
   ASSIGN_OR_RETURN(const v1::SetResponse response, (environment.Ask(client, &v1::TrustStore::Stub::Set, request)));
   const std::string text = CertificateText(response.certificate().certificate());
@@ -122,11 +133,13 @@ absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments)
 
 void AddSetCommand(CommandLine& line, CLI::App& trust) {
   auto arguments = std::make_shared<SetArguments>();
-  CLI::App& command = AddCommand(line, trust, "set", "Change the TTL, roles or anchor of a trusted certificate",
-                                 "  trustctl trust set 3f2a91c0 --ttl 1h\n"
-                                 "  trustctl trust set 3f2a91c0 --role TFTP --remove-role CCM\n"
-                                 "  trustctl trust set 3f2a91c0 --no-anchor",
-                                 [arguments](Environment& environment) { return Set(environment, *arguments); });
+  CLI::App& command =
+      AddCommand(line, trust, "set", "Change the TTL, roles, anchor or listing of a trusted certificate",
+                 "  trustctl trust set 3f2a91c0 --ttl 1h\n"
+                 "  trustctl trust set 3f2a91c0 --role TFTP --remove-role CCM\n"
+                 "  trustctl trust set 3f2a91c0 --no-anchor\n"
+                 "  trustctl trust set 3f2a91c0 --listed",
+                 [arguments](Environment& environment) { return Set(environment, *arguments); });
   AddFingerprintPrefix(command, arguments->prefix);
   AddDurationUpTo(kLongestTtl, command, "--ttl", arguments->ttl, "How long phones may keep the answer (1s to 30d)");
   AddRoles(command, "--role", arguments->add_roles, "A role to add; may be given several times");
@@ -134,11 +147,15 @@ void AddSetCommand(CommandLine& line, CLI::App& trust) {
   CLI::Option* anchor = command.add_flag("--anchor", arguments->anchor, "Certificates that it issued are valid too");
   command.add_flag("--no-anchor", arguments->no_anchor, "Certificates that it issued are not valid any more")
       ->excludes(anchor);
+  CLI::Option* listed = command.add_flag("--listed", arguments->listed,
+                                         "It also stands in the phones' trust lists (ITL, CTL), as each of its roles");
+  command.add_flag("--unlisted", arguments->unlisted, "It does not stand in the phones' trust lists any more")
+      ->excludes(listed);
   command.parse_complete_callback([arguments] {
     if (!arguments->ttl && arguments->add_roles.empty() && arguments->remove_roles.empty() && !arguments->anchor &&
-        !arguments->no_anchor) {
-      throw CLI::ValidationError("set",
-                                 "nothing to change: give --ttl, --role, --remove-role, --anchor or --no-anchor");
+        !arguments->no_anchor && !arguments->listed && !arguments->unlisted) {
+      throw CLI::ValidationError(
+          "set", "nothing to change: give --ttl, --role, --remove-role, --anchor, --no-anchor, --listed or --unlisted");
     }
   });
 }
@@ -231,6 +248,7 @@ absl::StatusOr<int> Show(Environment& environment, const ShowArguments& argument
                  {{"role", "ROLE"},
                   {"ttl_seconds", "TTL"},
                   {"anchor", "ANCHOR"},
+                  {"listed", "LISTED"},
                   {"origin", "ORIGIN"},
                   {"added_by", "ADDED BY"},
                   {"added_at", "ADDED"},
@@ -239,7 +257,7 @@ absl::StatusOr<int> Show(Environment& environment, const ShowArguments& argument
                  {}};
   for (const v1::TrustEntry& entry : response.certificate().entries()) {
     record.list->rows.push_back({RoleCell(entry.role()), DurationCell(entry.has_ttl(), entry.ttl()), entry.anchor(),
-                                 entry.origin(), entry.added_by(), TimestampCell(entry.added_at()),
+                                 entry.listed(), entry.origin(), entry.added_by(), TimestampCell(entry.added_at()),
                                  TimestampCell(entry.removed_at()), entry.removed_by()});
   }
   WriteRecord(environment.out(), environment.options().output, record);

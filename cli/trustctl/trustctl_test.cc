@@ -93,6 +93,36 @@ TEST_F(TrustctlTest, ListFollowsThePages) {
   ASSERT_EQ(list.as_array().size(), 3u);
   EXPECT_EQ(list.at(1).at("sha256").as_string(), absl::BytesToHexString(std::string(32, '\x01')));
   EXPECT_EQ(list.at(1).at("ttl_seconds"), 3600);
+  EXPECT_EQ(list.at(0).at("listed"), false);
+  EXPECT_EQ(list.at(1).at("listed"), true);
+}
+
+TEST_F(TrustctlTest, ListingIsAskedForAndTakenBack) {
+  EXPECT_EQ(Run({"trust", "add", "--role", "CAPF", "--listed", Vector("capf.pem")}).exit_status, 0);
+  EXPECT_TRUE(trust_store_.options.listed());
+  EXPECT_EQ(Run({"trust", "add", "--role", "CAPF", Vector("capf.pem")}).exit_status, 0);
+  EXPECT_FALSE(trust_store_.options.listed());
+  EXPECT_EQ(Run({"trust", "set", "3f2a", "--listed"}).exit_status, 0);
+  EXPECT_TRUE(trust_store_.asked_to_set.has_listed() && trust_store_.asked_to_set.listed());
+  EXPECT_EQ(Run({"trust", "set", "3f2a", "--unlisted"}).exit_status, 0);
+  EXPECT_TRUE(trust_store_.asked_to_set.has_listed() && !trust_store_.asked_to_set.listed());
+  EXPECT_EQ(Run({"trust", "set", "3f2a", "--ttl", "1h"}).exit_status, 0);
+  EXPECT_FALSE(trust_store_.asked_to_set.has_listed());
+}
+
+TEST_F(TrustctlTest, NodesAreListedWithWhatTheyWaitForAndApproved) {
+  const ProgramResult table = Run({"node", "list"});
+  EXPECT_EQ(table.exit_status, 0) << table.err;
+  EXPECT_THAT(table.out, AllOf(HasSubstr("192.0.2.1:9441"), HasSubstr("trustctl node approve branch1"),
+                               Not(HasSubstr("node approve node1"))));
+  const boost::json::value list = boost::json::parse(Run({"node", "list", "--output", "json"}).out);
+  ASSERT_EQ(list.as_array().size(), 2u);
+  EXPECT_EQ(list.at(0).at("approved_by"), "trustline:default/person/admin");
+  EXPECT_EQ(list.at(0).at("grpc_address"), "192.0.2.1:9441");
+  EXPECT_TRUE(list.at(1).at("approved_at").is_null());
+
+  EXPECT_EQ(Run({"node", "approve", "branch1"}).out, "approved branch1: its TVS certificate is listed (commit 17)\n");
+  EXPECT_EQ(Run({"node", "approve", "node1"}).out, "node1 was approved already, nothing changed\n");
 }
 
 TEST_F(TrustctlTest, ErrorsOfTheServiceAreShownSafely) {

@@ -1,5 +1,6 @@
 #include "common/bytes/bytes.h"
 
+#include "common/bytes/checksums.h"
 #include "common/bytes/reader.h"
 #include "common/bytes/secret_bytes.h"
 #include "common/bytes/sha256.h"
@@ -15,6 +16,12 @@ TEST(HexTest, GoesBothWays) {
   EXPECT_EQ(*FromHex("00:AB:ff"), std::string("\x00\xab\xff", 3));
   EXPECT_EQ(*FromHex(""), "");
   for (const char* bad : {"a", "abc", "zz", ":ab", "ab:", "ab::cd", "a b"}) EXPECT_FALSE(FromHex(bad).ok()) << bad;
+}
+
+// RFC 3174, section 7.3, and RFC 1321, appendix A.5.
+TEST(ChecksumTest, AreThoseOfTheStandards) {
+  EXPECT_EQ(ToHex(Sha1(AsBytes("abc"))), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  EXPECT_EQ(ToHex(Md5(AsBytes("abc"))), "900150983cd24fb0d6963f7d28e17f72");
 }
 
 TEST(ByteReaderTest, ReadsWhatTheWriterWrote) {

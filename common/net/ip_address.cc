@@ -70,6 +70,16 @@ uint16_t SockaddrPort(const sockaddr_storage& address) {
   return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
 }
 
+bool IsHost(std::string_view text) {
+  constexpr size_t kMaxHostNameSize = 253;  // RFC 1035, 2.3.4: 255 octets on the wire
+  if (text.empty() || text.size() > kMaxHostNameSize) return false;
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+  };
+  if (std::ranges::all_of(text, plain)) return true;
+  return std::ranges::all_of(text, [&](char c) { return plain(c) || c == ':'; }) && IpAddress::Parse(text).ok();
+}
+
 std::string EndpointText(std::string_view address, uint16_t port) {
   const bool is_v6 = address.find(':') != std::string_view::npos;
   return is_v6 ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);

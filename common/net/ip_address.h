@@ -38,6 +38,9 @@ class IpAddress {
   std::array<uint8_t, 16> bytes_{};
 };
 
+// Whether it may be a host: a name of letters, digits, '-' and '.', or an address without brackets or zone.
+bool IsHost(std::string_view text);
+
 // The port of an IPv4 or IPv6 socket address.
 uint16_t SockaddrPort(const sockaddr_storage& address);
 

@@ -15,7 +15,7 @@ absl::StatusOr<std::unique_ptr<Pool>> MakeCallPool(const DaemonConfig& config, s
   return Pool::Create(options);
 }
 
-void EndCalls(RpcServer& server, absl::Duration patience, std::initializer_list<Pool*> pools) {
+void EndCalls(RpcServer& server, absl::Duration patience, const std::vector<Pool*>& pools) {
   const std::future<void> closed = std::async(std::launch::async, [&] { server.Shutdown(patience); });
   if (closed.wait_for(absl::ToChronoMilliseconds(2 * patience)) != std::future_status::ready) {
     for (Pool* const pool : pools) pool->Shutdown();

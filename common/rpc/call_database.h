@@ -21,6 +21,6 @@ absl::StatusOr<std::unique_ptr<Pool>> MakeCallPool(const DaemonConfig& config, s
 
 // No new calls. Running ones have until `patience` is over; those that still do not end, because their statements may
 // take longer, lose their connections.
-void EndCalls(RpcServer& server, absl::Duration patience, std::initializer_list<Pool*> pools);
+void EndCalls(RpcServer& server, absl::Duration patience, const std::vector<Pool*>& pools);
 
 }  // namespace trustline

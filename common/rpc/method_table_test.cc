@@ -18,6 +18,7 @@
 #include "proto/issuance.pb.h"
 #include "proto/listener.pb.h"
 #include "proto/node.pb.h"
+#include "proto/trust_list.pb.h"
 #include "proto/trust_store.pb.h"
 #include "proto/verification.pb.h"
 
@@ -35,7 +36,7 @@ std::vector<const FileDescriptor*> AllFiles() {
        {v1::GrantRequest::descriptor(), v1::ListAuditRequest::descriptor(), v1::AddDeviceRequest::descriptor(),
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
         v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor(),
-        v1::UnlockDeviceRequest::descriptor()}) {
+        v1::UnlockDeviceRequest::descriptor(), v1::SetBlankRequest::descriptor()}) {
     files.push_back(message->file());
   }
   return files;

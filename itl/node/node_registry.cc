@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/net/ip_address.h"
 #include "common/service/audit.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -35,6 +36,13 @@ absl::Status NodeIsThere(std::string_view node) {
   return FailedPrecondition("the node {} has joined already: `trustctl node remove {}` first, if it is to join anew",
                             node, node);
 }
+
+absl::Status NoSuchNode(std::string_view node) {
+  return NotFound("no node {} is there: `trustctl node list` shows them", node);
+}
+
+// The entry that its joining made.
+bool IsOfNode(const TrustEntry& entry) { return entry.origin == kNodeOrigin; }
 
 }  // namespace
 
@@ -135,7 +143,8 @@ absl::StatusOr<JoinedNode> NodeRegistry::Join(const JoinApplication& application
       "node_insert",
       "INSERT INTO node (name, identity, tvs_sha256, identity_expires_at, joined_at) VALUES ($1, $2, $3, $4, $5) "
       "ON CONFLICT (name) DO UPDATE SET identity = EXCLUDED.identity, tvs_sha256 = EXCLUDED.tvs_sha256, "
-      "identity_expires_at = EXCLUDED.identity_expires_at, joined_at = EXCLUDED.joined_at, removed_at = NULL "
+      "identity_expires_at = EXCLUDED.identity_expires_at, joined_at = EXCLUDED.joined_at, removed_at = NULL, "
+      "approved_at = NULL, approved_by = NULL, grpc_address = '' "
       "WHERE node.removed_at IS NOT NULL"};
 
   // 1. The token, before anything that an outsider sent is looked at.
@@ -208,15 +217,77 @@ absl::StatusOr<Certificate> NodeRegistry::Renew(const Identity& caller, ByteView
 absl::StatusOr<std::vector<NodeRecord>> NodeRegistry::List() {
   static constexpr Statement kList = {
       "node_list",
-      "SELECT name, identity, tvs_sha256, joined_at, identity_expires_at, removed_at FROM node ORDER BY name"};
+      "SELECT name, identity, tvs_sha256, joined_at, identity_expires_at, removed_at, approved_at, approved_by, "
+      "grpc_address FROM node ORDER BY name"};
   ASSIGN_OR_RETURN(const Result result, connection_.Execute(kList));
   std::vector<NodeRecord> nodes;
   for (const Row row : result) {
     NodeRecord& node = nodes.emplace_back();
-    RETURN_IF_ERROR(
-        row.Scan(node.name, node.identity, node.tvs_sha256, node.joined_at, node.identity_expires_at, node.removed_at));
+    RETURN_IF_ERROR(row.Scan(node.name, node.identity, node.tvs_sha256, node.joined_at, node.identity_expires_at,
+                             node.removed_at, node.approved_at, node.approved_by, node.grpc_address));
   }
   return nodes;
+}
+
+absl::StatusOr<NodeApproval> NodeRegistry::Approve(std::string_view node, std::string_view actor) {
+  static constexpr Statement kFind = {"node_to_approve",
+                                      "SELECT tvs_sha256, approved_at IS NOT NULL FROM node "
+                                      "WHERE name = $1 AND removed_at IS NULL FOR UPDATE"};
+  static constexpr Statement kApprove = {"node_approve",
+                                         "UPDATE node SET approved_at = $2, approved_by = $3 WHERE name = $1"};
+  // 1. The node, and the entry of the certificate with which it joined.
+  ASSIGN_OR_RETURN(const Result found, connection_.Execute(kFind, Parameters().Text(node)));
+  if (found.empty()) return NoSuchNode(node);
+  std::optional<Sha256Digest> tvs;
+  bool approved;
+  RETURN_IF_ERROR(found[0].Scan(tvs, approved));
+  TrustEdit edit;
+  if (tvs) {
+    ASSIGN_OR_RETURN(const int32_t cluster_id, SystemClusterId());
+    TrustEditor editor(connection_, {cluster_id, std::string(kSystemCluster), std::string(actor)});
+    ASSIGN_OR_RETURN(edit, editor.ListEntries(*tvs, IsOfNode));
+  }
+  if (edit.certificate.entries.empty()) {
+    return FailedPrecondition(
+        "the TVS certificate with which {} joined is not in the trust store any more: `trustctl node remove {}`, then "
+        "let it join anew; or list the one that it has now with `trustctl trust set PREFIX --listed`",
+        node, node);
+  }
+  if (approved && edit.commit == 0) return NodeApproval{};
+
+  // 2. Who approved it first stays on its row.
+  if (!approved) {
+    RETURN_IF_ERROR(connection_.Execute(kApprove, Parameters().Text(node).Time(now_).Text(actor)).status());
+  }
+  RETURN_IF_ERROR(Audit(actor, "node.approve", node,
+                        {{"tvs_certificate", ToHex(*tvs)}, {"commit", fmt::format("{}", edit.commit)}}));
+  return NodeApproval{.changed = true, .commit = edit.commit};
+}
+
+absl::StatusOr<std::string> NodeRegistry::Announce(const Identity& caller, std::string_view host, uint32_t port) {
+  static constexpr Statement kFind = {"node_announces",
+                                      "SELECT name, grpc_address FROM node WHERE identity = $1 AND removed_at IS NULL "
+                                      "FOR UPDATE"};
+  static constexpr Statement kKeep = {"node_grpc_address", "UPDATE node SET grpc_address = $2 WHERE name = $1"};
+  if (port == 0 || port > 65'535) return InvalidArgument("a node's gRPC port is 1 to 65,535, not {}", port);
+  if (!IsHost(host)) {
+    return InvalidArgument(
+        "a node's gRPC address is a host name of up to 253 letters, digits, '-' and '.', or an IP address without "
+        "brackets: set [grpc] advertise in its tvsd.toml");
+  }
+  const std::string uri = caller.ToUri();
+  ASSIGN_OR_RETURN(const Result found, connection_.Execute(kFind, Parameters().Text(uri)));
+  if (found.empty()) {
+    return NotFound("{} belongs to no node of the system: it joins with a token (`trustctl node token`)", uri);
+  }
+  std::string node;
+  std::string before;
+  RETURN_IF_ERROR(found[0].Scan(node, before));
+  std::string address = EndpointText(host, static_cast<uint16_t>(port));
+  if (address == before) return address;
+  RETURN_IF_ERROR(connection_.Execute(kKeep, Parameters().Text(node).Text(address)).status());
+  RETURN_IF_ERROR(Audit(uri, "node.announce", node, {{"grpc_address", address}, {"before", before}}));
+  return address;
 }
 
 absl::Status NodeRegistry::Remove(std::string_view node, std::string_view actor) {
@@ -224,15 +295,12 @@ absl::Status NodeRegistry::Remove(std::string_view node, std::string_view actor)
                                         "UPDATE node SET removed_at = $2 WHERE name = $1 AND removed_at IS NULL "
                                         "RETURNING tvs_sha256"};
   ASSIGN_OR_RETURN(const Result removed, connection_.Execute(kRemove, Parameters().Text(node).Time(now_)));
-  if (removed.empty()) {
-    return NotFound("no node {} is there: `trustctl node list` shows them", node);
-  }
+  if (removed.empty()) return NoSuchNode(node);
   ASSIGN_OR_RETURN(const std::optional<Sha256Digest> tvs, removed.Value<std::optional<Sha256Digest>>());
   if (tvs) {
     ASSIGN_OR_RETURN(const int32_t cluster_id, SystemClusterId());
     TrustEditor editor(connection_, {cluster_id, std::string(kSystemCluster), std::string(actor)});
-    RETURN_IF_ERROR(
-        editor.RemoveEntries(*tvs, [](const TrustEntry& entry) { return entry.origin == kNodeOrigin; }).status());
+    RETURN_IF_ERROR(editor.RemoveEntries(*tvs, IsOfNode).status());
   }
   return Audit(actor, "node.remove", node, {{"tvs_certificate", tvs ? ToHex(*tvs) : ""}});
 }

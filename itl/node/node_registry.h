@@ -48,6 +48,14 @@ struct NodeRecord {
   absl::Time joined_at;
   absl::Time identity_expires_at;
   std::optional<absl::Time> removed_at;
+  std::optional<absl::Time> approved_at;  // by whom is set with it
+  std::optional<std::string> approved_by;
+  std::string grpc_address;  // "HOST:PORT"; empty until it was announced
+};
+
+struct NodeApproval {
+  bool changed = false;  // false when it was approved and listed already
+  int64_t commit = 0;    // of the trust store; 0 when its TVS certificate was listed already
 };
 
 // Works inside a transaction that the caller owns and commits; audits what it changes, on the cluster "default".
@@ -60,8 +68,9 @@ class NodeRegistry {
   // range, FailedPrecondition while a node of that name is there.
   absl::StatusOr<NodeToken> CreateToken(std::string_view node, absl::Duration lifetime, std::string_view actor);
 
-  // Uses the token up, trusts the TVS certificate and issues the identity, all or nothing. PermissionDenied, with one
-  // and the same sentence, for a token that is wrong, expired or used; other errors leave the token as it was.
+  // Uses the token up, trusts the TVS certificate and issues the identity, all or nothing. Trusted, but not listed:
+  // that waits for Approve(), also when a node of this name was approved before. PermissionDenied, with one and the
+  // same sentence, for a token that is wrong, expired or used; other errors leave the token as it was.
   absl::StatusOr<JoinedNode> Join(const JoinApplication& application);
 
   // A new certificate for the same identity. PermissionDenied for a removed node, a person without any role, a request
@@ -69,6 +78,14 @@ class NodeRegistry {
   absl::StatusOr<Certificate> Renew(const Identity& caller, ByteView certificate_request);
 
   absl::StatusOr<std::vector<NodeRecord>> List();
+
+  // Lists the TVS certificate with which the node joined. NotFound when no such node is there, FailedPrecondition when
+  // that certificate was taken out of the trust store.
+  absl::StatusOr<NodeApproval> Approve(std::string_view node, std::string_view actor);
+
+  // Keeps where the caller's own node answers gRPC, and returns it: "HOST:PORT". InvalidArgument for what is no host
+  // name or address, NotFound when the caller belongs to no node that is there.
+  absl::StatusOr<std::string> Announce(const Identity& caller, std::string_view host, uint32_t port);
 
   // NotFound when no such node is there.
   absl::Status Remove(std::string_view node, std::string_view actor);

@@ -12,6 +12,7 @@
 namespace trustline {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -67,8 +68,108 @@ class NodeRegistryTest : public ItlDatabaseTest {
     return With([&](NodeRegistry& registry) { return registry.Join(application); }, now);
   }
 
+  absl::StatusOr<NodeApproval> Approve(std::string_view node) {
+    return With([&](NodeRegistry& registry) { return registry.Approve(node, kTestActor); });
+  }
+  absl::StatusOr<std::string> Announce(std::string_view uri, std::string_view host, uint32_t port = 9441) {
+    return With([&](NodeRegistry& registry) { return registry.Announce(*Identity::Parse(uri), host, port); });
+  }
+  NodeRecord Node() {
+    const auto nodes = With([](NodeRegistry& registry) { return registry.List(); });
+    EXPECT_OK(nodes);
+    return nodes.ok() && nodes->size() == 1 ? nodes->front() : NodeRecord();
+  }
+  // The live entries: "role origin listed".
+  std::string Entries() {
+    return Text(
+        "SELECT coalesce(string_agg(role || ' ' || origin || ' ' || listed, ', ' ORDER BY role), '') FROM trust_entry "
+        "WHERE removed_at IS NULL");
+  }
+
   const IdentityAuthority authority_ = *IdentityAuthority::Create(kTestNow);
 };
+
+TEST_F(NodeRegistryTest, ANodeIsListedOnceItIsApproved) {
+  EXPECT_THAT(Approve("node1"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("node list")));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
+  ASSERT_OK(Join(Application(token, "node1")));
+  EXPECT_EQ(Entries(), "21 node false");
+  EXPECT_FALSE(Node().approved_at.has_value());
+
+  ASSERT_OK_AND_ASSIGN(const NodeApproval approval, Approve("node1"));
+  EXPECT_TRUE(approval.changed);
+  EXPECT_EQ(approval.commit, 2);
+  EXPECT_EQ(Entries(), "21 node true");
+  EXPECT_EQ(Node().approved_at, kTestNow);
+  EXPECT_EQ(Node().approved_by, kTestActor);
+  EXPECT_THAT(Text("SELECT subject || ' ' || actor || ' ' || detail FROM audit_event WHERE action = 'node.approve'"),
+              AllOf(HasSubstr(std::string("node1 ") + kTestActor), HasSubstr(R"("commit":"2")")));
+
+  // Again is no change, until somebody has taken it off the lists.
+  ASSERT_OK_AND_ASSIGN(const NodeApproval again, Approve("node1"));
+  EXPECT_FALSE(again.changed);
+  EXPECT_EQ(TrustCommit(), 2);
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'node.approve'"), 1);
+  RunByHand("UPDATE trust_entry SET listed = false");
+  EXPECT_EQ(Approve("node1")->commit, 3);
+  EXPECT_EQ(Entries(), "21 node true");
+
+  // Approved is who was looked at, not the next one of that name.
+  ASSERT_OK(With([](NodeRegistry& registry) { return registry.Remove("node1", kTestActor); }));
+  EXPECT_THAT(Approve("node1"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const NodeToken second, Token("node1"));
+  ASSERT_OK(Join(Application(second, "node1")));
+  EXPECT_EQ(Entries(), "21 node false");
+  EXPECT_FALSE(Node().approved_at.has_value());
+  EXPECT_FALSE(Node().approved_by.has_value());
+}
+
+TEST_F(NodeRegistryTest, ApprovingListsOnlyWhatTheJoiningMade) {
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
+  ASSERT_OK(Join(Application(token, "node1")));
+  RunByHand(
+      "INSERT INTO trust_entry (cluster_id, sha256, role, ttl_seconds, anchor, origin, added_by, commit_number)"
+      " SELECT cluster_id, sha256, 2, 60, false, 'import', 'test', commit_number FROM trust_entry");
+  ASSERT_OK(Approve("node1"));
+  EXPECT_EQ(Entries(), "2 import false, 21 node true");
+
+  // Without that entry there is nothing to approve.
+  RunByHand("UPDATE trust_entry SET removed_at = now(), removed_by = 'x' WHERE origin = 'node'");
+  EXPECT_THAT(Approve("node1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("`trustctl node remove node1`")));
+}
+
+TEST_F(NodeRegistryTest, ANodeSaysWhereItAnswers) {
+  const std::string node = "trustline:default/tvsd/node1";
+  EXPECT_THAT(Announce(node, "192.0.2.1"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("node token")));
+  ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));
+  ASSERT_OK(Join(Application(token, "node1")));
+  EXPECT_EQ(Node().grpc_address, "");
+  EXPECT_THAT(Announce(node, "192.0.2.1"), IsOkAndHolds("192.0.2.1:9441"));
+  EXPECT_EQ(Node().grpc_address, "192.0.2.1:9441");
+  EXPECT_THAT(Announce(node, "192.0.2.1"), IsOkAndHolds("192.0.2.1:9441"));
+  EXPECT_THAT(Announce(node, "2001:db8::1", 19441), IsOkAndHolds("[2001:db8::1]:19441"));
+  EXPECT_THAT(Announce(node, "tvs.example"), IsOkAndHolds("tvs.example:9441"));
+  // Only what is new is on record.
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'node.announce'"), 3);
+  EXPECT_THAT(Text("SELECT actor || detail FROM audit_event ORDER BY event_id DESC LIMIT 1"),
+              AllOf(HasSubstr(node), HasSubstr(R"("grpc_address":"tvs.example:9441")"),
+                    HasSubstr(R"("before":"[2001:db8::1]:19441")")));
+
+  for (const char* host : {"", "a b", "tvs.example:9441", "[::1]", "fe80::1%eth0"}) {
+    EXPECT_THAT(Announce(node, host), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("advertise"))) << host;
+  }
+  EXPECT_THAT(Announce(node, "tvs.example", 0), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Announce(node, "tvs.example", 65'536), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Announce("trustline:default/tvsd/node2", "192.0.2.2"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Node().grpc_address, "tvs.example:9441");
+
+  ASSERT_OK(With([](NodeRegistry& registry) { return registry.Remove("node1", kTestActor); }));
+  EXPECT_THAT(Announce(node, "192.0.2.1"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const NodeToken second, Token("node1"));
+  ASSERT_OK(Join(Application(second, "node1")));
+  EXPECT_EQ(Node().grpc_address, "");
+}
 
 TEST_F(NodeRegistryTest, AMachineJoins) {
   ASSERT_OK_AND_ASSIGN(const NodeToken token, Token("node1"));

@@ -9,6 +9,7 @@
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
+#include "common/rpc/peer_address.h"
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "itl/node/node_registry.h"
@@ -33,9 +34,12 @@ absl::StatusOr<std::unique_ptr<NodeService>> NodeService::Create(const NodeServi
   ASSIGN_OR_RETURN(MethodPolicy join, MethodPolicy::Find(service, "Join"));
   ASSIGN_OR_RETURN(MethodPolicy renew, MethodPolicy::Find(service, "RenewIdentity"));
   ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListNodes"));
+  ASSIGN_OR_RETURN(MethodPolicy approve, MethodPolicy::Find(service, "ApproveNode"));
+  ASSIGN_OR_RETURN(MethodPolicy announce, MethodPolicy::Find(service, "Announce"));
   ASSIGN_OR_RETURN(MethodPolicy remove, MethodPolicy::Find(service, "RemoveNode"));
-  return std::unique_ptr<NodeService>(new NodeService(
-      parts, Policies{std::move(create_token), std::move(join), std::move(renew), std::move(list), std::move(remove)}));
+  return std::unique_ptr<NodeService>(
+      new NodeService(parts, Policies{std::move(create_token), std::move(join), std::move(renew), std::move(list),
+                                      std::move(approve), std::move(announce), std::move(remove)}));
 }
 
 absl::Status NodeService::MakeToken(grpc::ServerContext& context, const v1::CreateTokenRequest& request,
@@ -114,8 +118,35 @@ absl::Status NodeService::ListAll(grpc::ServerContext& context, const v1::ListNo
     if (node.tvs_sha256) info.set_tvs_certificate_sha256(std::string(AsText(*node.tvs_sha256)));
     *info.mutable_joined_at() = ToProtoTime(node.joined_at);
     *info.mutable_identity_expires_at() = ToProtoTime(node.identity_expires_at);
+    if (node.approved_at) *info.mutable_approved_at() = ToProtoTime(*node.approved_at);
+    if (node.approved_by) info.set_approved_by(*node.approved_by);
+    info.set_grpc_address(node.grpc_address);
     if (node.removed_at) *info.mutable_removed_at() = ToProtoTime(*node.removed_at);
   }
+  return absl::OkStatus();
+}
+
+absl::Status NodeService::ApproveOne(grpc::ServerContext& context, const v1::ApproveNodeRequest& request,
+                                     v1::ApproveNodeResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.approve_node, request));
+  ASSIGN_OR_RETURN(
+      const NodeApproval approval, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+        return NodeRegistry(connection, parts_.authority, parts_.clock.Now()).Approve(request.node(), caller.actor());
+      }));
+  response.set_changed(approval.changed);
+  response.set_commit(approval.commit);
+  return absl::OkStatus();
+}
+
+absl::Status NodeService::KeepAddress(grpc::ServerContext& context, const v1::AnnounceRequest& request,
+                                      v1::AnnounceResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.announce, request));
+  std::string host = request.grpc_address();
+  if (host.empty()) host = PeerHost(context.peer()).value_or("");
+  ASSIGN_OR_RETURN(*response.mutable_grpc_address(), RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+    return NodeRegistry(connection, parts_.authority, parts_.clock.Now())
+        .Announce(*caller.identity, host, request.grpc_port());
+  }));
   return absl::OkStatus();
 }
 
@@ -142,6 +173,14 @@ grpc::Status NodeService::RenewIdentity(grpc::ServerContext* context, const v1::
 grpc::Status NodeService::ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest* request,
                                     v1::ListNodesResponse* response) {
   return ToGrpc(ListAll(*context, *request, *response));
+}
+grpc::Status NodeService::ApproveNode(grpc::ServerContext* context, const v1::ApproveNodeRequest* request,
+                                      v1::ApproveNodeResponse* response) {
+  return ToGrpc(ApproveOne(*context, *request, *response));
+}
+grpc::Status NodeService::Announce(grpc::ServerContext* context, const v1::AnnounceRequest* request,
+                                   v1::AnnounceResponse* response) {
+  return ToGrpc(KeepAddress(*context, *request, *response));
 }
 grpc::Status NodeService::RemoveNode(grpc::ServerContext* context, const v1::RemoveNodeRequest* request,
                                      v1::RemoveNodeResponse* response) {

@@ -41,12 +41,16 @@ class NodeService final : public v1::Node::Service {
                              v1::RenewIdentityResponse* response) override;
   grpc::Status ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest* request,
                          v1::ListNodesResponse* response) override;
+  grpc::Status ApproveNode(grpc::ServerContext* context, const v1::ApproveNodeRequest* request,
+                           v1::ApproveNodeResponse* response) override;
+  grpc::Status Announce(grpc::ServerContext* context, const v1::AnnounceRequest* request,
+                        v1::AnnounceResponse* response) override;
   grpc::Status RemoveNode(grpc::ServerContext* context, const v1::RemoveNodeRequest* request,
                           v1::RemoveNodeResponse* response) override;
 
  private:
   struct Policies {
-    MethodPolicy create_token, join, renew_identity, list_nodes, remove_node;
+    MethodPolicy create_token, join, renew_identity, list_nodes, approve_node, announce, remove_node;
   };
   NodeService(const NodeServiceParts& parts, Policies policies);
 
@@ -58,6 +62,10 @@ class NodeService final : public v1::Node::Service {
                         v1::RenewIdentityResponse& response);
   absl::Status ListAll(grpc::ServerContext& context, const v1::ListNodesRequest& request,
                        v1::ListNodesResponse& response);
+  absl::Status ApproveOne(grpc::ServerContext& context, const v1::ApproveNodeRequest& request,
+                          v1::ApproveNodeResponse& response);
+  absl::Status KeepAddress(grpc::ServerContext& context, const v1::AnnounceRequest& request,
+                           v1::AnnounceResponse& response);
   absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
                          v1::RemoveNodeResponse& response);
 

@@ -1,7 +1,6 @@
 #include "itl/trust_store/trust_editor.h"
 
 #include <algorithm>
-#include <map>
 #include <span>
 
 #include "absl/strings/str_join.h"
@@ -15,7 +14,6 @@
 namespace trustline {
 namespace {
 
-// By role code, so that an anchor without a role (-1) comes first.
 using EntriesByRole = std::map<int64_t, TrustEntry>;
 
 EntriesByRole ByRole(const std::vector<TrustEntry>& entries) {
@@ -27,15 +25,16 @@ EntriesByRole ByRole(const std::vector<TrustEntry>& entries) {
 std::string EntriesText(const EntriesByRole& entries) {
   std::vector<std::string> texts;
   for (const auto& [code, entry] : entries) {
-    texts.push_back(fmt::format("{} {}{}", TrustRoleName(entry.role), DurationText(entry.ttl),
-                                entry.anchor && entry.role ? " anchor" : ""));
+    texts.push_back(fmt::format("{} {}{}{}", TrustRoleName(entry.role), DurationText(entry.ttl),
+                                entry.anchor && entry.role ? " anchor" : "", entry.listed ? " listed" : ""));
   }
   return absl::StrJoin(texts, ", ");
 }
 
 absl::Status CheckChange(const TrustChange& change) {
   if (change.empty()) {
-    return InvalidArgument("say what to change: a TTL, roles to add or to remove, or whether it is an anchor");
+    return InvalidArgument(
+        "say what to change: a TTL, roles to add or to remove, whether it is an anchor, or whether it is listed");
   }
   if (change.ttl) RETURN_IF_ERROR(CheckTtl(*change.ttl));
   for (const CertificateRole role : change.add_roles) {
@@ -60,7 +59,8 @@ absl::StatusOr<EntriesByRole> Apply(const TrustChange& change, const EntriesByRo
     }
   }
   for (const CertificateRole role : change.add_roles) {
-    TrustEntry entry{.role = role, .ttl = pattern.ttl, .anchor = pattern.anchor, .origin = "import"};
+    TrustEntry entry{
+        .role = role, .ttl = pattern.ttl, .anchor = pattern.anchor, .listed = pattern.listed, .origin = "import"};
     after.try_emplace(TrustRoleCode(role), std::move(entry));
   }
   if (change.anchor == false) after.erase(no_role);
@@ -70,23 +70,31 @@ absl::StatusOr<EntriesByRole> Apply(const TrustChange& change, const EntriesByRo
   if (after.empty()) {
     return FailedPrecondition("nothing would be left that the certificate is trusted for: use `trustctl trust remove`");
   }
+  if (change.listed && after.contains(no_role) && after.size() == 1) {
+    return InvalidArgument(
+        "the certificate is an anchor without a role, which trust lists do not hold: give it a role first");
+  }
   for (auto& [code, entry] : after) {
     if (change.ttl) entry.ttl = *change.ttl;
     if (change.anchor) entry.anchor = *change.anchor;
+    if (change.listed && entry.role) entry.listed = *change.listed;
   }
   return after;
 }
 
-bool SameTerms(const TrustEntry& a, const TrustEntry& b) { return a.ttl == b.ttl && a.anchor == b.anchor; }
+bool SameTerms(const TrustEntry& a, const TrustEntry& b) {
+  return a.ttl == b.ttl && a.anchor == b.anchor && a.listed == b.listed;
+}
 
 }  // namespace
 
 absl::Status TrustEditor::WriteEntry(const Sha256Digest& sha256, const TrustEntry& entry, int64_t commit) {
   static constexpr Statement kWrite = {
       "trust_write_entry",
-      "INSERT INTO trust_entry AS e (cluster_id, sha256, role, ttl_seconds, anchor, origin, added_by, commit_number) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (cluster_id, sha256, role) DO UPDATE SET "
-      "ttl_seconds = EXCLUDED.ttl_seconds, anchor = EXCLUDED.anchor, commit_number = EXCLUDED.commit_number, "
+      "INSERT INTO trust_entry AS e (cluster_id, sha256, role, ttl_seconds, anchor, listed, origin, added_by, "
+      "commit_number) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (cluster_id, sha256, role) DO UPDATE SET "
+      "ttl_seconds = EXCLUDED.ttl_seconds, anchor = EXCLUDED.anchor, listed = EXCLUDED.listed, commit_number = "
+      "EXCLUDED.commit_number, "
       "origin = CASE WHEN e.removed_at IS NULL THEN e.origin ELSE EXCLUDED.origin END, "
       "added_by = CASE WHEN e.removed_at IS NULL THEN e.added_by ELSE EXCLUDED.added_by END, "
       "added_at = CASE WHEN e.removed_at IS NULL THEN e.added_at ELSE EXCLUDED.added_at END, "
@@ -98,6 +106,7 @@ absl::Status TrustEditor::WriteEntry(const Sha256Digest& sha256, const TrustEntr
                            .Int64(TrustRoleCode(entry.role))
                            .Int64(absl::ToInt64Seconds(entry.ttl))
                            .Bool(entry.anchor)
+                           .Bool(entry.listed)
                            .Text(entry.origin)
                            .Text(caller_.actor)
                            .Int64(commit))
@@ -132,15 +141,21 @@ absl::StatusOr<TrustEdit> TrustEditor::Set(const FingerprintPrefix& prefix, cons
   RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
   ASSIGN_OR_RETURN(TrustedCertificate certificate,
                    TrustStoreReader(connection_, caller_.cluster_id).Find(prefix, false));
+  ASSIGN_OR_RETURN(const EntriesByRole after, Apply(change, ByRole(certificate.entries)));
+
+  // 2. Make them so.
+  return Change(std::move(certificate), after);
+}
+
+absl::StatusOr<TrustEdit> TrustEditor::Change(TrustedCertificate certificate, const EntriesByRole& after) {
   const Sha256Digest sha256 = certificate.sha256;
   const EntriesByRole before = ByRole(certificate.entries);
-  ASSIGN_OR_RETURN(const EntriesByRole after, Apply(change, before));
   const bool same =
       std::equal(before.begin(), before.end(), after.begin(), after.end(),
                  [](const auto& a, const auto& b) { return a.first == b.first && SameTerms(a.second, b.second); });
   if (same) return TrustEdit{0, std::move(certificate)};
 
-  // 2. Write the difference under the next commit number.
+  // 1. Write the difference under the next commit number.
   TrustEdit edit;
   ASSIGN_OR_RETURN(edit.commit, NextTrustCommit(connection_, caller_.cluster_id));
   for (const auto& [code, entry] : before) {
@@ -152,7 +167,7 @@ absl::StatusOr<TrustEdit> TrustEditor::Set(const FingerprintPrefix& prefix, cons
     RETURN_IF_ERROR(WriteEntry(sha256, entry, edit.commit));
   }
 
-  // 3. Record it.
+  // 2. Record it.
   RETURN_IF_ERROR(AppendAudit(connection_, {.cluster_id = caller_.cluster_id,
                                             .actor = caller_.actor,
                                             .action = "trust.set",
@@ -181,6 +196,18 @@ absl::StatusOr<TrustEdit> TrustEditor::RemoveEntries(const Sha256Digest& sha256,
   std::erase_if(live.front().entries, [&](const TrustEntry& entry) { return !chosen(entry); });
   if (live.front().entries.empty()) return TrustEdit{};
   return RemoveLive(std::move(live.front()));
+}
+
+absl::StatusOr<TrustEdit> TrustEditor::ListEntries(const Sha256Digest& sha256,
+                                                   const std::function<bool(const TrustEntry&)>& chosen) {
+  RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
+  TrustStoreReader reader(connection_, caller_.cluster_id);
+  ASSIGN_OR_RETURN(std::vector<TrustedCertificate> live, reader.Load(std::span(&sha256, 1), false));
+  if (live.empty()) return TrustEdit{};
+  std::erase_if(live.front().entries, [&](const TrustEntry& entry) { return !entry.role || !chosen(entry); });
+  EntriesByRole after = ByRole(live.front().entries);
+  for (auto& [code, entry] : after) entry.listed = true;
+  return Change(std::move(live.front()), after);
 }
 
 absl::StatusOr<TrustEdit> TrustEditor::RemoveLive(TrustedCertificate certificate) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -20,8 +21,9 @@ struct TrustChange {
   std::vector<CertificateRole> add_roles;
   std::vector<CertificateRole> remove_roles;
   std::optional<bool> anchor;  // of all entries
+  std::optional<bool> listed;  // of all entries with a role
 
-  bool empty() const { return !ttl && add_roles.empty() && remove_roles.empty() && !anchor; }
+  bool empty() const { return !ttl && add_roles.empty() && remove_roles.empty() && !anchor && !listed; }
 };
 
 struct TrustEdit {
@@ -35,10 +37,15 @@ class TrustEditor {
   TrustEditor(Connection& transaction, TrustStoreCaller caller)
       : connection_(transaction), caller_(std::move(caller)) {}
 
-  // An added role takes the TTL and the anchor flag of the entries that are there. An anchor that loses its last role
-  // stays an anchor without a role. InvalidArgument for a change that contradicts itself or would leave no entry,
-  // NotFound and FailedPrecondition as TrustStoreReader::Find.
+  // An added role takes the TTL, the anchor flag and the listing of the entries that are there. An anchor that loses
+  // its last role stays an anchor without a role. InvalidArgument for a change that contradicts itself or would leave
+  // no entry, NotFound and FailedPrecondition as TrustStoreReader::Find.
   absl::StatusOr<TrustEdit> Set(const FingerprintPrefix& prefix, const TrustChange& change);
+
+  // Makes those of its live entries with a role listed that `chosen` picks. Commit 0 when they are listed already; when
+  // it picks none, the edit's certificate has no entries.
+  absl::StatusOr<TrustEdit> ListEntries(const Sha256Digest& sha256,
+                                        const std::function<bool(const TrustEntry&)>& chosen);
 
   // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set.
   absl::StatusOr<TrustEdit> Remove(const FingerprintPrefix& prefix);
@@ -49,6 +56,10 @@ class TrustEditor {
  private:
   absl::Status WriteEntry(const Sha256Digest& sha256, const TrustEntry& entry, int64_t commit);
   absl::Status RemoveEntry(const Sha256Digest& sha256, TrustRole role, int64_t commit);
+  // The entries of a certificate, by role code, so that an anchor without a role (-1) comes first.
+  using EntriesByRole = std::map<int64_t, TrustEntry>;
+  // Writes and records the difference; commit 0 when there is none.
+  absl::StatusOr<TrustEdit> Change(TrustedCertificate certificate, const EntriesByRole& after);
   absl::StatusOr<TrustEdit> RemoveLive(TrustedCertificate certificate);
   absl::StatusOr<TrustedCertificate> Reload(const Sha256Digest& sha256);
 

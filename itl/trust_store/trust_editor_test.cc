@@ -74,6 +74,44 @@ TEST_F(TrustEditorTest, AChangeToWhatIsThereChangesNothing) {
   EXPECT_EQ(Count("SELECT count(*) FROM audit_event"), 1);
 }
 
+TEST_F(TrustEditorTest, ListsAllRolesAndTakesThemOffAgain) {
+  const auto listed = [&] {
+    return Text(
+        "SELECT string_agg(role || ':' || listed, ' ' ORDER BY role) FROM trust_entry WHERE removed_at IS NULL");
+  };
+  ASSERT_OK_AND_ASSIGN(const TrustEdit edit, Set({.listed = true}));
+  EXPECT_EQ(edit.commit, 2);
+  EXPECT_TRUE(edit.certificate.entries.at(0).listed);
+  EXPECT_EQ(listed(), "3:true 7:true");
+  EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'trust.set'"),
+              AllOf(HasSubstr(R"("before":"TFTP 1d, APP-SERVER 1d")"),
+                    HasSubstr(R"("after":"TFTP 1d listed, APP-SERVER 1d listed")")));
+  EXPECT_EQ(Set({.listed = true})->commit, 0);
+  // Other changes leave it, and an added role is listed as those that are there.
+  ASSERT_OK(Set({.ttl = absl::Minutes(1), .add_roles = {CertificateRole::kCapf}}));
+  EXPECT_EQ(listed(), "3:true 4:true 7:true");
+  ASSERT_OK_AND_ASSIGN(const TrustEdit unlisted, Set({.listed = false}));
+  EXPECT_EQ(unlisted.commit, 4);
+  EXPECT_EQ(listed(), "3:false 4:false 7:false");
+  ASSERT_OK(Set({.add_roles = {CertificateRole::kSast}}));
+  EXPECT_EQ(listed(), "0:false 3:false 4:false 7:false");
+}
+
+TEST_F(TrustEditorTest, AnAnchorWithoutARoleIsNotListed) {
+  ASSERT_OK(Set({.anchor = true, .listed = true}));
+  ASSERT_OK(Set({.remove_roles = {CertificateRole::kTftp, CertificateRole::kAppServer}}));
+  EXPECT_EQ(Text("SELECT role || ' ' || listed FROM trust_entry WHERE removed_at IS NULL"), "-1 false");
+  for (const bool listed : {true, false}) {
+    EXPECT_THAT(Set({.listed = listed}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("anchor without a role")));
+  }
+  // With a role beside it, that one is listed alone.
+  ASSERT_OK(Set({.add_roles = {CertificateRole::kSast}, .listed = true}));
+  EXPECT_EQ(Text("SELECT string_agg(role || ':' || listed, ' ' ORDER BY role) FROM trust_entry "
+                 "WHERE removed_at IS NULL"),
+            "-1:false 0:true");
+}
+
 TEST_F(TrustEditorTest, AnAnchorThatLosesItsRolesStaysAnAnchor) {
   ASSERT_OK(Set({.anchor = true}));
   EXPECT_EQ(Entries(), "3:86400:true 7:86400:true");

@@ -34,6 +34,7 @@ struct TrustEntry {
   TrustRole role;
   absl::Duration ttl;
   bool anchor = false;  // certificates that it issued are valid too
+  bool listed = false;  // also stands in the cluster's trust lists, unless it was removed; only with a role
   std::string origin;   // "import", "system", "node"
   std::string added_by;
   absl::Time added_at;

@@ -74,6 +74,10 @@ absl::StatusOr<TrustImport> TrustImport::Begin(Connection& transaction, TrustSto
     return InvalidArgument("say what the certificates are trusted for: --role with one of {}, or --anchor",
                            AllRoleNames());
   }
+  if (options.roles.empty() && options.listed) {
+    return InvalidArgument("trust lists hold certificates with a role: --listed needs --role with one of {}",
+                           AllRoleNames());
+  }
   RETURN_IF_ERROR(CheckTtl(options.ttl));
   std::sort(options.roles.begin(), options.roles.end());
   options.roles.erase(std::unique(options.roles.begin(), options.roles.end()), options.roles.end());
@@ -158,15 +162,18 @@ absl::Status TrustImport::AddBatch(std::span<const ImportCandidate> batch) {
 absl::Status TrustImport::CheckConflicts() {
   ASSIGN_OR_RETURN(
       const Result conflict,
-      connection_->Execute("SELECT i.source, i.subject, i.sha256, e.role, e.ttl_seconds, e.anchor FROM trust_import i "
-                           "JOIN trust_entry e ON e.cluster_id = $1 AND e.sha256 = i.sha256 AND e.role = ANY($2) "
-                           "WHERE e.removed_at IS NULL AND (e.ttl_seconds <> $3 OR e.anchor <> $4) "
-                           "ORDER BY i.position, e.role LIMIT 1",
-                           Parameters()
-                               .Int64(caller_.cluster_id)
-                               .Int64Array(role_codes_)
-                               .Int64(absl::ToInt64Seconds(options_.ttl))
-                               .Bool(options_.anchor)));
+      connection_->Execute(
+          "SELECT i.source, i.subject, i.sha256, e.role, e.ttl_seconds, e.anchor, "
+          "e.ttl_seconds <> $3 OR e.anchor <> $4 FROM trust_import i "
+          "JOIN trust_entry e ON e.cluster_id = $1 AND e.sha256 = i.sha256 AND e.role = ANY($2) "
+          "WHERE e.removed_at IS NULL AND (e.ttl_seconds <> $3 OR e.anchor <> $4 OR ($5 AND NOT e.listed)) "
+          "ORDER BY i.position, e.role LIMIT 1",
+          Parameters()
+              .Int64(caller_.cluster_id)
+              .Int64Array(role_codes_)
+              .Int64(absl::ToInt64Seconds(options_.ttl))
+              .Bool(options_.anchor)
+              .Bool(options_.listed)));
   if (conflict.empty()) return absl::OkStatus();
   std::string source;
   std::string subject;
@@ -174,12 +181,19 @@ absl::Status TrustImport::CheckConflicts() {
   int64_t role_code;
   int64_t ttl;
   bool anchor;
-  RETURN_IF_ERROR(conflict[0].Scan(source, subject, sha256, role_code, ttl, anchor));
+  bool other_terms;
+  RETURN_IF_ERROR(conflict[0].Scan(source, subject, sha256, role_code, ttl, anchor, other_terms));
   ASSIGN_OR_RETURN(const TrustRole role, TrustRoleFromCode(role_code));
+  const std::string prefix = ToHex(sha256).substr(0, 16);
+  if (!other_terms) {
+    return FailedPrecondition(
+        "nothing was added: {} ({}) is trusted already as {}, but not listed; list it with `trustctl trust set {} "
+        "--listed`",
+        source, subject, TrustRoleName(role), prefix);
+  }
   return FailedPrecondition(
       "nothing was added: {} ({}) is trusted already as {} with TTL {}{}; change it with `trustctl trust set {}`",
-      source, subject, TrustRoleName(role), DurationText(absl::Seconds(ttl)), anchor ? ", an anchor" : "",
-      ToHex(sha256).substr(0, 16));
+      source, subject, TrustRoleName(role), DurationText(absl::Seconds(ttl)), anchor ? ", an anchor" : "", prefix);
 }
 
 absl::Status TrustImport::WriteEntries(int64_t commit) {
@@ -192,11 +206,11 @@ absl::Status TrustImport::WriteEntries(int64_t commit) {
                       .status());
   return connection_
       ->Execute(
-          "INSERT INTO trust_entry AS e (cluster_id, sha256, role, ttl_seconds, anchor, origin, added_by, "
-          "commit_number) SELECT $1, i.sha256, r.role, $3, $4, $5, $6, $7 "
+          "INSERT INTO trust_entry AS e (cluster_id, sha256, role, ttl_seconds, anchor, listed, origin, added_by, "
+          "commit_number) SELECT $1, i.sha256, r.role, $3, $4, $5, $6, $7, $8 "
           "FROM trust_import i CROSS JOIN unnest($2) AS r(role) ORDER BY i.sha256, r.role "
           "ON CONFLICT (cluster_id, sha256, role) DO UPDATE SET ttl_seconds = EXCLUDED.ttl_seconds, "
-          "anchor = EXCLUDED.anchor, origin = EXCLUDED.origin, added_by = EXCLUDED.added_by, "
+          "anchor = EXCLUDED.anchor, listed = EXCLUDED.listed, origin = EXCLUDED.origin, added_by = EXCLUDED.added_by, "
           "added_at = EXCLUDED.added_at, removed_by = NULL, removed_at = NULL, "
           "commit_number = EXCLUDED.commit_number WHERE e.removed_at IS NOT NULL",
           Parameters()
@@ -204,6 +218,7 @@ absl::Status TrustImport::WriteEntries(int64_t commit) {
               .Int64Array(role_codes_)
               .Int64(absl::ToInt64Seconds(options_.ttl))
               .Bool(options_.anchor)
+              .Bool(options_.listed)
               .Text(options_.origin)
               .Text(caller_.actor)
               .Int64(commit))
@@ -235,6 +250,7 @@ absl::Status TrustImport::AppendImportAudit(const ImportResult& result) {
                   {"roles", RolesText(options_)},
                   {"ttl", DurationText(options_.ttl)},
                   {"anchor", options_.anchor ? "true" : "false"},
+                  {"listed", options_.listed ? "true" : "false"},
                   {"origin", options_.origin},
                   {"commit", fmt::format("{}", result.commit)}};
   return AppendAudit(*connection_, event);
@@ -272,6 +288,8 @@ absl::StatusOr<ImportResult> TrustImport::Finish() {
     RETURN_IF_ERROR(WriteEntries(result_.commit));
     RETURN_IF_ERROR(AppendImportAudit(result_));
   }
+  // The transaction may have another import.
+  RETURN_IF_ERROR(connection_->Execute("DROP TABLE trust_import").status());
   return std::move(result_);
 }
 

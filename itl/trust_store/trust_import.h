@@ -22,6 +22,7 @@ struct ImportOptions {
   std::vector<CertificateRole> roles;  // at least one unless `anchor`
   absl::Duration ttl = kDefaultTtl;
   bool anchor = false;
+  bool listed = false;            // needs a role
   std::string origin = "import";  // or "node"
 };
 
@@ -53,7 +54,8 @@ class TrustImport {
   absl::Status AddBatch(std::span<const ImportCandidate> batch);
 
   // Writes the entries and the audit event. FailedPrecondition when a certificate is trusted already with another TTL
-  // or anchor flag. What is there already is left alone; a removed entry becomes live again.
+  // or anchor flag, or is not listed but shall be. What is there already is left alone; a removed entry becomes live
+  // again.
   absl::StatusOr<ImportResult> Finish();
 
   int64_t received() const { return received_; }

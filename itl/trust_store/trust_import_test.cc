@@ -116,10 +116,46 @@ TEST_F(TrustImportTest, AnchorsNeedNoRole) {
   EXPECT_EQ(Count("SELECT role::bigint FROM trust_entry WHERE anchor"), -1);
 }
 
+TEST_F(TrustImportTest, ListsWhatItAddsAndNeverWhatIsThere) {
+  const Certificate known = MakeCertificate("known.example");
+  const Certificate listed = MakeCertificate("listed.example");
+  ImportOptions and_listed = kAppServer;
+  and_listed.listed = true;
+  ASSERT_OK(Import({known}, kAppServer));
+  ASSERT_OK(Import({listed}, and_listed));
+  EXPECT_EQ(Text("SELECT string_agg(listed::text, ' ' ORDER BY commit_number) FROM trust_entry"), "false true");
+  EXPECT_THAT(Text("SELECT detail FROM audit_event ORDER BY event_id DESC LIMIT 1"), HasSubstr(R"("listed":"true")"));
+
+  // The same again, listed or not, is no change.
+  EXPECT_EQ(Import({listed}, and_listed)->commit, 0);
+  EXPECT_EQ(Import({listed}, kAppServer)->unchanged, 1);
+  EXPECT_EQ(TrustCommit(), 2);
+  EXPECT_EQ(Count("SELECT count(*) FROM trust_entry WHERE listed"), 1);
+
+  EXPECT_THAT(Import({listed, MakeCertificate("fresh.example"), known}, and_listed),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("file3.pem"), HasSubstr("not listed"),
+                             HasSubstr("`trustctl trust set " + ToHex(known.sha256()).substr(0, 16) + " --listed`"))));
+  EXPECT_EQ(TrustCommit(), 2);
+
+  // One that comes back is listed as the one who adds it says, whatever it was.
+  RunByHand("UPDATE trust_entry SET removed_at = now(), removed_by = 'somebody'");
+  ASSERT_OK(Import({listed}, kAppServer));
+  ASSERT_OK(Import({known}, and_listed));
+  ASSERT_OK_AND_ASSIGN(const std::vector<TrustedCertificate> found,
+                       TrustStoreReader(*itld_, 1).Load(std::vector{known.sha256(), listed.sha256()}, false));
+  ASSERT_THAT(found, SizeIs(2));
+  for (const TrustedCertificate& certificate : found) {
+    EXPECT_EQ(certificate.entries.at(0).listed, certificate.sha256 == known.sha256());
+  }
+}
+
 TEST_F(TrustImportTest, OptionsThatContradictThemselvesAreRefused) {
   const std::vector<Certificate> certificates = {MakeCertificate("server.example")};
   EXPECT_THAT(Import(certificates, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("APP-SERVER"), HasSubstr("CCM+TFTP"))));
+  EXPECT_THAT(Import(certificates, {.anchor = true, .listed = true}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--listed needs --role")));
   for (const absl::Duration ttl :
        {absl::ZeroDuration(), absl::Seconds(-5), absl::Milliseconds(1500), absl::Hours(24 * 30) + absl::Seconds(1)}) {
     EXPECT_THAT(Import(certificates, {.roles = {CertificateRole::kTvs}, .ttl = ttl}),

@@ -15,6 +15,7 @@ v1::TrustEntry EntryToProto(const TrustEntry& entry) {
   if (entry.role) proto.set_role(ToProto(*entry.role));
   *proto.mutable_ttl() = ToProtoDuration(entry.ttl);
   proto.set_anchor(entry.anchor);
+  proto.set_listed(entry.listed);
   proto.set_origin(entry.origin);
   proto.set_added_by(entry.added_by);
   *proto.mutable_added_at() = ToProtoTime(entry.added_at);

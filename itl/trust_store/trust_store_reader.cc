@@ -47,7 +47,7 @@ Sha256Digest HighestDigest() {
 absl::Status ReadEntry(const Row& row, Sha256Digest& sha256, TrustEntry& entry) {
   int64_t role;
   int64_t ttl;
-  RETURN_IF_ERROR(row.Scan(sha256, role, ttl, entry.anchor, entry.origin, entry.added_by, entry.added_at,
+  RETURN_IF_ERROR(row.Scan(sha256, role, ttl, entry.anchor, entry.listed, entry.origin, entry.added_by, entry.added_at,
                            entry.removed_by, entry.removed_at));
   ASSIGN_OR_RETURN(entry.role, TrustRoleFromCode(role));
   entry.ttl = absl::Seconds(ttl);
@@ -101,7 +101,7 @@ absl::StatusOr<std::vector<TrustedCertificate>> TrustStoreReader::Load(std::span
       "WHERE sha256 = ANY($1) ORDER BY sha256"};
   static constexpr Statement kEntries = {
       "trust_entries",
-      "SELECT sha256, role, ttl_seconds, anchor, origin, added_by, added_at, removed_by, removed_at "
+      "SELECT sha256, role, ttl_seconds, anchor, listed, origin, added_by, added_at, removed_by, removed_at "
       "FROM trust_entry WHERE cluster_id = $1 AND sha256 = ANY($2) AND ($3 OR removed_at IS NULL) "
       "ORDER BY sha256, role"};
   std::vector<std::string> keys;

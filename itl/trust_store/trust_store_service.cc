@@ -38,6 +38,7 @@ absl::StatusOr<ImportOptions> ReadOptions(const v1::AddRequest::Options& request
   ASSIGN_OR_RETURN(options.roles, RolesFromProto(request.roles()));
   if (request.has_ttl()) options.ttl = FromProtoDuration(request.ttl());
   options.anchor = request.anchor();
+  options.listed = request.listed();
   return options;
 }
 
@@ -144,6 +145,7 @@ absl::Status TrustStoreService::SetOne(grpc::ServerContext& context, const v1::S
   TrustChange change;
   if (request.has_ttl()) change.ttl = FromProtoDuration(request.ttl());
   if (request.has_anchor()) change.anchor = request.anchor();
+  if (request.has_listed()) change.listed = request.listed();
   ASSIGN_OR_RETURN(change.add_roles, RolesFromProto(request.add_roles()));
   ASSIGN_OR_RETURN(change.remove_roles, RolesFromProto(request.remove_roles()));
   ASSIGN_OR_RETURN(const TrustEdit edit, RunInTransaction(pool_, {}, [&](Connection& connection) {

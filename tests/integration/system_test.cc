@@ -252,7 +252,38 @@ TEST_F(SystemTest, AnotherMachineJoinsWithATokenAndAnswersFromTheSameTrustStore)
   const absl::Time deadline = absl::Now() + absl::Seconds(30);
   while (AskAsPhone(file, second_tvs) != 0) ASSERT_LT(absl::Now(), deadline);
   EXPECT_EQ(second->Stop(), "ended with status 0");
+  EXPECT_THAT(Do({"node", "list"}), HasSubstr("node2 waits for approval"));
+  EXPECT_THAT(Do({"node", "approve", "node2"}), HasSubstr("is listed (commit"));
+  EXPECT_THAT(Do({"node", "list"}), Not(HasSubstr("waits for approval")));
   Do({"node", "remove", "node2"});
+}
+
+TEST_F(SystemTest, WhatTheSiteIsKnownByIsApprovedAndListed) {
+  const std::string address = "127.0.0.1:" + std::to_string(system_->Port(9441));
+  std::string nodes;
+  for (const absl::Time deadline = absl::Now() + absl::Seconds(30); absl::Now() < deadline;) {
+    nodes = Do({"node", "list", "--output", "json"});
+    if (nodes.find(address) != std::string::npos) break;
+  }
+  EXPECT_THAT(nodes, AllOf(HasSubstr(address), HasSubstr(R"("approved_by":"trustline:default/person/admin")")));
+  EXPECT_THAT(Do({"node", "approve", "node1"}), HasSubstr("approved already"));
+  EXPECT_THAT(Refused({"node", "approve", "node9"}), HasSubstr("trustctl node list"));
+  for (const char* role : {"CAPF", "TVS"}) {
+    EXPECT_THAT(Do({"trust", "list", "--role", role, "--output", "json"}), HasSubstr(R"("listed":true)")) << role;
+  }
+
+  // What an administrator adds is listed when told so, then or later.
+  const Party party = Lone("listed.example");
+  const std::string file = WriteFile("listed.pem", party.certificate.ToPem());
+  const std::string fingerprint = Fingerprint(party.certificate);
+  Do({"trust", "add", "--role", "TFTP", file});
+  EXPECT_THAT(Refused({"trust", "add", "--role", "TFTP", "--listed", file}),
+              HasSubstr("trustctl trust set " + fingerprint.substr(0, 16) + " --listed"));
+  Do({"trust", "set", fingerprint, "--listed"});
+  EXPECT_THAT(Do({"trust", "show", fingerprint, "--output", "json"}), HasSubstr(R"("listed":true)"));
+  EXPECT_THAT(Do({"trust", "add", "--role", "TFTP", file}), HasSubstr("nothing changed"));
+  Do({"trust", "set", fingerprint, "--unlisted"});
+  EXPECT_THAT(Do({"trust", "show", fingerprint, "--output", "json"}), HasSubstr(R"("listed":false)"));
 }
 
 TEST_F(SystemTest, TheAuditLogIsWholeAndComesOutAsJsonLines) {

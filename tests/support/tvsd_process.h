@@ -28,6 +28,9 @@ class TvsdSite {
   // The files of an identity such as "trustline:default/person/admin", made at the first call.
   absl::StatusOr<IdentityFiles> IdentityFor(std::string_view uri) const { return identities_.For(uri); }
 
+  // For daemons of other kinds beside its nodes.
+  const TestIdentities& identities() const { return identities_; }
+
   const std::string& connection() const { return connection_; }
   const Certificate& tvs_certificate() const { return tvs_certificate_; }
   const PrivateKey& tvs_key() const { return tvs_key_; }

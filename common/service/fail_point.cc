@@ -1,4 +1,4 @@
-#include "ca/issuance/fail_point.h"
+#include "common/service/fail_point.h"
 
 #include <unistd.h>
 

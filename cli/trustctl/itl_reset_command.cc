@@ -1,0 +1,140 @@
+// trustctl itl reset: the current ITLs signed by another key than the one that signs them now.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "absl/time/clock.h"
+#include "cli/trustctl/environment.h"
+#include "cli/trustctl/escaping.h"
+#include "cli/trustctl/list_choice.h"
+#include "cli/trustctl/list_resigning.h"
+#include "cli/trustctl/publication_arguments.h"
+#include "cli/trustctl/published_lists.h"
+#include "cli/trustctl/recovery_key_file.h"
+#include "cli/trustctl/terminal_questions.h"
+#include "cli/trustctl/trust_list_commands.h"
+#include "cli/trustctl/trust_list_records.h"
+#include "common/status/status.h"
+
+namespace trustline {
+namespace {
+
+struct ResetArguments {
+  bool local_key = false;
+  bool recovery = false;
+  std::string recovery_key;
+  std::string passphrase_file;
+  std::string tftp_server;
+  PublicationArguments publication;
+};
+
+absl::StatusOr<v1::PublishResponse> ResetWithServersKey(Environment& environment, Client<v1::TrustLists>& client,
+                                                        const ResetArguments& arguments) {
+  v1::ResetWithLocalKeyRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
+  request.set_tftp_server(arguments.tftp_server);
+  request.set_recovery(arguments.recovery);
+  FillPublication(arguments.publication, request);
+  return environment.Ask(client, &v1::TrustLists::Stub::ResetWithLocalKey, request);
+}
+
+// Requests with all lists signed, or none. What a signer that stands in no list means for phones is said.
+absl::StatusOr<std::vector<v1::PublishSignedRequest>> SignCurrentLists(Environment& environment,
+                                                                       Client<v1::TrustLists>& client,
+                                                                       const ResetArguments& arguments,
+                                                                       const CertifiedKey& signer) {
+  ASSIGN_OR_RETURN(const PublishedLists published, FetchCurrentItls(environment, client, arguments.tftp_server));
+  if (published.lists.empty()) return FailedPrecondition("no ITL is published: there is nothing to sign anew");
+  std::vector<v1::PublishSignedRequest> requests;
+  for (const PublishedList& current : published.lists) {
+    const std::string name = GenerationText(current.generation);
+    if (const absl::Status verified = VerifyTrustList(current.list).status(); !verified.ok()) {
+      return Annotate(verified, name);
+    }
+    absl::StatusOr<ResignedList> resigned = SignAnew(current.list, signer, published.recovery, absl::Now());
+    if (!resigned.ok()) return Annotate(resigned.status(), name);
+    if (resigned->took_place_of) {
+      environment.Warn(fmt::format(
+          "{}: the key in {} is no SAST of it{}: phones that hold it believe the new list only when a TVS vouches for "
+          "the signer",
+          name, arguments.recovery_key,
+          resigned->took_place_of->empty() ? ""
+                                           : fmt::format(", and takes the place of {}", *resigned->took_place_of)));
+    }
+    v1::PublishSignedRequest& request = requests.emplace_back();
+    ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
+    request.set_tftp_server(current.generation.tftp_server());
+    request.set_device(current.generation.device());
+    request.set_file(std::move(resigned->file));
+    FillPublication(arguments.publication, request);
+  }
+  return requests;
+}
+
+absl::StatusOr<v1::PublishResponse> ResetWithKeyFile(Environment& environment, Client<v1::TrustLists>& client,
+                                                     const ResetArguments& arguments) {
+  ASSIGN_OR_RETURN(const RecoveryKeyFile key,
+                   ReadRecoveryKeyFile(environment, arguments.recovery_key, arguments.passphrase_file));
+  const CallSeries series(environment);
+  ASSIGN_OR_RETURN(const std::vector<v1::PublishSignedRequest> requests,
+                   SignCurrentLists(environment, client, arguments, key.content));
+  v1::PublishResponse all;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const absl::StatusOr<v1::PublishResponse> response =
+        environment.Ask(client, &v1::TrustLists::Stub::PublishSigned, requests[i]);
+    if (!response.ok() && i == 0) return response.status();
+    if (!response.ok()) {
+      const std::string how_far =
+          fmt::format("{} of {} lists were sent before and stay so, the same command again does the rest; then", i,
+                      requests.size());
+      return Annotate(response.status(), how_far);
+    }
+    all.MergeFrom(*response);
+  }
+  return all;
+}
+
+absl::StatusOr<int> Reset(Environment& environment, const ResetArguments& arguments) {
+  ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
+  ASSIGN_OR_RETURN(const v1::PublishResponse response, arguments.recovery_key.empty()
+                                                           ? ResetWithServersKey(environment, client, arguments)
+                                                           : ResetWithKeyFile(environment, client, arguments));
+  const std::string key = arguments.local_key ? "local-key" : arguments.recovery ? "recovery" : "recovery-key";
+  WriteOutcomes(environment, response, Record().Add("signed_with", "Signed with", key));
+  return OutcomeExit(response, /*may_wait=*/false);
+}
+
+}  // namespace
+
+void AddListResetCommand(CommandLine& line, CLI::App& itl) {
+  auto arguments = std::make_shared<ResetArguments>();
+  CLI::App& command =
+      AddCommand(line, itl, "reset",
+                 "Sign the current ITLs with another key, for phones that do not believe the present signer; a key in "
+                 "a file signs "
+                 "here and is not sent",
+                 "  trustctl itl reset --local-key --reason 'phones refuse the list of ITLRecovery'\n"
+                 "  trustctl itl reset --recovery --reason 'back to ITLRecovery'\n"
+                 "  trustctl itl reset --recovery-key itlrecovery.p12 --reason 'restored from an old backup'",
+                 [arguments](Environment& environment) { return Reset(environment, *arguments); });
+  CLI::Option* const local = command.add_flag("--local-key", arguments->local_key,
+                                              "With the CallManager key of each TFTP server, which itld has");
+  CLI::Option* const recovery =
+      command.add_flag("--recovery", arguments->recovery, "Back to the ITLRecovery key that itld has")->excludes(local);
+  CLI::Option* const key =
+      AddFile(command, "--recovery-key", arguments->recovery_key, "With the key in this PKCS#12 file")
+          ->excludes(local)
+          ->excludes(recovery);
+  AddPassphraseFile(command, arguments->passphrase_file)->needs(key);
+  command.add_option("--tftp-server", arguments->tftp_server, "Only the lists of this one; all unless given")
+      ->type_name("NAME");
+  AddReason(command, arguments->publication, /*required=*/true);
+  AddWithoutNodes(command, arguments->publication);
+  command.parse_complete_callback([arguments] {
+    if (!arguments->local_key && !arguments->recovery && arguments->recovery_key.empty()) {
+      throw CLI::ValidationError("reset", "say which key signs: give --local-key, --recovery or --recovery-key");
+    }
+  });
+}
+
+}  // namespace trustline

@@ -1,0 +1,213 @@
+#include "itl/list/list_content.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_join.h"
+#include "common/bytes/bytes.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "common/x509/public_key.h"
+#include "itl/trust_list/reader.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kMostSasts = 2;
+constexpr int kLargestKeyBits = 2048;
+constexpr size_t kNamedRecords = 5;
+
+// "CN=a (1a2b3c4d5e6f7081)": what an administrator gives to trustctl.
+std::string CertificateText(const Certificate& certificate) {
+  return fmt::format("{} ({})", certificate.subject().ToText(), ToHex(certificate.sha256()).substr(0, 16));
+}
+
+std::string Unlist(const Certificate& certificate) {
+  return fmt::format("`trustctl trust set {} --unlisted`", ToHex(certificate.sha256()).substr(0, 16));
+}
+
+bool IsServerRole(CertificateRole role) {
+  return role == CertificateRole::kTftp || role == CertificateRole::kCcmTftp || role == CertificateRole::kCcm;
+}
+
+// What phones can also ask TVS about, so that the record may go.
+bool IsSpareable(CertificateRole role) {
+  return role == CertificateRole::kCapf || role == CertificateRole::kAppServer || role == CertificateRole::kCcm;
+}
+
+absl::Status CheckSize(const ListContent& content, size_t size) {
+  if (size <= kMaxTrustListSize) return absl::OkStatus();
+  std::vector<std::pair<size_t, const ListRecord*>> spareable;
+  for (const ListRecord& listed : content.listed) {
+    if (IsSpareable(listed.role)) spareable.emplace_back(listed.certificate.der().size(), &listed);
+  }
+  std::stable_sort(spareable.begin(), spareable.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> names;
+  for (const auto& [bytes, listed] : spareable) {
+    if (names.size() == kNamedRecords) break;
+    names.push_back(fmt::format("{} {} with {} bytes, by {}", CertificateRoleName(listed->role),
+                                listed->certificate.subject().ToText(), bytes, Unlist(listed->certificate)));
+  }
+  return FailedPrecondition(
+      "the list would have {} bytes with {} records, and phones read at most {}: take {} bytes out. TVS can vouch for "
+      "{}",
+      size, content.count, kMaxTrustListSize, size - kMaxTrustListSize,
+      names.empty() ? "certificates of TFTP servers and TVS nodes that are not in use any more; unlist those"
+                    : absl::StrJoin(names, "; for "));
+}
+
+absl::Status CheckSigners(const ListContent& content) {
+  std::vector<std::string> sasts;
+  bool signer_is_listed = false;
+  for (const ListRecord& listed : content.listed) {
+    if (listed.role != CertificateRole::kSast) continue;
+    sasts.push_back(CertificateText(listed.certificate));
+    signer_is_listed = signer_is_listed || listed.certificate == content.signer;
+  }
+  if (sasts.size() > kMostSasts) {
+    return FailedPrecondition(
+        "the list would have {} SAST records, and phones accept no more than {}: {}. Unlist what was added "
+        "(`trustctl trust set FINGERPRINT --unlisted`)",
+        sasts.size(), kMostSasts, absl::StrJoin(sasts, "; "));
+  }
+  if (!signer_is_listed) {
+    return FailedPrecondition(
+        "the signer {} has no SAST record in the list, so that no phone could verify the next one; its SAST records "
+        "are "
+        "{}",
+        CertificateText(content.signer), absl::StrJoin(sasts, "; "));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckKey(const ListRecord& listed) {
+  EVP_PKEY* const key = X509_get0_pubkey(listed.certificate.x509());
+  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) return absl::OkStatus();
+  const int bits = EVP_PKEY_get_bits(key);
+  if (bits <= kLargestKeyBits) return absl::OkStatus();
+  return FailedPrecondition(
+      "the key of {} has {} bits, and phones read trust lists with keys of at most {}: unlist it ({}) and leave it to "
+      "TVS, or use a certificate with an RSA 2048 key",
+      CertificateText(listed.certificate), bits, kLargestKeyBits, Unlist(listed.certificate));
+}
+
+}  // namespace
+
+std::string_view ListKindName(ListKind kind) { return kind == ListKind::kItl ? "ITL" : "CTL"; }
+
+std::string ListFileName(ListKind kind, std::string_view device) {
+  return device.empty() ? fmt::format("{}File.tlv", ListKindName(kind))
+                        : fmt::format("{}{}.tlv", ListKindName(kind), device);
+}
+
+absl::StatusOr<ListComposer> ListComposer::Create(ListMaterial material) {
+  ListComposer composer(std::move(material));
+  const ListMaterial& own = composer.material_;
+  for (const ListedEntry& entry : own.listed) {
+    if (composer.IsBlanked(entry.role)) {
+      ASSIGN_OR_RETURN(std::string record, WriteBlankRecord(entry.role, "", ""));
+      composer.listed_records_.push_back(std::move(record));
+      continue;
+    }
+    absl::StatusOr<std::string> record = WriteRecord(
+        {.certificate = entry.certificate, .role = entry.role, .dns_name = "", .ip_address = ""}, own.policy.name_form);
+    if (!record.ok()) {
+      return FailedPrecondition("{} cannot stand in a trust list: {}. Unlist it: {}",
+                                CertificateText(entry.certificate), record.status().message(),
+                                Unlist(entry.certificate));
+    }
+    composer.listed_records_.push_back(*std::move(record));
+  }
+  return composer;
+}
+
+bool ListComposer::IsBlanked(CertificateRole role) const {
+  return material_.policy.blank && (role == CertificateRole::kTvs || IsServerRole(role));
+}
+
+absl::Status ListComposer::Append(const ListedCertificate& listed, ListContent& content) const {
+  ASSIGN_OR_RETURN(const std::string record, IsBlanked(listed.role)
+                                                 ? WriteBlankRecord(listed.role, listed.dns_name, listed.ip_address)
+                                                 : WriteRecord(listed, material_.policy.name_form));
+  content.records += record;
+  content.listed.push_back({listed.certificate, listed.role, IsBlanked(listed.role)});
+  ++content.count;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
+  const ListPolicy& policy = material_.policy;
+  const TftpServerCertificate* own = nullptr;
+  for (const TftpServerCertificate& server : material_.servers) {
+    if (server.server == form.tftp_server) own = &server;
+  }
+  const bool is_itl = form.kind == ListKind::kItl;
+  if (is_itl && own == nullptr) {
+    return NotFound("no TFTP server {} is there: `trustctl itl server list` shows them", form.tftp_server);
+  }
+
+  // 1. Those whose keys itld holds.
+  ListContent content{.form = {.signer_version = form.signer_version.value_or(policy.signer_version),
+                               .digest = form.digest.value_or(policy.digest),
+                               .name_form = policy.name_form,
+                               // A device's own list says the name of the common one.
+                               .file_name = ListFileName(form.kind, "")},
+                      .signer = form.local_signer && own != nullptr ? own->call_manager : material_.recovery};
+  const auto append = [&](const Certificate& certificate, CertificateRole role, const std::string& host) {
+    // The vendor's form has a DNS name in each record.
+    const std::string dns_name = policy.name_form == NameForm::kVendor ? host : "";
+    return Append({.certificate = certificate, .role = role, .dns_name = dns_name, .ip_address = ""}, content);
+  };
+  RETURN_IF_ERROR(append(material_.recovery, CertificateRole::kSast, ""));
+  for (const TftpServerCertificate& server : material_.servers) {
+    if (is_itl ? &server != own : !policy.mixed_mode) continue;
+    RETURN_IF_ERROR(append(server.call_manager, policy.tftp_role, server.host));
+  }
+  if (is_itl) RETURN_IF_ERROR(append(own->call_manager, CertificateRole::kSast, own->host));
+
+  // 2. Those of the trust store. Phones look for TVS in the ITL only.
+  for (size_t i = 0; i < material_.listed.size(); ++i) {
+    const ListedEntry& entry = material_.listed[i];
+    if (!is_itl &&
+        (entry.role == CertificateRole::kTvs || (!policy.mixed_mode && entry.role != CertificateRole::kCapf))) {
+      continue;
+    }
+    content.records += listed_records_[i];
+    content.listed.push_back({entry.certificate, entry.role, IsBlanked(entry.role)});
+    ++content.count;
+  }
+  ASSIGN_OR_RETURN(content.digest, SignedFileContentDigest(content.form, content.signer, AsBytes(content.records)));
+  return content;
+}
+
+absl::Status CheckListContent(const ListContent& content, size_t size, const std::vector<Sha256Digest>& before,
+                              absl::Time now, std::vector<std::string>& warnings) {
+  RETURN_IF_ERROR(CheckSize(content, size));
+  RETURN_IF_ERROR(CheckSigners(content));
+  std::set<std::pair<CertificateRole, Sha256Digest>> seen;
+  for (const ListRecord& listed : content.listed) {
+    if (!seen.emplace(listed.role, listed.certificate.sha256()).second) {
+      return FailedPrecondition(
+          "{} would stand twice in the list with role {}: itld lists its own certificates by itself, so unlist the "
+          "entry of the trust store ({})",
+          CertificateText(listed.certificate), CertificateRoleName(listed.role), Unlist(listed.certificate));
+    }
+    if (listed.blank) continue;
+    RETURN_IF_ERROR(CheckKey(listed));
+    if (listed.certificate.public_key_kind().starts_with("EC ") && content.form.signer_version == kSignerVersion) {
+      warnings.push_back(fmt::format("{} has an EC key, which phones pass over in a list with signer version 1.0",
+                                     CertificateText(listed.certificate)));
+    }
+    if (listed.certificate.not_after() >= now) continue;
+    const std::string ended = TimeTextSeconds(listed.certificate.not_after());
+    if (std::find(before.begin(), before.end(), listed.certificate.sha256()) == before.end()) {
+      return FailedPrecondition("{} has expired ({}) and would be new in the list: renew it, or unlist it ({})",
+                                CertificateText(listed.certificate), ended, Unlist(listed.certificate));
+    }
+    warnings.push_back(fmt::format("{} has expired ({}); it stays in the list, because it is there already",
+                                   CertificateText(listed.certificate), ended));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace trustline

@@ -1,0 +1,66 @@
+#include "itl/list/list_notices.h"
+
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "itl/list/list_order.h"
+
+namespace trustline {
+namespace {
+
+constexpr absl::Duration kEndsSoon = absl::Hours(24 * 90);
+constexpr size_t kNamedLists = 10;
+
+constexpr Statement kWaitingNodes = {
+    "nodes_in_no_list", "SELECT name FROM node WHERE removed_at IS NULL AND approved_at IS NULL ORDER BY name"};
+
+std::string_view StateText(CandidateState state) {
+  switch (state) {
+    case CandidateState::kApproval:
+      return "has changes that wait for an administrator";
+    case CandidateState::kNodes:
+      return "has changes that wait for TVS nodes";
+    case CandidateState::kRefused:
+      return "has changes that are refused";
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, const StoredPolicy& policy,
+                                                     const std::vector<StoredSigner>& signers,
+                                                     const std::vector<StoredList>& lists, absl::Time now) {
+  std::vector<std::string> notices;
+  size_t waiting = 0;
+  for (const StoredList& list : lists) {
+    if (!list.candidate || ++waiting > kNamedLists) continue;
+    notices.push_back(fmt::format("the {} {} since {}: {}", ListText(list.form), StateText(list.candidate->state),
+                                  TimeTextSeconds(list.candidate->since), list.candidate->reason));
+  }
+  if (waiting > kNamedLists) {
+    notices.push_back(fmt::format("{} more lists have changes that are not published: `trustctl itl list`",
+                                  waiting - kNamedLists));
+  }
+  if (policy.policy.blank) {
+    notices.push_back(fmt::format(
+        "the lists are blank since {}, by {}: phones that took one trust no HTTPS service and nothing that they would "
+        "ask TVS about, and take any configuration and any list; take it back with `trustctl itl blank off --reason ...`",
+        TimeTextSeconds(policy.blank_since.value_or(now)), policy.blank_by));
+  }
+  for (const StoredSigner& signer : signers) {
+    if (signer.certificate.not_after() - now > kEndsSoon) continue;
+    notices.push_back(fmt::format("the certificate {} of {} {} on {}", signer.certificate.subject().ToText(),
+                                  signer.tftp_server.empty() ? "ITLRecovery" : "TFTP server " + signer.tftp_server,
+                                  signer.certificate.not_after() < now ? "has ended" : "ends",
+                                  TimeTextSeconds(signer.certificate.not_after())));
+  }
+  ASSIGN_OR_RETURN(const Result nodes, connection.Execute(kWaitingNodes));
+  for (const Row row : nodes) {
+    ASSIGN_OR_RETURN(const std::string name, row.Get<std::string>(0));
+    notices.push_back(fmt::format(
+        "the node {} has joined, but no list names it until it is approved: `trustctl node approve {}`", name, name));
+  }
+  return notices;
+}
+
+}  // namespace trustline

@@ -1,0 +1,278 @@
+#include "itl/list/list_publisher.h"
+
+#include <set>
+#include <utility>
+
+#include "common/bytes/bytes.h"
+#include "common/postgres/transaction.h"
+#include "common/service/fail_point.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "itl/list/list_run.h"
+
+namespace trustline {
+namespace {
+
+constexpr Statement kFollowed = {
+    "followed_lists",
+    "SELECT p.cluster_id, c.name, c.trust_commit, p.considered_commit, p.blank, count(*) FILTER (WHERE k.state = "
+    "'approval'), count(*) FILTER (WHERE k.state = 'nodes'), count(*) FILTER (WHERE k.state = 'refused') FROM "
+    "trust_list_policy p JOIN cluster c USING (cluster_id) LEFT JOIN trust_list_candidate k USING (cluster_id) GROUP BY "
+    "p.cluster_id, c.name, c.trust_commit, p.considered_commit, p.blank ORDER BY p.cluster_id"};
+// Who changed the trust store last, for the record of what follows from it.
+constexpr Statement kLastChange = {
+    "last_trust_change",
+    "SELECT coalesce(removed_by, added_by) FROM trust_entry WHERE cluster_id = $1 ORDER BY commit_number DESC LIMIT 1"};
+
+constexpr char kGenerationsMetric[] = "trustline_trust_list_generations_total";
+constexpr char kGenerationsHelp[] = "Generations of trust lists that were published";
+constexpr char kCandidatesMetric[] = "trustline_trust_list_candidates";
+constexpr char kCandidatesHelp[] = "Trust lists whose new content is not published";
+constexpr char kBlankMetric[] = "trustline_trust_list_blank";
+constexpr char kBlankHelp[] = "1 while a cluster's trust lists are blank";
+
+}  // namespace
+
+ListPublisher::ListPublisher(ListPublisherOptions options, Pool& pool, KeyFolder& keys, VouchingCheck vouching,
+                             std::string own_identity, const Clock& clock, Log& log, Metrics& metrics)
+    : options_(options),
+      pool_(pool),
+      keys_(keys),
+      vouching_(std::move(vouching)),
+      own_identity_(std::move(own_identity)),
+      clock_(clock),
+      log_(log),
+      metrics_(metrics) {}
+
+ListPublisher::~ListPublisher() { Stop(); }
+
+void ListPublisher::Start() {
+  thread_ = std::thread([this] { Follow(); });
+}
+
+void ListPublisher::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void ListPublisher::Follow() {
+  std::string last_failure;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    if (const absl::Status looked = LookOnce(); !looked.ok()) {
+      // The same reason five times a second would fill the log.
+      if (last_failure != StatusMessage(looked)) {
+        log_.Warning("ITL_FOLLOW_FAILED", "trust lists do not follow the trust store; it is tried again",
+                     {{"reason", looked}});
+      }
+      last_failure = StatusMessage(looked);
+    } else if (!last_failure.empty()) {
+      last_failure.clear();
+      log_.Info("ITL_FOLLOW_RECOVERED", "trust lists follow the trust store again", {});
+    }
+    lock.lock();
+    changed_.wait_for(lock, absl::ToChronoMilliseconds(options_.interval), [this] { return stopping_; });
+  }
+}
+
+absl::StatusOr<std::vector<ListPublisher::Followed>> ListPublisher::ReadFollowed() {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  ASSIGN_OR_RETURN(const Result result, lease->Execute(kFollowed));
+  std::vector<Followed> all;
+  for (const Row row : result) {
+    Followed& one = all.emplace_back();
+    RETURN_IF_ERROR(row.Scan(one.cluster_id, one.cluster, one.trust_commit, one.considered_commit, one.blank,
+                             one.waits_for_approval, one.waits_for_nodes, one.refused));
+  }
+  return all;
+}
+
+absl::Status ListPublisher::LookOnce() {
+  ASSIGN_OR_RETURN(const std::vector<Followed> all, ReadFollowed());
+  absl::Status first_failure;
+  for (const Followed& followed : all) {
+    Remind(followed);
+    Seen& seen = seen_[followed.cluster_id];
+    const absl::Time now = clock_.Now();
+    if (seen.commit != followed.trust_commit) seen = {followed.trust_commit, now, now, seen.next_reminder};
+    const bool has_changed = followed.trust_commit != followed.considered_commit;
+    const bool is_quiet = now - seen.since >= options_.quiet_time;
+    const bool is_due = has_changed ? is_quiet && now >= seen.next_try
+                                    : followed.waits_for_nodes > 0 && now >= seen.next_try;
+    if (!is_due) continue;
+    seen.next_try = now + options_.retry;
+    PublishOrder order = {.filter = {},
+                          .actor = own_identity_,
+                          .reason = fmt::format("change {} of the trust store", followed.trust_commit),
+                          .without_nodes = {}};
+    {
+      ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+      ASSIGN_OR_RETURN(const Result last, lease->Execute(kLastChange, Parameters().Int64(followed.cluster_id)));
+      if (!last.empty()) {
+        ASSIGN_OR_RETURN(order.actor, last.Value<std::string>());
+      }
+    }
+    const absl::StatusOr<PublishResult> published = Publish(followed.cluster_id, followed.cluster, order);
+    if (first_failure.ok()) first_failure = Annotate(published.status(), "cluster " + followed.cluster);
+  }
+  return first_failure;
+}
+
+void ListPublisher::Remind(const Followed& followed) {
+  const auto candidates = [&](const char* state, int64_t count) {
+    metrics_.GetGauge(kCandidatesMetric, kCandidatesHelp, {{"cluster", followed.cluster}, {"state", state}})
+        .Set(static_cast<double>(count));
+  };
+  candidates("approval", followed.waits_for_approval);
+  candidates("nodes", followed.waits_for_nodes);
+  candidates("refused", followed.refused);
+  metrics_.GetGauge(kBlankMetric, kBlankHelp, {{"cluster", followed.cluster}}).Set(followed.blank ? 1 : 0);
+
+  Seen& seen = seen_[followed.cluster_id];
+  const absl::Time now = clock_.Now();
+  if (now < seen.next_reminder) return;
+  seen.next_reminder = now + options_.nag;
+  if (followed.blank) {
+    log_.Warning("ITL_BLANK", "the trust lists are blank, so that phones trust nobody's HTTPS and take any "
+                 "configuration: take it back with trustctl itl blank off", {{"cluster", followed.cluster}});
+  }
+  const int64_t waiting = followed.waits_for_approval + followed.waits_for_nodes + followed.refused;
+  if (waiting > 0) {
+    log_.Warning("ITL_CANDIDATES", "trust lists have changes that are not published: trustctl itl list says why",
+                 {{"cluster", followed.cluster},
+                  {"wait_for_approval", followed.waits_for_approval},
+                  {"wait_for_nodes", followed.waits_for_nodes},
+                  {"refused", followed.refused}});
+  }
+}
+
+absl::StatusOr<std::map<Sha256Digest, absl::Status>> ListPublisher::AskNodes(int32_t cluster_id,
+                                                                             const std::string& cluster,
+                                                                             const PublishOrder& order) {
+  std::map<Sha256Digest, Certificate> signers;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    ListStore store(*lease, cluster_id);
+    ASSIGN_OR_RETURN(const std::vector<StoredSigner> stored, store.Signers());
+    ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(order.filter));
+    std::set<std::string> servers = {""};  // whose signers are wanted; "": ITLRecovery
+    for (const StoredList& list : lists) {
+      if (list.form.local_signer || order.to_local_signer) servers.insert(list.form.tftp_server);
+    }
+    for (const StoredSigner& signer : stored) {
+      if (servers.contains(signer.tftp_server)) signers.emplace(signer.certificate.sha256(), signer.certificate);
+    }
+  }
+  if (order.signed_by) signers.emplace(order.signed_by->sha256(), *order.signed_by);
+  std::map<Sha256Digest, absl::Status> answers;
+  for (const auto& [sha256, certificate] : signers) {
+    answers.emplace(sha256, vouching_(cluster, certificate, order.without_nodes));
+  }
+  return answers;
+}
+
+absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, const std::string& cluster,
+                                                           const Work& work) {
+  absl::StatusOr<PublishResult> result =
+      RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<PublishResult> {
+        ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, cluster_id).LockPolicy());
+        if (!policy) {
+          return FailedPrecondition(
+              "the cluster {} has no trust lists: `trustctl itl server add NAME --host HOST` makes the first", cluster);
+        }
+        return work(connection, *policy);
+      });
+  if (result.ok()) {
+    FailPoint("published");
+    Report(cluster, *result);
+  }
+  return result;
+}
+
+absl::StatusOr<PublishResult> ListPublisher::Publish(int32_t cluster_id, const std::string& cluster,
+                                                     const PublishOrder& order) {
+  ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
+  return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
+    return PublishAll(connection, cluster_id, policy, vouched, order);
+  });
+}
+
+absl::StatusOr<PublishResult> ListPublisher::PublishAll(Connection& connection, int32_t cluster_id,
+                                                        const StoredPolicy& policy,
+                                                        const std::map<Sha256Digest, absl::Status>& vouched,
+                                                        const PublishOrder& order) {
+  ASSIGN_OR_RETURN(PublishResult result,
+                   ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).Publish(policy.policy));
+  // With part of the lists alone the change is not done with.
+  if (order.filter.empty()) {
+    RETURN_IF_ERROR(ListStore(connection, cluster_id).MarkConsidered(policy.trust_commit));
+  }
+  return result;
+}
+
+absl::StatusOr<PublishResult> ListPublisher::ChangeAndPublish(int32_t cluster_id, const std::string& cluster,
+                                                              const PublishOrder& order, const Change& change) {
+  ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
+  return InTransaction(
+      cluster_id, cluster,
+      [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
+        ListStore store(connection, cluster_id);
+        RETURN_IF_ERROR(change(connection, store, before));
+        ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.ReadPolicy());
+        if (!policy) return Internal("the policy of cluster {} has gone", cluster);
+        return PublishAll(connection, cluster_id, *policy, vouched, order);
+      });
+}
+
+absl::StatusOr<PublishResult> ListPublisher::PublishSigned(int32_t cluster_id, const std::string& cluster,
+                                                           const ListForm& which, const std::string& file,
+                                                           PublishOrder order) {
+  ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(file)));
+  ASSIGN_OR_RETURN(order.signed_by, VerifyTrustList(read));
+  ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
+  return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
+    return ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now())
+        .PublishSigned(policy.policy, which, file);
+  });
+}
+
+void ListPublisher::Report(const std::string& cluster, const PublishResult& result) {
+  bool is_unchanged = !result.lists.empty();
+  for (const PublishedList& list : result.lists) {
+    is_unchanged = is_unchanged && list.outcome == ListOutcome::kUnchanged;
+    const std::string text = ListText(list.list.form);
+    if (list.outcome == ListOutcome::kPublished) {
+      metrics_
+          .GetCounter(kGenerationsMetric, kGenerationsHelp, {{"kind", std::string(ListKindName(list.list.form.kind))}})
+          .Add();
+      log_.Info("ITL_PUBLISHED", "a new generation of a trust list is published",
+                {{"cluster", cluster},
+                 {"list", text},
+                 {"generation", list.list.current->number},
+                 {"sha1", ToHex(list.list.current->sha1)},
+                 {"records", list.list.current->records},
+                 {"reason", list.list.current->reason}});
+    } else if (list.outcome != ListOutcome::kUnchanged && list.is_news) {
+      log_.Warning(list.outcome == ListOutcome::kWaits ? "ITL_CANDIDATE_WAITS" : "ITL_CANDIDATE_REFUSED",
+                   "the new content of a trust list is not published",
+                   {{"cluster", cluster},
+                    {"list", text},
+                    {"reason", list.list.candidate->reason},
+                    {"changes", list.list.candidate->changes}});
+    }
+  }
+  if (is_unchanged) {
+    log_.Info("ITL_HASH_NOT_CHANGED", "ITL hash not changed",
+              {{"cluster", cluster}, {"lists", static_cast<int64_t>(result.lists.size())}});
+  }
+  for (const std::string& warning : result.warnings) {
+    log_.Warning("ITL_WARNING", warning, {{"cluster", cluster}});
+  }
+}
+
+}  // namespace trustline

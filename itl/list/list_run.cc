@@ -1,0 +1,400 @@
+#include "itl/list/list_run.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_join.h"
+#include "common/bytes/bytes.h"
+#include "common/service/audit.h"
+#include "common/service/fail_point.h"
+#include "common/status/status.h"
+#include "itl/list/phone_reading.h"
+#include "itl/trust_list/difference.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kNamedInAudit = 20;
+constexpr size_t kSigningThreads = 2;
+
+// What a list may get without anybody looking at it: nothing that a phone has now is taken away.
+bool PublishesByItself(ListDifference::Kind kind) {
+  return kind == ListDifference::Kind::kAdded || kind == ListDifference::Kind::kRenewed ||
+         kind == ListDifference::Kind::kOrder;
+}
+
+// The bytes that will be published say what was meant, as a reader that shares nothing with their writer sees them.
+absl::Status CheckReadBack(const TrustList& read, const ListContent& content) {
+  ASSIGN_OR_RETURN(const Certificate signer, VerifyTrustList(read));
+  if (!(signer == content.signer)) return Internal("the list reads as signed by {}", signer.subject().ToText());
+  if (read.records.size() != content.listed.size()) {
+    return Internal("the list reads as {} records instead of {}", read.records.size(), content.listed.size());
+  }
+  for (size_t i = 0; i < read.records.size(); ++i) {
+    const TrustListRecord& record = read.records[i];
+    const ListRecord& meant = content.listed[i];
+    const bool same = record.role() == meant.role && record.IsBlank() == meant.blank &&
+                      (meant.blank || record.certificate == meant.certificate);
+    if (!same) return Internal("record {} of the list does not read as {}", i + 1, meant.certificate.subject().ToText());
+  }
+  return absl::OkStatus();
+}
+
+// What matters of a record to a phone, for lists that are compared as sets.
+std::vector<std::string> OtherThanSast(const TrustList& list) {
+  std::vector<std::string> records;
+  for (const TrustListRecord& record : list.records) {
+    if (record.role() == CertificateRole::kSast) continue;
+    records.push_back(fmt::format("{} {}", record.role_code,
+                                  record.certificate ? ToHex(record.certificate->sha256()) : std::string("blank")));
+  }
+  std::sort(records.begin(), records.end());
+  return records;
+}
+
+std::vector<std::string> OtherThanSast(const ListContent& content) {
+  std::vector<std::string> records;
+  for (const ListRecord& record : content.listed) {
+    if (record.role == CertificateRole::kSast) continue;
+    records.push_back(fmt::format("{} {}", static_cast<int>(record.role),
+                                  record.blank ? std::string("blank") : ToHex(record.certificate.sha256())));
+  }
+  std::sort(records.begin(), records.end());
+  return records;
+}
+
+}  // namespace
+
+std::string ListText(const ListForm& form) {
+  if (form.kind == ListKind::kCtl) return "CTL";
+  return form.device.empty() ? fmt::format("ITL of {}", form.tftp_server)
+                             : fmt::format("ITL of {} for {}", form.tftp_server, form.device);
+}
+
+ListRun::ListRun(Connection& transaction, int32_t cluster_id, KeyFolder& keys, const VouchedSigners& vouched,
+                 const PublishOrder& order, absl::Time now)
+    : connection_(transaction),
+      cluster_id_(cluster_id),
+      store_(transaction, cluster_id),
+      keys_(keys),
+      vouched_(vouched),
+      order_(order),
+      now_(now) {}
+
+absl::Status ListRun::LoadMaterial(const ListPolicy& policy) {
+  ASSIGN_OR_RETURN(signers_, store_.Signers());
+  for (const StoredSigner& signer : signers_) key_names_[signer.certificate.sha256()] = signer.key_name;
+  reading_ = PhoneReading(connection_, cluster_id_).CheckAll(policy.digest, policy.signer_version);
+  // Only that they cannot read is about the lists.
+  return absl::IsFailedPrecondition(reading_) ? absl::OkStatus() : reading_;
+}
+
+absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
+  RETURN_IF_ERROR(LoadMaterial(policy));
+  ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
+  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
+
+  // 1. What differs from what is published.
+  PublishResult result;
+  ASSIGN_OR_RETURN(std::vector<Prepared> changed, ComposeChanged(composer, result));
+
+  // 2. The new files.
+  std::vector<int64_t> list_ids;
+  for (const Prepared& prepared : changed) {
+    if (prepared.list.current) list_ids.push_back(prepared.list.list_id);
+  }
+  ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
+  SignAll(changed, before);
+  FailPoint("signed");
+
+  // 3. What becomes of each.
+  std::vector<NewGeneration> publish;
+  for (Prepared& prepared : changed) RETURN_IF_ERROR(Decide(prepared, result, publish));
+  RETURN_IF_ERROR(Store(publish, result));
+  return result;
+}
+
+absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const ListComposer& composer,
+                                                                       PublishResult& result) {
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists(order_.filter));
+  std::vector<Prepared> changed;
+  std::vector<int64_t> settled;
+  for (const StoredList& list : lists) {
+    ASSIGN_OR_RETURN(ListContent content, composer.Compose(list.form));
+    if (list.current && list.current->content_sha256 == content.digest) {
+      if (list.candidate) settled.push_back(list.list_id);
+      PublishedList& unchanged = result.lists.emplace_back(PublishedList{list, ListOutcome::kUnchanged});
+      unchanged.list.candidate.reset();
+      continue;
+    }
+    changed.push_back({.list = list, .content = std::move(content), .file = "", .refusal = {}, .changes = {}});
+  }
+  RETURN_IF_ERROR(store_.DropCandidates(settled));
+  return changed;
+}
+
+absl::Status ListRun::Sign(Prepared& prepared, const std::string* before) {
+  ListContent& content = prepared.content;
+  if (prepared.list.form.device.empty()) RETURN_IF_ERROR(reading_);
+  const auto key_name = key_names_.find(content.signer.sha256());
+  if (key_name == key_names_.end()) return Internal("{} is no signer", content.signer.subject().ToText());
+  ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Find(key_name->second));
+  content.form.timestamp = now_;
+  ASSIGN_OR_RETURN(prepared.file, WriteTrustList(content.records, content.form, content.signer, *key));
+
+  ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(prepared.file)));
+  RETURN_IF_ERROR(CheckReadBack(read, content));
+  std::vector<Sha256Digest> known;
+  if (before == nullptr) {
+    for (const ListRecord& record : content.listed) {
+      prepared.changes.push_back(fmt::format("added: {} {}", CertificateRoleName(record.role),
+                                             record.certificate.subject().ToText()));
+    }
+  } else {
+    ASSIGN_OR_RETURN(const TrustList old, DecodeTrustList(AsBytes(*before)));
+    for (const TrustListRecord& record : old.records) {
+      if (record.certificate) known.push_back(record.certificate->sha256());
+    }
+    for (const ListDifference& difference : DifferencesOf(old, read)) {
+      prepared.changes.push_back(DifferenceText(difference));
+      prepared.needs_approval = prepared.needs_approval || !PublishesByItself(difference.kind);
+      prepared.signer_changes = prepared.signer_changes || difference.kind == ListDifference::Kind::kSigner;
+    }
+    prepared.phones_know_signer =
+        std::any_of(old.records.begin(), old.records.end(), [&](const TrustListRecord& record) {
+          return record.role() == CertificateRole::kSast && record.certificate == content.signer;
+        });
+  }
+  return CheckListContent(content, prepared.file.size(), known, now_, prepared.warnings);
+}
+
+void ListRun::SignAll(std::vector<Prepared>& all, const std::map<int64_t, std::string>& before) {
+  const auto work = [&](size_t first) {
+    for (size_t i = first; i < all.size(); i += kSigningThreads) {
+      const auto old = before.find(all[i].list.list_id);
+      all[i].refusal = Sign(all[i], old == before.end() ? nullptr : &old->second);
+    }
+  };
+  if (all.size() < kSigningThreads) return work(0);
+  std::vector<std::thread> threads;
+  for (size_t first = 1; first < kSigningThreads; ++first) threads.emplace_back(work, first);
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+}
+
+absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vector<NewGeneration>& publish) {
+  for (std::string& warning : prepared.warnings) {
+    if (std::find(result.warnings.begin(), result.warnings.end(), warning) == result.warnings.end()) {
+      result.warnings.push_back(std::move(warning));
+    }
+  }
+  if (!prepared.refusal.ok()) {
+    return KeepCandidate(prepared, CandidateState::kRefused, std::string(StatusMessage(prepared.refusal)), result);
+  }
+  const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
+  const bool approved_before =
+      waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
+  if (prepared.needs_approval && !order_.approved && !approved_before) {
+    return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared), result);
+  }
+  const auto vouched = vouched_.find(prepared.content.signer.sha256());
+  if (vouched == vouched_.end()) {
+    return KeepCandidate(prepared, CandidateState::kNodes, "the TVS nodes have not been asked about its signer yet",
+                         result);
+  }
+  if (!vouched->second.ok()) {
+    return KeepCandidate(prepared, CandidateState::kNodes, std::string(StatusMessage(vouched->second)), result);
+  }
+  AddGeneration(prepared, publish);
+  PublishedList& published = result.lists.emplace_back(PublishedList{prepared.list, ListOutcome::kPublished});
+  published.list.current = publish.back().record;
+  // So that it can be said what was published.
+  published.list.candidate = StoredCandidate{.changes = absl::StrJoin(prepared.changes, "\n")};
+  return absl::OkStatus();
+}
+
+std::string ListRun::ApprovalReason(const Prepared& prepared) {
+  const char* const program = prepared.list.form.kind == ListKind::kItl ? "itl" : "ctl";
+  if (!prepared.signer_changes) {
+    return fmt::format("more than additions and renewals: look at the changes, then `trustctl {} publish`", program);
+  }
+  return fmt::format(
+      "its signer changes, to one that {}: look at the changes, then `trustctl {} publish`",
+      prepared.phones_know_signer
+          ? "is a SAST of the present list, so that phones accept it"
+          : "the present list does not have as SAST, so that phones have to ask a TVS about it; one that reaches none "
+            "refuses this list and everything after it",
+      program);
+}
+
+absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
+                                    PublishResult& result) {
+  if (order_.must_publish) {
+    return FailedPrecondition("nothing was changed, because the {} cannot be published: {}",
+                              ListText(prepared.list.form), reason);
+  }
+  const std::optional<StoredCandidate>& before = prepared.list.candidate;
+  const bool same_content = before && before->content_sha256 == prepared.content.digest;
+  StoredCandidate candidate = {.content_sha256 = prepared.content.digest,
+                               .state = state,
+                               .reason = reason,
+                               .changes = absl::StrJoin(prepared.changes, "\n"),
+                               .since = same_content ? before->since : now_};
+  if (order_.approved && state == CandidateState::kNodes) {
+    candidate.approved_by = order_.actor;
+    candidate.approval_reason = order_.reason;
+  } else if (same_content && state == CandidateState::kNodes) {
+    candidate.approved_by = before->approved_by;
+    candidate.approval_reason = before->approval_reason;
+  }
+  RETURN_IF_ERROR(store_.PutCandidate(prepared.list.list_id, candidate, now_));
+  PublishedList& kept = result.lists.emplace_back(
+      PublishedList{prepared.list, state == CandidateState::kRefused ? ListOutcome::kRefused : ListOutcome::kWaits});
+  kept.is_news = !same_content || before->state != state || before->reason != reason;
+  kept.list.candidate = std::move(candidate);
+  return absl::OkStatus();
+}
+
+void ListRun::AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const {
+  const ByteView file = AsBytes(prepared.file);
+  const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
+  const bool approved_before =
+      !order_.approved && waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
+  publish.push_back(
+      {.list_id = prepared.list.list_id,
+       .file = prepared.file,
+       .record = {.number = prepared.list.current ? prepared.list.current->number + 1 : 1,
+                  .sha1 = Sha1(file),
+                  .md5 = Md5(file),
+                  .sha256 = Sha256(file),
+                  .content_sha256 = prepared.content.digest,
+                  .signer_sha256 = prepared.content.signer.sha256(),
+                  .size = static_cast<int64_t>(prepared.file.size()),
+                  .digest = prepared.content.form.digest,
+                  .signer_version = prepared.content.form.signer_version.value_or(kSignerVersion),
+                  .records = prepared.content.count,
+                  .reason = approved_before ? waiting->approval_reason.value_or("") : order_.reason,
+                  .published_by = approved_before ? *waiting->approved_by : order_.actor,
+                  .published_at = now_}});
+}
+
+absl::Status ListRun::Store(const std::vector<NewGeneration>& generations, PublishResult& result) {
+  if (generations.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(store_.AddGenerations(generations, now_));
+  FailPoint("stored");
+  return Audit(generations, result);
+}
+
+absl::Status ListRun::Audit(const std::vector<NewGeneration>& generations, const PublishResult& result) {
+  std::vector<std::string> texts, changes;
+  for (const PublishedList& list : result.lists) {
+    if (list.outcome != ListOutcome::kPublished) continue;
+    if (texts.size() < kNamedInAudit) {
+      texts.push_back(fmt::format("{} generation {} {}", ListText(list.list.form), list.list.current->number,
+                                  ToHex(list.list.current->sha1)));
+    }
+    if (changes.empty()) changes.push_back(list.list.candidate->changes);
+  }
+  const StoredGeneration& first = generations.front().record;
+  return AppendAudit(connection_,
+                     {.cluster_id = cluster_id_,
+                      .actor = first.published_by,
+                      .action = "itl.publish",
+                      .subject = generations.size() == 1 ? texts.front() : fmt::format("{} lists", generations.size()),
+                      .detail = {{"reason", first.reason},
+                                 {"lists", absl::StrJoin(texts, ", ")},
+                                 {"signer", ToHex(first.signer_sha256)},
+                                 {"changes", absl::StrJoin(changes, "\n")},
+                                 {"without_nodes", absl::StrJoin(order_.without_nodes, ", ")}}});
+}
+
+absl::StatusOr<PublishResult> ListRun::PublishSigned(const ListPolicy& policy, const ListForm& which,
+                                                     const std::string& file) {
+  RETURN_IF_ERROR(LoadMaterial(policy));
+  ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
+  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists,
+                   store_.Lists({.kind = which.kind, .tftp_server = which.tftp_server, .device = which.device}));
+  if (lists.empty()) return NotFound("there is no {}: `trustctl itl list` shows them", ListText(which));
+  StoredList list = lists.front();
+
+  // 1. A list that verifies, of the form and with the records that this one should have.
+  ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(file)));
+  ASSIGN_OR_RETURN(const Certificate signer, VerifyTrustList(read));
+  // The next ones are signed with the same key, if it is one of ours.
+  list.form.local_signer = std::any_of(signers_.begin(), signers_.end(), [&](const StoredSigner& own) {
+    return !own.tftp_server.empty() && own.tftp_server == list.form.tftp_server && own.certificate == signer;
+  });
+  if (list.form.local_signer != lists.front().form.local_signer) {
+    RETURN_IF_ERROR(store_.SetLocalSigner(list.list_id, list.form.local_signer));
+  }
+  ASSIGN_OR_RETURN(ListContent content, composer.Compose(list.form));
+  const SignedFileHeader& header = read.header();
+  if (header.digest != content.form.digest || header.signer_version != content.form.signer_version ||
+      header.file_name != content.form.file_name || header.name_form != content.form.name_form ||
+      !header.extra.empty()) {
+    return FailedPrecondition("the header of the signed list differs from that of the {} in more than its signer",
+                              ListText(list.form));
+  }
+  if (OtherThanSast(read) != OtherThanSast(content)) {
+    return FailedPrecondition(
+        "the signed list has other records than the {} should have now: it may have changed meanwhile, so fetch and "
+        "sign it again",
+        ListText(list.form));
+  }
+
+  // 2. Its signers: those of the list, and whoever signed it.
+  std::vector<ListRecord> listed;
+  for (const TrustListRecord& record : read.records) {
+    if (record.IsBlank() || !record.certificate) continue;
+    const bool is_sast = record.role() == CertificateRole::kSast;
+    const bool is_ours = std::any_of(content.listed.begin(), content.listed.end(), [&](const ListRecord& own) {
+      return own.role == CertificateRole::kSast && own.certificate == *record.certificate;
+    });
+    if (is_sast && !is_ours && !(*record.certificate == signer)) {
+      return FailedPrecondition("the signed list has the SAST record {}, which is neither its signer's nor one of ours",
+                                record.certificate->subject().ToText());
+    }
+    listed.push_back({*record.certificate, record.role().value_or(CertificateRole::kAppServer)});
+  }
+  const bool has_recovery = std::any_of(listed.begin(), listed.end(), [&](const ListRecord& record) {
+    return record.role == CertificateRole::kSast && record.certificate == composer.material().recovery;
+  });
+  if (!has_recovery) {
+    return FailedPrecondition("the signed list lacks the SAST record of this cluster's ITLRecovery certificate {}",
+                              composer.material().recovery.subject().ToText());
+  }
+  content.listed = std::move(listed);
+  content.signer = signer;
+  content.count = static_cast<int>(read.records.size());
+  content.records = std::string(AsText(read.file.payload));
+  ASSIGN_OR_RETURN(content.digest, SignedFileContentDigest(content.form, signer, read.file.payload));
+  PublishResult result;
+  if (list.current && list.current->content_sha256 == content.digest) {
+    result.lists.push_back({list, ListOutcome::kUnchanged});
+    return result;
+  }
+
+  // 3. The same checks as for our own.
+  Prepared prepared = {.list = list, .content = std::move(content), .file = file, .refusal = {}, .changes = {}};
+  std::vector<Sha256Digest> known;
+  ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles({list.list_id}));
+  if (!before.empty()) {
+    ASSIGN_OR_RETURN(const TrustList old, DecodeTrustList(AsBytes(before.begin()->second)));
+    for (const ListDifference& difference : DifferencesOf(old, read)) {
+      prepared.changes.push_back(DifferenceText(difference));
+    }
+    for (const TrustListRecord& record : old.records) {
+      if (record.certificate) known.push_back(record.certificate->sha256());
+    }
+  }
+  // What has ended never stops a recovery.
+  for (const ListRecord& record : prepared.content.listed) known.push_back(record.certificate.sha256());
+  prepared.refusal = CheckListContent(prepared.content, file.size(), known, now_, prepared.warnings);
+  std::vector<NewGeneration> publish;
+  RETURN_IF_ERROR(Decide(prepared, result, publish));
+  RETURN_IF_ERROR(Store(publish, result));
+  return result;
+}
+
+}  // namespace trustline

@@ -1,0 +1,78 @@
+// One comparison of lists with what they should say, and what follows from it, inside one transaction.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/bytes/sha256.h"
+#include "common/postgres/connection.h"
+#include "common/service/key_folder.h"
+#include "itl/list/list_content.h"
+#include "itl/list/list_order.h"
+#include "itl/list/list_store.h"
+#include "itl/trust_list/reader.h"
+
+namespace trustline {
+
+// What was found out before the transaction, which must not wait for a network: whether the TVS nodes answer for a
+// signer, by its certificate.
+using VouchedSigners = std::map<Sha256Digest, absl::Status>;
+
+// The transaction is the caller's and has locked the cluster's policy. Used once.
+class ListRun {
+ public:
+  ListRun(Connection& transaction, int32_t cluster_id, KeyFolder& keys, const VouchedSigners& vouched,
+          const PublishOrder& order, absl::Time now);
+
+  // Composes, signs, reads back and verifies what has changed; stores and publishes what may be, keeps the rest as
+  // candidates. Errors are those of the database and of what all lists share.
+  absl::StatusOr<PublishResult> Publish(const ListPolicy& policy);
+
+  // For a file that was signed elsewhere: it becomes the next generation of the list `which`. FailedPrecondition, with
+  // the difference, unless it says what the list should say but for its signer.
+  absl::StatusOr<PublishResult> PublishSigned(const ListPolicy& policy, const ListForm& which, const std::string& file);
+
+ private:
+  struct Prepared {
+    StoredList list;
+    ListContent content;
+    std::string file;     // empty until it is signed
+    absl::Status refusal; // why it cannot be published
+    std::vector<std::string> changes;
+    std::vector<std::string> warnings;
+    bool needs_approval = false;
+    bool signer_changes = false;
+    bool phones_know_signer = false;  // as SAST of the present list
+  };
+
+  absl::Status LoadMaterial(const ListPolicy& policy);
+  absl::StatusOr<std::vector<Prepared>> ComposeChanged(const ListComposer& composer, PublishResult& result);
+  // What it is to say: signed, read back, checked against `before`.
+  absl::Status Sign(Prepared& prepared, const std::string* before);
+  void SignAll(std::vector<Prepared>& all, const std::map<int64_t, std::string>& before);
+  absl::Status Decide(Prepared& prepared, PublishResult& result, std::vector<NewGeneration>& publish);
+  static std::string ApprovalReason(const Prepared& prepared);
+  absl::Status KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
+                             PublishResult& result);
+  void AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const;
+  absl::Status Store(const std::vector<NewGeneration>& generations, PublishResult& result);
+  absl::Status Audit(const std::vector<NewGeneration>& generations, const PublishResult& result);
+
+  Connection& connection_;
+  const int32_t cluster_id_;
+  ListStore store_;
+  KeyFolder& keys_;
+  const VouchedSigners& vouched_;
+  const PublishOrder& order_;
+  const absl::Time now_;
+  std::vector<StoredSigner> signers_;
+  std::map<Sha256Digest, std::string> key_names_;  // of signers, by certificate
+  absl::Status reading_;                           // whether all phones can read lists of the policy's form
+};
+
+}  // namespace trustline

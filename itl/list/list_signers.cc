@@ -1,0 +1,80 @@
+#include "itl/list/list_signers.h"
+
+#include <openssl/evp.h>
+
+#include <span>
+
+#include "ca/profile/phone_facing.h"
+#include "common/bytes/bytes.h"
+#include "common/service/time_text.h"
+#include "common/status/status.h"
+#include "common/x509/certificate_builder.h"
+#include "itl/list/list_store.h"
+#include "itl/trust_store/trust_import.h"
+
+namespace trustline {
+namespace {
+
+constexpr int kLargestSignerBits = 2048;
+
+absl::Status CheckSigner(const CertifiedKey& signer, absl::Time now) {
+  const EVP_PKEY* const key = signer.key.get();
+  if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) != kLargestSignerBits) {
+    return FailedPrecondition("the key is {}, and phones verify trust lists with RSA {}", signer.key.kind_text(),
+                              kLargestSignerBits);
+  }
+  if (signer.certificate.not_after() <= now) {
+    return FailedPrecondition("the certificate {} has expired ({})", signer.certificate.subject().ToText(),
+                              TimeTextSeconds(signer.certificate.not_after()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ListSigners::Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
+                                const std::vector<CertificateRole>& roles, std::string_view reason) {
+  // Its records come from being a signer, so the entry is not listed.
+  ASSIGN_OR_RETURN(TrustImport import,
+                   TrustImport::Begin(connection_, caller_, {.roles = roles, .origin = "system"}, now_));
+  const ImportCandidate candidate{std::string(AsText(certificate.der())), certificate.subject().ToText()};
+  RETURN_IF_ERROR(import.AddBatch(std::span(&candidate, 1)));
+  RETURN_IF_ERROR(import.Finish().status());
+  return ListStore(connection_, caller_.cluster_id).AddSigner(server, certificate, key_name, reason, caller_.actor);
+}
+
+absl::StatusOr<Certificate> ListSigners::MakeRecovery(const ListPolicy& policy, std::string_view reason) {
+  PhoneFacingProfile profile = NewPhoneFacingProfile(
+      PhoneFacingKind::kItlRecovery,
+      {.node = "", .host = "", .organization = policy.organization, .organizational_unit = policy.organizational_unit});
+  profile.years = policy.recovery_years;
+  ASSIGN_OR_RETURN(const CertificateTemplate form, PhoneFacingTemplate(profile, now_));
+  ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Generate(profile.key_kind));
+  ASSIGN_OR_RETURN(Certificate certificate, BuildSelfSigned(form, *key));
+  RETURN_IF_ERROR(Adopt(certificate, KeyName(key->public_key_sha256()), "", {CertificateRole::kSast}, reason));
+  return certificate;
+}
+
+absl::StatusOr<Certificate> ListSigners::MakeCallManager(const ListPolicy& policy, std::string_view server,
+                                                         std::string_view host, std::string_view reason) {
+  const PhoneFacingProfile profile =
+      NewPhoneFacingProfile(PhoneFacingKind::kCallManager, {.node = std::string(server),
+                                                            .host = std::string(host),
+                                                            .organization = policy.organization,
+                                                            .organizational_unit = policy.organizational_unit});
+  ASSIGN_OR_RETURN(const CertificateTemplate form, PhoneFacingTemplate(profile, now_));
+  ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Generate(profile.key_kind));
+  ASSIGN_OR_RETURN(Certificate certificate, BuildSelfSigned(form, *key));
+  RETURN_IF_ERROR(Adopt(certificate, KeyName(key->public_key_sha256()), server,
+                        {CertificateRole::kSast, policy.tftp_role}, reason));
+  return certificate;
+}
+
+absl::Status ListSigners::ImportRecovery(CertifiedKey imported, std::string_view reason) {
+  RETURN_IF_ERROR(CheckSigner(imported, now_));
+  const std::string key_name = KeyName(imported.key.public_key_sha256());
+  RETURN_IF_ERROR(keys_.Keep(std::move(imported.key)).status());
+  return Adopt(imported.certificate, key_name, "", {CertificateRole::kSast}, reason);
+}
+
+}  // namespace trustline

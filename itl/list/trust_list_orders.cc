@@ -1,0 +1,247 @@
+// The methods of TrustLists that publish, and those about the ITLRecovery key.
+#include <utility>
+
+#include "common/bytes/bytes.h"
+#include "common/bytes/secret_bytes.h"
+#include "common/device/device_name.h"
+#include "common/postgres/transaction.h"
+#include "common/rpc/certificate_summary.h"
+#include "common/service/audit.h"
+#include "common/status/status.h"
+#include "common/x509/pkcs12.h"
+#include "itl/list/list_signers.h"
+#include "itl/list/trust_list_messages.h"
+#include "itl/list/trust_list_service.h"
+
+namespace trustline {
+namespace {
+
+template <typename Repeated>
+std::vector<std::string> Texts(const Repeated& texts) {
+  return {texts.begin(), texts.end()};
+}
+
+}  // namespace
+
+absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& caller,
+                                                               const v1::PublishRequest& request) {
+  PublishOrder order = {.filter = {},
+                        .actor = caller.actor(),
+                        .reason = request.reason().empty() ? "published by an administrator" : request.reason(),
+                        .approved = true,
+                        .without_nodes = Texts(request.without_nodes())};
+  ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
+  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  return parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
+}
+
+absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request) {
+  const PublishOrder order = {
+      .filter = {.kind = ListKind::kCtl, .tftp_server = {}, .device = {}},
+      .actor = caller.actor(),
+      .reason = request.reason().empty() ? (request.on() ? "mixed mode on" : "mixed mode off") : request.reason(),
+      .approved = true,
+      .must_publish = true,
+      .without_nodes = Texts(request.without_nodes())};
+  return parts_.publisher->ChangeAndPublish(
+      caller.cluster_id, caller.cluster, order,
+      [&](Connection& connection, ListStore& store, const StoredPolicy& before) -> absl::Status {
+        if (!request.on() && !before.policy.mixed_mode) {
+          return FailedPrecondition("mixed mode is off already");
+        }
+        ListPolicy policy = before.policy;
+        policy.mixed_mode = request.on();
+        RETURN_IF_ERROR(store.WritePolicy(policy, caller.actor()));
+        RETURN_IF_ERROR(store.PutList({.kind = ListKind::kCtl, .tftp_server = "", .device = ""}, caller.actor()));
+        return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                        .actor = caller.actor(),
+                                        .action = request.on() ? "ctl.mixed_mode.on" : "ctl.mixed_mode.off",
+                                        .subject = caller.cluster,
+                                        .detail = {{"reason", order.reason}}});
+      });
+}
+
+absl::StatusOr<PublishResult> TrustListService::Blank(const Caller& caller, const v1::SetBlankRequest& request) {
+  RETURN_IF_ERROR(CheckReason(request.reason()));
+  const PublishOrder order = {.filter = {},
+                              .actor = caller.actor(),
+                              .reason = request.reason(),
+                              .approved = true,
+                              .must_publish = true,
+                              .without_nodes = Texts(request.without_nodes())};
+  return parts_.publisher->ChangeAndPublish(
+      caller.cluster_id, caller.cluster, order,
+      [&](Connection& connection, ListStore& store, const StoredPolicy& before) -> absl::Status {
+        ListPolicy policy = before.policy;
+        policy.blank = request.on();
+        RETURN_IF_ERROR(store.WritePolicy(policy, caller.actor()));
+        return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                        .actor = caller.actor(),
+                                        .action = request.on() ? "itl.blank.on" : "itl.blank.off",
+                                        .subject = caller.cluster,
+                                        .detail = {{"reason", request.reason()}}});
+      });
+}
+
+absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
+                                                      const v1::ResetWithLocalKeyRequest& request) {
+  RETURN_IF_ERROR(CheckReason(request.reason()));
+  PublishOrder order = {.filter = {.kind = ListKind::kItl, .tftp_server = {}, .device = {}},
+                        .actor = caller.actor(),
+                        .reason = request.reason(),
+                        .approved = true,
+                        .must_publish = true,
+                        .without_nodes = Texts(request.without_nodes()),
+                        .to_local_signer = !request.recovery()};
+  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  return parts_.publisher->ChangeAndPublish(
+      caller.cluster_id, caller.cluster, order,
+      [&](Connection& connection, ListStore& store, const StoredPolicy&) -> absl::Status {
+        ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(order.filter));
+        if (lists.empty()) return NotFound("there is no ITL to reset: `trustctl itl list` shows what there is");
+        for (const StoredList& list : lists) {
+          RETURN_IF_ERROR(store.SetLocalSigner(list.list_id, !request.recovery()));
+        }
+        return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                        .actor = caller.actor(),
+                                        .action = "itl.reset",
+                                        .subject = request.tftp_server().empty() ? "all" : request.tftp_server(),
+                                        .detail = {{"signer", request.recovery() ? "ITLRecovery" : "CallManager"},
+                                                   {"reason", request.reason()}}});
+      });
+}
+
+absl::Status TrustListService::Export(const Caller& caller, const v1::ExportRecoveryRequest& request,
+                                      v1::ExportRecoveryResponse& response) {
+  const SecretBytes passphrase(request.passphrase());
+  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, ListStore(connection, caller.cluster_id).Signers());
+    if (signers.empty() || !signers.front().tftp_server.empty()) {
+      return NotFound("the cluster {} has no ITLRecovery certificate yet: it comes with its first TFTP server",
+                      caller.cluster);
+    }
+    const StoredSigner& recovery = signers.front();
+    ASSIGN_OR_RETURN(const KeyFolder::Key key, parts_.keys->Find(recovery.key_name));
+    ASSIGN_OR_RETURN(*response.mutable_file(), WritePkcs12(recovery.certificate, *key, passphrase, "ITLRecovery"));
+    *response.mutable_certificate() = SummaryOf(recovery.certificate);
+    return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                    .actor = caller.actor(),
+                                    .action = "itl.recovery.export",
+                                    .subject = ToHex(recovery.certificate.sha256()),
+                                    .detail = {{"certificate", recovery.certificate.subject().ToText()}}});
+  });
+}
+
+absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRecoveryRequest& request,
+                                       v1::ReplaceRecoveryResponse& response) {
+  RETURN_IF_ERROR(CheckReason(request.reason()));
+  const SecretBytes passphrase(request.passphrase());
+  const TrustStoreCaller store_caller = {caller.cluster_id, caller.cluster, caller.actor()};
+  const bool is_import = !request.file().empty();
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    ListStore store(connection, caller.cluster_id);
+    ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.LockPolicy());
+    if (!policy) return FailedPrecondition("the cluster {} has no trust lists: add a TFTP server first", caller.cluster);
+    ASSIGN_OR_RETURN(const std::vector<StoredSigner> before, store.Signers());
+    if (!before.empty()) *response.mutable_replaced() = SummaryOf(before.front().certificate);
+    ListSigners signers(connection, store_caller, *parts_.keys, parts_.clock.Now());
+    Certificate made = before.front().certificate;
+    if (is_import) {
+      ASSIGN_OR_RETURN(CertifiedKey imported, ReadPkcs12(AsBytes(request.file()), passphrase));
+      if (imported.certificate == before.front().certificate) {
+        return FailedPrecondition("this is the ITLRecovery certificate already");
+      }
+      made = imported.certificate;
+      RETURN_IF_ERROR(signers.ImportRecovery(std::move(imported), request.reason()));
+    } else {
+      ASSIGN_OR_RETURN(made, signers.MakeRecovery(policy->policy, request.reason()));
+    }
+    *response.mutable_certificate() = SummaryOf(made);
+    return AppendAudit(connection,
+                       {.cluster_id = caller.cluster_id,
+                        .actor = caller.actor(),
+                        .action = is_import ? "itl.recovery.import" : "itl.recovery.regenerate",
+                        .subject = ToHex(made.sha256()),
+                        .detail = {{"reason", request.reason()},
+                                   {"replaced", ToHex(before.front().certificate.sha256())}}});
+  }));
+  const PublishOrder order = {.filter = {}, .actor = caller.actor(), .reason = request.reason(), .without_nodes = {}};
+  ASSIGN_OR_RETURN(const PublishResult result, parts_.publisher->Publish(caller.cluster_id, caller.cluster, order));
+  *response.mutable_published() = ToProto(result);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PublishResult> TrustListService::TakeSigned(const Caller& caller,
+                                                           const v1::PublishSignedRequest& request) {
+  RETURN_IF_ERROR(CheckReason(request.reason()));
+  ListForm which = {.kind = ListKind::kItl, .tftp_server = "", .device = ""};
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+    ListStore store(*lease, caller.cluster_id);
+    ASSIGN_OR_RETURN(which.tftp_server, ServerOf(store, request.tftp_server()));
+  }
+  if (!request.device().empty()) {
+    ASSIGN_OR_RETURN(const DeviceName device, DeviceName::Parse(request.device()));
+    which.device = device.text();
+  }
+  return parts_.publisher->PublishSigned(caller.cluster_id, caller.cluster, which, request.file(),
+                                         {.filter = {which.kind, which.tftp_server, which.device},
+                                          .actor = caller.actor(),
+                                          .reason = request.reason(),
+                                          .approved = true,
+                                          .must_publish = true,
+                                          .without_nodes = Texts(request.without_nodes())});
+}
+
+absl::StatusOr<PublishResult> TrustListService::GenerateNow(const Caller& caller, const v1::GenerateRequest& request) {
+  PublishOrder order = {
+      .filter = {}, .actor = caller.actor(), .reason = "generated by hand", .without_nodes = {}};
+  ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
+  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  return parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
+}
+
+grpc::Status TrustListService::Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
+                                        v1::PublishResponse* response) {
+  return AnswerChange(*context, "Generate", *request,
+                      [&](const Caller& caller) { return PutLists(GenerateNow(caller, *request), *response); });
+}
+grpc::Status TrustListService::Publish(grpc::ServerContext* context, const v1::PublishRequest* request,
+                                       v1::PublishResponse* response) {
+  return AnswerChange(*context, "Publish", *request,
+                      [&](const Caller& caller) { return PutLists(PublishWaiting(caller, *request), *response); });
+}
+grpc::Status TrustListService::SetMixedMode(grpc::ServerContext* context, const v1::SetMixedModeRequest* request,
+                                            v1::PublishResponse* response) {
+  return AnswerChange(*context, "SetMixedMode", *request,
+                      [&](const Caller& caller) { return PutLists(SetMixed(caller, *request), *response); });
+}
+grpc::Status TrustListService::SetBlank(grpc::ServerContext* context, const v1::SetBlankRequest* request,
+                                        v1::PublishResponse* response) {
+  return AnswerChange(*context, "SetBlank", *request,
+                      [&](const Caller& caller) { return PutLists(Blank(caller, *request), *response); });
+}
+grpc::Status TrustListService::ResetWithLocalKey(grpc::ServerContext* context,
+                                                 const v1::ResetWithLocalKeyRequest* request,
+                                                 v1::PublishResponse* response) {
+  return AnswerChange(*context, "ResetWithLocalKey", *request,
+                      [&](const Caller& caller) { return PutLists(Reset(caller, *request), *response); });
+}
+grpc::Status TrustListService::PublishSigned(grpc::ServerContext* context, const v1::PublishSignedRequest* request,
+                                             v1::PublishResponse* response) {
+  return AnswerChange(*context, "PublishSigned", *request,
+                      [&](const Caller& caller) { return PutLists(TakeSigned(caller, *request), *response); });
+}
+grpc::Status TrustListService::ExportRecovery(grpc::ServerContext* context, const v1::ExportRecoveryRequest* request,
+                                              v1::ExportRecoveryResponse* response) {
+  return AnswerChange(*context, "ExportRecovery", *request,
+                      [&](const Caller& caller) { return Export(caller, *request, *response); });
+}
+grpc::Status TrustListService::ReplaceRecovery(grpc::ServerContext* context,
+                                               const v1::ReplaceRecoveryRequest* request,
+                                               v1::ReplaceRecoveryResponse* response) {
+  return AnswerChange(*context, "ReplaceRecovery", *request,
+                      [&](const Caller& caller) { return Replace(caller, *request, *response); });
+}
+
+}  // namespace trustline
