@@ -27,6 +27,7 @@ class ItlChangeCommandsTest : public TrustListsFixture {
     lists_.candidate->set_state(v1::CANDIDATE_STATE_WAITS_FOR_APPROVAL);
     lists_.candidate->set_reason("the TVS of branch1 is new");
     lists_.candidate->add_changes("added: TVS CN=branch1");
+    lists_.candidate->set_content_sha256(std::string(32, 'c'));
   }
 };
 
@@ -80,6 +81,8 @@ TEST_F(ItlChangeCommandsTest, PublishShowsWhatWaitsAndAsks) {
   EXPECT_EQ(lists_.publish.reason(), "it is ours");
   EXPECT_THAT(lists_.publish.without_nodes(), ElementsAre("a", "b"));
   EXPECT_EQ(lists_.publish.kind(), v1::TRUST_LIST_KIND_ITL);
+  // What was shown is what is approved.
+  EXPECT_THAT(lists_.publish.contents(), ElementsAre(std::string(32, 'c')));
 
   lists_.publish.Clear();
   const TerminalResult no = RunAt({"itl", "publish"}, {{"[y/N] ", "\n"}});

@@ -13,6 +13,7 @@
 #include "cli/trustctl/trust_list_elements.h"
 #include "cli/trustctl/trust_list_records.h"
 #include "cli/trustctl/trust_list_words.h"
+#include "common/bytes/checksums.h"
 #include "common/status/status.h"
 #include "common/x509/certificate_file.h"
 #include "itl/trust_list/difference.h"
@@ -115,7 +116,7 @@ absl::StatusOr<int> Verify(Environment& environment, const VerifyArguments& argu
       .Add("digest", "Digest", digest)
       .Add("size", "Size", static_cast<int64_t>(list.file.whole.size()))
       .Add("most_size", "Most", static_cast<int64_t>(kMaxTrustListSize))
-      .Add("sha1", "SHA1", TextCell(Sha1Hex(list.file.whole)));
+      .Add("sha1", "SHA1", TextCell(ToHex(Sha1(list.file.whole))));
   const std::string sentence = verified.ok()
                                    ? fmt::format("verified: signed by {} ({}) with {}; {}",
                                                  voucher->signer.subject().ToText(), voucher->how, digest, size)
@@ -185,9 +186,9 @@ absl::StatusOr<int> Diff(Environment& environment, const DiffArguments& argument
   }
   Record record;
   record.Add("before", "Before", before.name)
-      .Add("before_sha1", "SHA1 before", TextCell(Sha1Hex(before.list.file.whole)))
+      .Add("before_sha1", "SHA1 before", TextCell(ToHex(Sha1(before.list.file.whole))))
       .Add("after", "After", after.name)
-      .Add("after_sha1", "SHA1 after", TextCell(Sha1Hex(after.list.file.whole)))
+      .Add("after_sha1", "SHA1 after", TextCell(ToHex(Sha1(after.list.file.whole))))
       .Add("same_bytes", "Same bytes", identical)
       .Add("same_content", "Same content", differences.empty());
   record.list = {"differences", {{"difference", "DIFFERENCE"}, {"was", "WAS"}, {"is", "IS"}}, {}};

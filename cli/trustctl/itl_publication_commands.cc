@@ -209,9 +209,9 @@ struct PublishArguments {
   bool yes = false;
 };
 
-// Shows what waits, and asks. False when nothing waits.
+// Shows what waits, asks, and puts what was shown into the request. False when nothing waits.
 absl::StatusOr<bool> ShowAndConfirm(Environment& environment, Client<v1::TrustLists>& client,
-                                    const PublishArguments& arguments) {
+                                    const PublishArguments& arguments, v1::PublishRequest& publish) {
   v1::ListTrustListsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_kind(arguments.choice.kind);
@@ -224,6 +224,7 @@ absl::StatusOr<bool> ShowAndConfirm(Environment& environment, Client<v1::TrustLi
   for (const v1::TrustListInfo& list : response.lists()) {
     if (!list.has_candidate()) continue;
     ++waiting;
+    publish.add_contents(list.candidate().content_sha256());
     text += EscapeForTerminal(fmt::format("{}: {}", ListText(list), list.candidate().reason())) + "\n";
     for (const std::string& change : list.candidate().changes()) text += "  " + EscapeForTerminal(change) + "\n";
   }
@@ -242,7 +243,7 @@ absl::StatusOr<int> Publish(Environment& environment, const PublishArguments& ar
   request.set_tftp_server(arguments.choice.tftp_server);
   FillPublication(arguments.publication, request);
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  ASSIGN_OR_RETURN(const bool waits, ShowAndConfirm(environment, client, arguments));
+  ASSIGN_OR_RETURN(const bool waits, ShowAndConfirm(environment, client, arguments, request));
   if (!waits && environment.options().output == OutputFormat::kTable) {
     environment.out() << "nothing waits to be published\n";
     return kExitSuccess;

@@ -47,9 +47,9 @@ class EchoOff {
   bool changed_ = false;
 };
 
-// One line from the terminal, without its end. Ctrl-C ends the wait, so that the echo comes back.
+// One line from the terminal, without its end, inside a CallSeries of the caller's that began before the question was
+// asked: so Ctrl-C ends the wait, however early it comes, and the echo comes back.
 absl::StatusOr<SecretBytes> ReadLine(Environment& environment) {
-  const CallSeries series(environment);
   std::array<char, kLongestAnswer> buffer = {};
   while (true) {
     pollfd descriptor = {STDIN_FILENO, POLLIN, 0};
@@ -70,6 +70,7 @@ absl::StatusOr<SecretBytes> ReadLine(Environment& environment) {
 }
 
 absl::StatusOr<SecretBytes> AskHidden(Environment& environment, std::string_view prompt) {
+  const CallSeries series(environment);
   const EchoOff echo_off;
   if (!echo_off.changed())
     return FailedPrecondition("cannot hide what is typed at this terminal: use --passphrase-file");
@@ -101,6 +102,7 @@ absl::Status Confirm(Environment& environment, bool yes, std::string_view questi
   if (!CanAsk(environment)) {
     return UsageError("this wants a confirmation, and there is no terminal to ask at: give --yes");
   }
+  const CallSeries series(environment);
   environment.err() << EscapeForTerminal(question) << " [y/N] " << std::flush;
   ASSIGN_OR_RETURN(const SecretBytes line, ReadLine(environment));
   const std::string answer(line.ExposeSecret());

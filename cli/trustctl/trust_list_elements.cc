@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
@@ -154,14 +153,6 @@ std::vector<TlvPlace> WithCovered(const std::vector<TlvPlace>& places, ByteView 
   return all;
 }
 
-std::string DigestHex(ByteView bytes, const EVP_MD* algorithm) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest = {};
-  unsigned int size = 0;
-  const OpenSslErrorScope errors;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, algorithm, nullptr) != 1) return "";
-  return ToHex(ByteView(digest.data(), size));
-}
-
 }  // namespace
 
 std::vector<NamedElement> HeaderElements(const SignedFile& file) {
@@ -190,13 +181,5 @@ std::string FunctionText(uint16_t role_code) {
   if (*role == CertificateRole::kSast) return "System Administrator Security Token";
   return std::string(CertificateRoleName(*role));
 }
-
-bool NamesAsSigner(const SignedFileHeader& header, const Certificate& certificate) {
-  return std::ranges::equal(CanonicalSerial(AsBytes(header.serial)), certificate.serial()) &&
-         NamesTheSame(header.issuer_name, certificate.issuer());
-}
-
-std::string Sha1Hex(ByteView bytes) { return DigestHex(bytes, EVP_sha1()); }
-std::string Md5Hex(ByteView bytes) { return DigestHex(bytes, EVP_md5()); }
 
 }  // namespace trustline

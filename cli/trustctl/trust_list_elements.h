@@ -29,11 +29,4 @@ std::string ColonHex(ByteView bytes);
 // "System Administrator Security Token", "CCM+TFTP"; "unknown (99)" for a code that no role has.
 std::string FunctionText(uint16_t role_code);
 
-// The header names this certificate as the signer.
-bool NamesAsSigner(const SignedFileHeader& header, const Certificate& certificate);
-
-// Lower-case hexadecimal. Empty when this machine's OpenSSL does not compute it.
-std::string Sha1Hex(ByteView bytes);
-std::string Md5Hex(ByteView bytes);
-
 }  // namespace trustline

@@ -6,6 +6,7 @@
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/trust_list_elements.h"
 #include "cli/trustctl/trust_list_words.h"
+#include "common/bytes/checksums.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -137,10 +138,8 @@ std::string RecordLine(const NamedElement& element, ByteView value) {
     case RecordTag::kSignature:
     case RecordTag::kIpAddress:
       return Line(element, "");
-    case RecordTag::kCertificate: {
-      const absl::StatusOr<std::string> hash = FromHex(Sha1Hex(value));
-      return Line(element, hash.ok() ? BlankHex(AsBytes(*hash)) + " (SHA1 Hash HEX)" : "");
-    }
+    case RecordTag::kCertificate:
+      return Line(element, BlankHex(Sha1(value)) + " (SHA1 Hash HEX)");
     case RecordTag::kCertificateHash:
       return Line(element, BlankHex(value) + " (Certificate Hash HEX)");
   }
@@ -179,7 +178,7 @@ std::string TrustListPrint(const TrustList& list, std::string_view kind, const a
       "Version:        {5}\n"
       "HeaderLength:   {6} (BYTES)\n"
       "\n{7}",
-      kind, Md5Hex(whole), Sha1Hex(whole), whole.size(),
+      kind, ToHex(Md5(whole)), ToHex(Sha1(whole)), whole.size(),
       absl::FormatTime("%a %b %d %H:%M:%S UTC %E4Y", header.timestamp, absl::UTCTimeZone()),
       VersionText(header.version), header.header_length, kTableHead);
   for (const NamedElement& element : HeaderElements(list.file)) {

@@ -9,6 +9,7 @@
 #include "cli/trustctl/trust_list_words.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
+#include "common/bytes/checksums.h"
 #include "common/bytes/sha256.h"
 #include "common/status/status.h"
 
@@ -66,7 +67,7 @@ Row ListedRow(const TrustList& list, size_t index) {
       role == CertificateRole::kSast && certificate && NamesAsSigner(list.header(), *certificate),
       int64_t{record.record_length},
       of_certificate([](const Certificate& known) { return Cell(Fingerprint{std::string(AsText(known.sha256()))}); }),
-      of_certificate([](const Certificate& known) { return Cell(Sha1Hex(known.der())); }),
+      of_certificate([](const Certificate& known) { return Cell(ToHex(Sha1(known.der()))); }),
       of_certificate([](const Certificate& known) { return Cell(known.public_key_kind()); }),
       of_certificate([](const Certificate& known) { return Cell(known.not_before()); }),
       of_certificate([](const Certificate& known) { return Cell(known.not_after()); }),
@@ -125,8 +126,8 @@ Record TrustListRecordOf(const TrustList& list, const absl::Status& verified, Re
   const SignedFileHeader& header = list.header();
   const ByteView whole = list.file.whole;
   Record record = std::move(of);
-  record.Add("md5", "MD5", TextCell(Md5Hex(whole)))
-      .Add("sha1", "SHA1", TextCell(Sha1Hex(whole)))
+  record.Add("md5", "MD5", TextCell(ToHex(Md5(whole))))
+      .Add("sha1", "SHA1", TextCell(ToHex(Sha1(whole))))
       .Add("sha256", "SHA256", ToHex(Sha256(whole)))
       .Add("size", "Size", static_cast<int64_t>(whole.size()))
       .Add("version", "Version", VersionText(header.version))

@@ -268,6 +268,11 @@ absl::Status VerifySignature(const SignedFile& file, const Certificate& signer) 
   return absl::OkStatus();
 }
 
+bool NamesAsSigner(const SignedFileHeader& header, const Certificate& certificate) {
+  return AsText(CanonicalSerial(AsBytes(header.serial))) == AsText(certificate.serial()) &&
+         NamesTheSame(header.issuer_name, certificate.issuer());
+}
+
 bool NamesTheSame(std::string_view text, const DistinguishedName& name) {
   if (text == name.ToText()) return true;
   const auto read = DistinguishedName::FromText(text);

@@ -66,6 +66,9 @@ absl::StatusOr<SignedFile> ReadSignedFile(ByteView bytes);
 // by another key.
 absl::Status VerifySignature(const SignedFile& file, const Certificate& signer);
 
+// The header names this certificate by issuer and serial number, as a reader of trust lists looks for the signer.
+bool NamesAsSigner(const SignedFileHeader& header, const Certificate& certificate);
+
 // The text names the same as `name`, in either form of names (DistinguishedName::key()).
 bool NamesTheSame(std::string_view text, const DistinguishedName& name);
 

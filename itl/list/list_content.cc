@@ -130,7 +130,7 @@ absl::Status ListComposer::Append(const ListedCertificate& listed, ListContent& 
                                                  ? WriteBlankRecord(listed.role, listed.dns_name, listed.ip_address)
                                                  : WriteRecord(listed, material_.policy.name_form));
   content.records += record;
-  content.listed.push_back({listed.certificate, listed.role, IsBlanked(listed.role)});
+  content.listed.push_back({listed.certificate, listed.role, IsBlanked(listed.role), listed.dns_name});
   ++content.count;
   return absl::OkStatus();
 }
@@ -173,7 +173,7 @@ absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
       continue;
     }
     content.records += listed_records_[i];
-    content.listed.push_back({entry.certificate, entry.role, IsBlanked(entry.role)});
+    content.listed.push_back({entry.certificate, entry.role, IsBlanked(entry.role), ""});
     ++content.count;
   }
   ASSIGN_OR_RETURN(content.digest, SignedFileContentDigest(content.form, content.signer, AsBytes(content.records)));

@@ -72,7 +72,8 @@ std::string ListFileName(ListKind kind, std::string_view device);
 struct ListRecord {
   Certificate certificate;
   CertificateRole role;
-  bool blank = false;  // its bytes do not name the certificate
+  bool blank = false;    // its bytes do not name the certificate
+  std::string dns_name;  // as they have it; empty: none
 };
 
 // A list before it is signed.

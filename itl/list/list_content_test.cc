@@ -67,10 +67,9 @@ class ListContentTest : public ::testing::Test {
 };
 
 TEST_F(ListContentTest, AnItlNamesItsSignersItsServerAndWhatIsListed) {
-  EXPECT_THAT(Texts(Material()),
-              ElementsAre("SAST CN=recovery,O=Example,OU=Phones", "CCM+TFTP CN=ccm1,O=Example,OU=Phones",
-                          "SAST CN=ccm1,O=Example,OU=Phones", "CAPF CN=capf,O=Example,OU=Phones",
-                          "TVS CN=tvs,O=Example,OU=Phones"));
+  EXPECT_THAT(Texts(Material()), ElementsAre("SAST CN=recovery,O=Example,OU=Phones",
+                                             "CCM+TFTP CN=ccm1,O=Example,OU=Phones", "SAST CN=ccm1,O=Example,OU=Phones",
+                                             "CAPF CN=capf,O=Example,OU=Phones", "TVS CN=tvs,O=Example,OU=Phones"));
   EXPECT_THAT(Texts(Material(), Itl("tftp2"))[1], "CCM+TFTP CN=ccm2,O=Example,OU=Phones");
   ListMaterial material = Material();
   material.policy.tftp_role = CertificateRole::kTftp;
@@ -214,10 +213,11 @@ TEST_F(ListContentTest, WhatCannotBeWrittenIsNamed) {
   ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromX509(odd.get()));
   ListMaterial material = Material();
   material.listed.push_back({certificate, CertificateRole::kAppServer});
-  EXPECT_THAT(Compose(material), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                          HasSubstr("CN=tvs,O=Example,OU=Phones (")));
-  EXPECT_THAT(Compose(material), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                          HasSubstr("trustctl trust set " + ToHex(certificate.sha256()).substr(0, 16))));
+  EXPECT_THAT(Compose(material),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CN=tvs,O=Example,OU=Phones (")));
+  EXPECT_THAT(Compose(material),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("trustctl trust set " + ToHex(certificate.sha256()).substr(0, 16))));
 }
 
 class CheckListContentTest : public ListContentTest {
@@ -243,7 +243,8 @@ TEST_F(CheckListContentTest, APlainListIsGood) {
 
 TEST_F(CheckListContentTest, ALargeListIsRefusedWithNumbersAndWhatCouldGo) {
   ListMaterial material = Material();
-  for (int i = 0; i < 47; ++i) material.listed.push_back({MakePhoneFacing(fmt::format("app{:02}", i)), CertificateRole::kAppServer});
+  for (int i = 0; i < 47; ++i)
+    material.listed.push_back({MakePhoneFacing(fmt::format("app{:02}", i)), CertificateRole::kAppServer});
   ASSERT_OK_AND_ASSIGN(const ListContent content, Compose(material));
   EXPECT_EQ(content.count, 52);
   const size_t size = content.records.size() + 400;
@@ -256,7 +257,9 @@ TEST_F(CheckListContentTest, ALargeListIsRefusedWithNumbersAndWhatCouldGo) {
   // Five are named.
   const std::string text(refused.message());
   size_t named = 0;
-  for (size_t at = text.find("trustctl trust set"); at != std::string::npos; at = text.find("trustctl trust set", at + 1)) ++named;
+  for (size_t at = text.find("trustctl trust set"); at != std::string::npos;
+       at = text.find("trustctl trust set", at + 1))
+    ++named;
   EXPECT_EQ(named, 5u);
 
   std::vector<std::string> none;
@@ -338,8 +341,7 @@ TEST_F(CheckListContentTest, AnExpiredCertificateMayStayButNotCome) {
   EXPECT_OK(Check(material));
   material.listed.push_back({expired, CertificateRole::kAppServer});
   EXPECT_THAT(Check(material), StatusIs(kRefused, HasSubstr("CN=expired,O=Example,OU=Phones")));
-  EXPECT_THAT(Check(material, {tvs_.sha256()}),
-              StatusIs(kRefused, HasSubstr("has expired (2026-11-30T23:59:59Z)")));
+  EXPECT_THAT(Check(material, {tvs_.sha256()}), StatusIs(kRefused, HasSubstr("has expired (2026-11-30T23:59:59Z)")));
   EXPECT_OK(Check(material, {tvs_.sha256(), expired.sha256()}));
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("it stays in the list, because it is there already")));
 }

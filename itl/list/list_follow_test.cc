@@ -109,9 +109,9 @@ TEST_F(ListFollowTest, NodesAreAskedAgainEveryTwoSeconds) {
   EXPECT_EQ(Asked(), asked);
   now_.Advance(absl::Milliseconds(1));
   ASSERT_TRUE(Becomes([&] { return Asked() == asked + 1; }));
-  EXPECT_EQ(metrics_.GetGauge("trustline_trust_list_candidates", "", {{"cluster", "default"}, {"state", "nodes"}})
-                .value(),
-            1);
+  EXPECT_EQ(
+      metrics_.GetGauge("trustline_trust_list_candidates", "", {{"cluster", "default"}, {"state", "nodes"}}).value(),
+      1);
   SetVouching(absl::OkStatus());
   WaitForLooks();
   now_.Advance(absl::Seconds(2));
@@ -153,7 +153,8 @@ TEST_F(ListFollowTest, AChangeOfThePolicyIsFollowedToo) {
     return store.MarkConsidered(-1);
   }));
   now_.Advance(absl::Seconds(2));
-  ASSERT_TRUE(Becomes([&] { return Count("SELECT count(*) FROM trust_list_candidate WHERE state = 'approval'") == 1; }));
+  ASSERT_TRUE(
+      Becomes([&] { return Count("SELECT count(*) FROM trust_list_candidate WHERE state = 'approval'") == 1; }));
   EXPECT_THAT(List().candidate->changes, HasSubstr("name-form: comma -> vendor"));
 }
 
@@ -184,10 +185,10 @@ TEST_F(ListFollowTest, AFailureIsToldOnceAndItsEndToo) {
 
 TEST_F(ListFollowTest, OneClustersFailureIsNotTheOthers) {
   // A cluster whose lists have no signer, as no itld leaves it.
-  RunByHand("INSERT INTO cluster (name) VALUES ('other')");
+  RunByHand("INSERT INTO cluster (cluster_id, name) OVERRIDING SYSTEM VALUE VALUES (0, 'other')");
   RunByHand(
-      "UPDATE cluster SET cluster_id = 0 WHERE name = 'other'; INSERT INTO trust_list_policy (cluster_id, tftp_role, "
-      "recovery_years, organization, organizational_unit) VALUES (0, 2, 20, 'O', 'OU')");
+      "INSERT INTO trust_list_policy (cluster_id, tftp_role, recovery_years, organization, organizational_unit) VALUES "
+      "(0, 2, 20, 'O', 'OU')");
   AddListed(MakePhoneFacing("tvs"));
   Follow();
   WaitForLooks();

@@ -18,6 +18,8 @@ struct PublishOrder {
   std::string reason;
   // What waits for an administrator is published too: an administrator ordered it.
   bool approved = false;
+  // What the administrator has looked at, by content digest: nothing else is approved. Empty: whatever it is.
+  std::vector<Sha256Digest> approved_contents;
   // All or nothing: what cannot be published at once is an error.
   bool must_publish = false;
   std::vector<std::string> without_nodes;  // need not answer for the signer

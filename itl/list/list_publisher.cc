@@ -222,6 +222,11 @@ absl::StatusOr<PublishResult> ListPublisher::ChangeAndPublish(int32_t cluster_id
       cluster_id, cluster,
       [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
         ListStore store(connection, cluster_id);
+        // A device's own list says what that of all phones says.
+        PublishOrder of_all = order;
+        if (of_all.filter.device) of_all.filter.device = "";
+        RETURN_IF_ERROR(
+            ListRun(connection, cluster_id, keys_, vouched, of_all, clock_.Now()).CheckNothingWaits(before.policy));
         RETURN_IF_ERROR(change(connection, store, before));
         ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.ReadPolicy());
         if (!policy) return Internal("the policy of cluster {} has gone", cluster);
@@ -236,9 +241,31 @@ absl::StatusOr<PublishResult> ListPublisher::PublishSigned(int32_t cluster_id, c
   ASSIGN_OR_RETURN(order.signed_by, VerifyTrustList(read));
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
-    return ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now())
-        .PublishSigned(policy.policy, which, file);
+    return FinishResigned(connection, cluster_id,
+                          ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now())
+                              .PublishSigned(policy.policy, which, file));
   });
+}
+
+absl::StatusOr<PublishResult> ListPublisher::Resign(int32_t cluster_id, const std::string& cluster, bool local,
+                                                    const PublishOrder& order, const Change& change) {
+  ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
+  return InTransaction(
+      cluster_id, cluster,
+      [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
+        ListStore store(connection, cluster_id);
+        RETURN_IF_ERROR(change(connection, store, policy));
+        return FinishResigned(
+            connection, cluster_id,
+            ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).Resign(policy.policy, local));
+      });
+}
+
+absl::StatusOr<PublishResult> ListPublisher::FinishResigned(Connection& connection, int32_t cluster_id,
+                                                            absl::StatusOr<PublishResult> result) {
+  // What should be said besides is compared with the new generation now.
+  if (result.ok()) RETURN_IF_ERROR(ListStore(connection, cluster_id).MarkConsidered(-1));
+  return result;
 }
 
 void ListPublisher::Report(const std::string& cluster, const PublishResult& result) {

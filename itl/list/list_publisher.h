@@ -57,12 +57,17 @@ class ListPublisher {
   absl::StatusOr<PublishResult> Publish(int32_t cluster_id, const std::string& cluster, const PublishOrder& order);
 
   // A change of how lists are made: `change` runs in the transaction that publishes what follows from it, with the
-  // policy locked. A list that cannot be published then undoes the change, and is the error.
+  // policy locked. A list that cannot be published then, or has other changes that wait for an administrator, undoes the
+  // change and is the error.
   using Change = std::function<absl::Status(Connection& transaction, ListStore& store, const StoredPolicy& before)>;
   absl::StatusOr<PublishResult> ChangeAndPublish(int32_t cluster_id, const std::string& cluster,
                                                  const PublishOrder& order, const Change& change);
 
-  // A list that was signed elsewhere, of which everything but the SAST records must be what the list should say.
+  // The current generations of the order's lists signed anew (ListRun::Resign); `change` runs in the same transaction.
+  absl::StatusOr<PublishResult> Resign(int32_t cluster_id, const std::string& cluster, bool local,
+                                       const PublishOrder& order, const Change& change);
+
+  // A list that was signed elsewhere (ListRun::PublishSigned).
   absl::StatusOr<PublishResult> PublishSigned(int32_t cluster_id, const std::string& cluster, const ListForm& which,
                                               const std::string& file, PublishOrder order);
 
@@ -96,6 +101,8 @@ class ListPublisher {
   absl::StatusOr<PublishResult> PublishAll(Connection& connection, int32_t cluster_id, const StoredPolicy& policy,
                                            const std::map<Sha256Digest, absl::Status>& vouched,
                                            const PublishOrder& order);
+  static absl::StatusOr<PublishResult> FinishResigned(Connection& connection, int32_t cluster_id,
+                                                      absl::StatusOr<PublishResult> result);
   void Report(const std::string& cluster, const PublishResult& result);
 
   const ListPublisherOptions options_;

@@ -40,29 +40,6 @@ absl::Status CheckReadBack(const TrustList& read, const ListContent& content) {
   return absl::OkStatus();
 }
 
-// What matters of a record to a phone, for lists that are compared as sets.
-std::vector<std::string> OtherThanSast(const TrustList& list) {
-  std::vector<std::string> records;
-  for (const TrustListRecord& record : list.records) {
-    if (record.role() == CertificateRole::kSast) continue;
-    records.push_back(fmt::format("{} {}", record.role_code,
-                                  record.certificate ? ToHex(record.certificate->sha256()) : std::string("blank")));
-  }
-  std::sort(records.begin(), records.end());
-  return records;
-}
-
-std::vector<std::string> OtherThanSast(const ListContent& content) {
-  std::vector<std::string> records;
-  for (const ListRecord& record : content.listed) {
-    if (record.role == CertificateRole::kSast) continue;
-    records.push_back(fmt::format("{} {}", static_cast<int>(record.role),
-                                  record.blank ? std::string("blank") : ToHex(record.certificate.sha256())));
-  }
-  std::sort(records.begin(), records.end());
-  return records;
-}
-
 }  // namespace
 
 std::string ListText(const ListForm& form) {
@@ -114,6 +91,27 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
   return result;
 }
 
+absl::Status ListRun::CheckNothingWaits(const ListPolicy& policy) {
+  RETURN_IF_ERROR(LoadMaterial(policy));
+  ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
+  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
+  PublishResult unchanged;
+  ASSIGN_OR_RETURN(std::vector<Prepared> changed, ComposeChanged(composer, unchanged));
+  std::erase_if(changed, [](const Prepared& prepared) { return !prepared.list.current; });
+  std::vector<int64_t> list_ids;
+  for (const Prepared& prepared : changed) list_ids.push_back(prepared.list.list_id);
+  ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
+  SignAll(changed, before);
+  for (const Prepared& prepared : changed) {
+    if (prepared.refusal.ok() && !prepared.needs_approval) continue;
+    return FailedPrecondition(
+        "the {0} has changes that nobody has approved, and would get them along with this: publish them first "
+        "(`trustctl {1} list`, `trustctl {1} publish`) or take them back",
+        ListText(prepared.list.form), prepared.list.form.kind == ListKind::kItl ? "itl" : "ctl");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const ListComposer& composer,
                                                                        PublishResult& result) {
   ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists(order_.filter));
@@ -133,12 +131,16 @@ absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const Lis
   return changed;
 }
 
+absl::StatusOr<KeyFolder::Key> ListRun::KeyOf(const Certificate& signer) {
+  const auto key_name = key_names_.find(signer.sha256());
+  if (key_name == key_names_.end()) return Internal("{} is no signer", signer.subject().ToText());
+  return keys_.Find(key_name->second);
+}
+
 absl::Status ListRun::Sign(Prepared& prepared, const std::string* before) {
   ListContent& content = prepared.content;
   if (prepared.list.form.device.empty()) RETURN_IF_ERROR(reading_);
-  const auto key_name = key_names_.find(content.signer.sha256());
-  if (key_name == key_names_.end()) return Internal("{} is no signer", content.signer.subject().ToText());
-  ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Find(key_name->second));
+  ASSIGN_OR_RETURN(const KeyFolder::Key key, KeyOf(content.signer));
   content.form.timestamp = now_;
   ASSIGN_OR_RETURN(prepared.file, WriteTrustList(content.records, content.form, content.signer, *key));
 
@@ -194,7 +196,7 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
   const bool approved_before =
       waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
-  if (prepared.needs_approval && !order_.approved && !approved_before) {
+  if (prepared.needs_approval && !IsApproved(prepared.content.digest) && !approved_before) {
     return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared), result);
   }
   const auto vouched = vouched_.find(prepared.content.signer.sha256());
@@ -211,6 +213,11 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
   // So that it can be said what was published.
   published.list.candidate = StoredCandidate{.changes = absl::StrJoin(prepared.changes, "\n")};
   return absl::OkStatus();
+}
+
+bool ListRun::IsApproved(const Sha256Digest& content) const {
+  const std::vector<Sha256Digest>& seen = order_.approved_contents;
+  return order_.approved && (seen.empty() || std::find(seen.begin(), seen.end(), content) != seen.end());
 }
 
 std::string ListRun::ApprovalReason(const Prepared& prepared) {
@@ -240,7 +247,7 @@ absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState sta
                                .reason = reason,
                                .changes = absl::StrJoin(prepared.changes, "\n"),
                                .since = same_content ? before->since : now_};
-  if (order_.approved && state == CandidateState::kNodes) {
+  if (state == CandidateState::kNodes && IsApproved(prepared.content.digest)) {
     candidate.approved_by = order_.actor;
     candidate.approval_reason = order_.reason;
   } else if (same_content && state == CandidateState::kNodes) {
@@ -259,7 +266,7 @@ void ListRun::AddGeneration(const Prepared& prepared, std::vector<NewGeneration>
   const ByteView file = AsBytes(prepared.file);
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
   const bool approved_before =
-      !order_.approved && waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
+      !IsApproved(prepared.content.digest) && waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
   publish.push_back(
       {.list_id = prepared.list.list_id,
        .file = prepared.file,
@@ -306,95 +313,6 @@ absl::Status ListRun::Audit(const std::vector<NewGeneration>& generations, const
                                  {"signer", ToHex(first.signer_sha256)},
                                  {"changes", absl::StrJoin(changes, "\n")},
                                  {"without_nodes", absl::StrJoin(order_.without_nodes, ", ")}}});
-}
-
-absl::StatusOr<PublishResult> ListRun::PublishSigned(const ListPolicy& policy, const ListForm& which,
-                                                     const std::string& file) {
-  RETURN_IF_ERROR(LoadMaterial(policy));
-  ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
-  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
-  ASSIGN_OR_RETURN(const std::vector<StoredList> lists,
-                   store_.Lists({.kind = which.kind, .tftp_server = which.tftp_server, .device = which.device}));
-  if (lists.empty()) return NotFound("there is no {}: `trustctl itl list` shows them", ListText(which));
-  StoredList list = lists.front();
-
-  // 1. A list that verifies, of the form and with the records that this one should have.
-  ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(file)));
-  ASSIGN_OR_RETURN(const Certificate signer, VerifyTrustList(read));
-  // The next ones are signed with the same key, if it is one of ours.
-  list.form.local_signer = std::any_of(signers_.begin(), signers_.end(), [&](const StoredSigner& own) {
-    return !own.tftp_server.empty() && own.tftp_server == list.form.tftp_server && own.certificate == signer;
-  });
-  if (list.form.local_signer != lists.front().form.local_signer) {
-    RETURN_IF_ERROR(store_.SetLocalSigner(list.list_id, list.form.local_signer));
-  }
-  ASSIGN_OR_RETURN(ListContent content, composer.Compose(list.form));
-  const SignedFileHeader& header = read.header();
-  if (header.digest != content.form.digest || header.signer_version != content.form.signer_version ||
-      header.file_name != content.form.file_name || header.name_form != content.form.name_form ||
-      !header.extra.empty()) {
-    return FailedPrecondition("the header of the signed list differs from that of the {} in more than its signer",
-                              ListText(list.form));
-  }
-  if (OtherThanSast(read) != OtherThanSast(content)) {
-    return FailedPrecondition(
-        "the signed list has other records than the {} should have now: it may have changed meanwhile, so fetch and "
-        "sign it again",
-        ListText(list.form));
-  }
-
-  // 2. Its signers: those of the list, and whoever signed it.
-  std::vector<ListRecord> listed;
-  for (const TrustListRecord& record : read.records) {
-    if (record.IsBlank() || !record.certificate) continue;
-    const bool is_sast = record.role() == CertificateRole::kSast;
-    const bool is_ours = std::any_of(content.listed.begin(), content.listed.end(), [&](const ListRecord& own) {
-      return own.role == CertificateRole::kSast && own.certificate == *record.certificate;
-    });
-    if (is_sast && !is_ours && !(*record.certificate == signer)) {
-      return FailedPrecondition("the signed list has the SAST record {}, which is neither its signer's nor one of ours",
-                                record.certificate->subject().ToText());
-    }
-    listed.push_back({*record.certificate, record.role().value_or(CertificateRole::kAppServer)});
-  }
-  const bool has_recovery = std::any_of(listed.begin(), listed.end(), [&](const ListRecord& record) {
-    return record.role == CertificateRole::kSast && record.certificate == composer.material().recovery;
-  });
-  if (!has_recovery) {
-    return FailedPrecondition("the signed list lacks the SAST record of this cluster's ITLRecovery certificate {}",
-                              composer.material().recovery.subject().ToText());
-  }
-  content.listed = std::move(listed);
-  content.signer = signer;
-  content.count = static_cast<int>(read.records.size());
-  content.records = std::string(AsText(read.file.payload));
-  ASSIGN_OR_RETURN(content.digest, SignedFileContentDigest(content.form, signer, read.file.payload));
-  PublishResult result;
-  if (list.current && list.current->content_sha256 == content.digest) {
-    result.lists.push_back({list, ListOutcome::kUnchanged});
-    return result;
-  }
-
-  // 3. The same checks as for our own.
-  Prepared prepared = {.list = list, .content = std::move(content), .file = file, .refusal = {}, .changes = {}};
-  std::vector<Sha256Digest> known;
-  ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles({list.list_id}));
-  if (!before.empty()) {
-    ASSIGN_OR_RETURN(const TrustList old, DecodeTrustList(AsBytes(before.begin()->second)));
-    for (const ListDifference& difference : DifferencesOf(old, read)) {
-      prepared.changes.push_back(DifferenceText(difference));
-    }
-    for (const TrustListRecord& record : old.records) {
-      if (record.certificate) known.push_back(record.certificate->sha256());
-    }
-  }
-  // What has ended never stops a recovery.
-  for (const ListRecord& record : prepared.content.listed) known.push_back(record.certificate.sha256());
-  prepared.refusal = CheckListContent(prepared.content, file.size(), known, now_, prepared.warnings);
-  std::vector<NewGeneration> publish;
-  RETURN_IF_ERROR(Decide(prepared, result, publish));
-  RETURN_IF_ERROR(Store(publish, result));
-  return result;
 }
 
 }  // namespace trustline

@@ -33,8 +33,16 @@ class ListRun {
   // candidates. Errors are those of the database and of what all lists share.
   absl::StatusOr<PublishResult> Publish(const ListPolicy& policy);
 
-  // For a file that was signed elsewhere: it becomes the next generation of the list `which`. FailedPrecondition, with
-  // the difference, unless it says what the list should say but for its signer.
+  // FailedPrecondition when a list of the order should say something else than it does which an administrator has not
+  // approved: what an order changes besides must not bring that along.
+  absl::Status CheckNothingWaits(const ListPolicy& policy);
+
+  // The current generations of the order's lists, signed with the server's CallManager key (`local`) or with
+  // ITLRecovery. What waits goes on waiting. FailedPrecondition when that signer is no SAST of a list.
+  absl::StatusOr<PublishResult> Resign(const ListPolicy& policy, bool local);
+
+  // A file that was signed elsewhere becomes the next generation of the list `which`. FailedPrecondition unless it says
+  // what the list says now, or should say, but for its signer.
   absl::StatusOr<PublishResult> PublishSigned(const ListPolicy& policy, const ListForm& which, const std::string& file);
 
  private:
@@ -52,10 +60,16 @@ class ListRun {
 
   absl::Status LoadMaterial(const ListPolicy& policy);
   absl::StatusOr<std::vector<Prepared>> ComposeChanged(const ListComposer& composer, PublishResult& result);
+  absl::StatusOr<KeyFolder::Key> KeyOf(const Certificate& signer);
+  // A file with the content of `read`, which differs from the list's in the signer at most, as its next generation.
+  absl::Status PublishFile(StoredList list, const TrustList& read, const Certificate& signer, const std::string& before,
+                           PublishResult& result, std::vector<NewGeneration>& publish);
   // What it is to say: signed, read back, checked against `before`.
   absl::Status Sign(Prepared& prepared, const std::string* before);
   void SignAll(std::vector<Prepared>& all, const std::map<int64_t, std::string>& before);
   absl::Status Decide(Prepared& prepared, PublishResult& result, std::vector<NewGeneration>& publish);
+  // By the order.
+  bool IsApproved(const Sha256Digest& content) const;
   static std::string ApprovalReason(const Prepared& prepared);
   absl::Status KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
                              PublishResult& result);

@@ -1,6 +1,7 @@
 #include "itl/list/list_signers.h"
 
 #include <openssl/evp.h>
+#include <openssl/x509v3.h>
 
 #include <span>
 
@@ -26,6 +27,15 @@ absl::Status CheckSigner(const CertifiedKey& signer, absl::Time now) {
   if (signer.certificate.not_after() <= now) {
     return FailedPrecondition("the certificate {} has expired ({})", signer.certificate.subject().ToText(),
                               TimeTextSeconds(signer.certificate.not_after()));
+  }
+  if (signer.certificate.not_before() > now) {
+    return FailedPrecondition("the certificate {} is not valid before {}", signer.certificate.subject().ToText(),
+                              TimeTextSeconds(signer.certificate.not_before()));
+  }
+  // All usages when the extension is absent.
+  if ((X509_get_key_usage(signer.certificate.x509()) & KU_DIGITAL_SIGNATURE) == 0) {
+    return FailedPrecondition("the certificate {} may not sign: its key usage lacks digitalSignature",
+                              signer.certificate.subject().ToText());
   }
   return absl::OkStatus();
 }

@@ -30,7 +30,8 @@ inline const PrivateKey& SharedRsaKey() {
 }
 
 // Of the form that phones accept, self-signed with `key`.
-inline Certificate MakePhoneFacing(std::string_view common_name, absl::Time not_after = kTestNow + absl::Hours(24 * 365),
+inline Certificate MakePhoneFacing(std::string_view common_name,
+                                   absl::Time not_after = kTestNow + absl::Hours(24 * 365),
                                    const PrivateKey& key = SharedRsaKey()) {
   CertificateTemplate form = TvsForm("server.example", kTestNow - absl::Hours(24 * 400));
   form.subject = *DistinguishedName::FromAttributes({{"CN", common_name}, {"O", "Example"}, {"OU", "Phones"}});
@@ -200,9 +201,9 @@ class ListDatabaseTest : public ItlDatabaseTest {
     lines_.emplace_back(line);
   }}};
   Metrics metrics_{"itld"};
-  absl::Status vouching_;               // with mutex_
-  std::vector<std::string> asked_;      // subjects of signers, with mutex_
-  std::vector<std::string> without_;    // with mutex_
+  absl::Status vouching_;             // with mutex_
+  std::vector<std::string> asked_;    // subjects of signers, with mutex_
+  std::vector<std::string> without_;  // with mutex_
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<KeyFolder> keys_;
   std::unique_ptr<ListPublisher> publisher_;

@@ -52,9 +52,10 @@ absl::Status CheckHost(std::string_view host) {
 
 bool IsRecoveryYears(int years) { return years == 5 || years == 10 || years == 15 || years == 20; }
 
-bool Waits(const PublishResult& result) {
-  return std::any_of(result.lists.begin(), result.lists.end(),
-                     [](const PublishedList& list) { return list.outcome == ListOutcome::kWaits; });
+bool WaitsForNodes(const PublishResult& result) {
+  return std::any_of(result.lists.begin(), result.lists.end(), [](const PublishedList& list) {
+    return list.outcome == ListOutcome::kWaits && list.list.candidate->state == CandidateState::kNodes;
+  });
 }
 
 }  // namespace
@@ -96,6 +97,8 @@ absl::Status TrustListService::AddServer(const Caller& caller, const v1::AddTftp
     }
     RETURN_IF_ERROR(store.PutList({.kind = ListKind::kItl, .tftp_server = request.name(), .device = ""},
                                   caller.actor()));
+    // A CTL names all servers, also one whose certificate was there before.
+    RETURN_IF_ERROR(store.MarkConsidered(-1));
     RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                              .actor = caller.actor(),
                                              .action = "itl.server.add",
@@ -114,7 +117,7 @@ absl::Status TrustListService::AddServer(const Caller& caller, const v1::AddTftp
   const absl::Time deadline = absl::Now() + kFirstListPatience;
   while (true) {
     ASSIGN_OR_RETURN(const PublishResult result, parts_.publisher->Publish(caller.cluster_id, caller.cluster, order));
-    if (!Waits(result) || absl::Now() >= deadline) {
+    if (!WaitsForNodes(result) || absl::Now() >= deadline) {
       *response.mutable_published() = ToProto(result);
       return absl::OkStatus();
     }
@@ -129,6 +132,8 @@ absl::Status TrustListService::RemoveServer(const Caller& caller, const v1::Remo
     RETURN_IF_ERROR(store.LockPolicy().status());
     ASSIGN_OR_RETURN(const bool removed, store.RemoveServer(request.name()));
     if (!removed) return NotFound("no TFTP server {} is there: `trustctl itl server list`", request.name());
+    // A CTL names all servers.
+    RETURN_IF_ERROR(store.MarkConsidered(-1));
     return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                     .actor = caller.actor(),
                                     .action = "itl.server.remove",

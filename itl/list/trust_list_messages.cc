@@ -123,6 +123,7 @@ v1::TrustListInfo ToProto(const StoredList& list) {
     const std::vector<std::string> changes = absl::StrSplit(list.candidate->changes, '\n', absl::SkipEmpty());
     candidate.mutable_changes()->Add(changes.begin(), changes.end());
     *candidate.mutable_since() = ToProtoTime(list.candidate->since);
+    candidate.set_content_sha256(Bytes(list.candidate->content_sha256));
   }
   return message;
 }

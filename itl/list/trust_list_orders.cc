@@ -1,4 +1,5 @@
 // The methods of TrustLists that publish, and those about the ITLRecovery key.
+#include <algorithm>
 #include <utility>
 
 #include "common/bytes/bytes.h"
@@ -32,6 +33,11 @@ absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& cal
                         .without_nodes = Texts(request.without_nodes())};
   ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
   if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  for (const std::string& content : request.contents()) {
+    Sha256Digest& digest = order.approved_contents.emplace_back();
+    if (content.size() != digest.size()) return InvalidArgument("a content is named by its SHA-256, 32 bytes");
+    std::copy(content.begin(), content.end(), digest.begin());
+  }
   return parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
 }
 
@@ -94,14 +100,9 @@ absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
                         .without_nodes = Texts(request.without_nodes()),
                         .to_local_signer = !request.recovery()};
   if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
-  return parts_.publisher->ChangeAndPublish(
-      caller.cluster_id, caller.cluster, order,
-      [&](Connection& connection, ListStore& store, const StoredPolicy&) -> absl::Status {
-        ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(order.filter));
-        if (lists.empty()) return NotFound("there is no ITL to reset: `trustctl itl list` shows what there is");
-        for (const StoredList& list : lists) {
-          RETURN_IF_ERROR(store.SetLocalSigner(list.list_id, !request.recovery()));
-        }
+  return parts_.publisher->Resign(
+      caller.cluster_id, caller.cluster, !request.recovery(), order,
+      [&](Connection& connection, ListStore&, const StoredPolicy&) {
         return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                         .actor = caller.actor(),
                                         .action = "itl.reset",

@@ -126,7 +126,10 @@ absl::Status TrustListService::ListPast(const Caller& caller, const v1::ListGene
   ListFilter filter;
   ASSIGN_OR_RETURN(filter.kind, FromProto(request.kind()));
   if (!request.tftp_server().empty()) filter.tftp_server = request.tftp_server();
-  if (!request.device().empty()) filter.device = request.device();
+  if (!request.device().empty()) {
+    ASSIGN_OR_RETURN(const DeviceName device, DeviceName::Parse(request.device()));
+    filter.device = device.text();
+  }
   const int32_t page_size = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   if (page_size < 1 || page_size > kLargestPageSize) {
     return InvalidArgument("a page has 1 to {} generations", kLargestPageSize);

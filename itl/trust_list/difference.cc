@@ -140,11 +140,6 @@ void AddRecordDifferences(const TrustList& before, const TrustList& after, std::
   if (only_order && !same_order) differences.push_back({Kind::kOrder, "", "the same records in another order"});
 }
 
-bool NamesAsSigner(const SignedFileHeader& header, const Certificate& certificate) {
-  return AsText(CanonicalSerial(AsBytes(header.serial))) == AsText(certificate.serial()) &&
-         NamesTheSame(header.issuer_name, certificate.issuer());
-}
-
 // The SAST record that the header names; else the names in the header alone.
 std::string SignerName(const TrustList& list) {
   for (const TrustListRecord& record : list.records) {

@@ -255,19 +255,15 @@ absl::StatusOr<TrustList> DecodeTrustList(ByteView bytes) {
 }
 
 absl::StatusOr<Certificate> VerifyTrustList(const TrustList& list) {
-  const std::string_view serial = AsText(CanonicalSerial(AsBytes(list.header().serial)));
   absl::Status error = NotFound(
       "no SAST record of the trust list has the certificate of its signer, with serial number {}; phones cannot verify "
       "it",
       ToHex(AsBytes(list.header().serial)));
   for (const TrustListRecord& record : list.records) {
     if (record.role() != CertificateRole::kSast || !record.certificate) continue;
-    const Certificate& certificate = *record.certificate;
-    if (AsText(certificate.serial()) != serial || !NamesTheSame(list.header().issuer_name, certificate.issuer())) {
-      continue;
-    }
-    error = VerifyTrustListWith(list, certificate);
-    if (error.ok()) return certificate;
+    if (!NamesAsSigner(list.header(), *record.certificate)) continue;
+    error = VerifyTrustListWith(list, *record.certificate);
+    if (error.ok()) return *record.certificate;
   }
   return error;
 }

@@ -112,7 +112,9 @@ class ItldClient {
     options.mutable_options()->set_cluster("default");
     options.mutable_options()->add_roles(v1::CERTIFICATE_ROLE_TVS);
     options.mutable_options()->set_listed(true);
-    batch.mutable_batch()->add_certificates()->set_der(std::string(AsText(certificate.der())));
+    v1::AddRequest::Certificate& part = *batch.mutable_batch()->add_certificates();
+    part.set_der(std::string(AsText(certificate.der())));
+    part.set_source("a test");
     if (stream->Write(options) && stream->Write(batch)) stream->WritesDone();
     for (v1::AddResponse response; stream->Read(&response);) {
     }
@@ -166,7 +168,6 @@ class ItldListTest : public ::testing::Test {
     ASSERT_OK(client.AddTftpServer());
     WaitUntilConsidered();
     ASSERT_EQ(Count(kGenerations), 1);
-    ASSERT_OK(itld->Stop());
   }
 
   // As superuser; the first column of the first row.
@@ -238,7 +239,9 @@ class ListWatcher {
  public:
   ListWatcher(const ItldSite& site, const DaemonProcess& itld) : client_(*ItldClient::Connect(site, itld)) {
     thread_ = std::thread([this] {
-      while (!stopping_) {
+      // Once more after Stop() was called: what is there then is seen.
+      for (bool is_last = false; !is_last;) {
+        is_last = stopping_;
         auto fetched = client_.Fetch();
         if (!fetched.ok()) {
           failures_.push_back(fetched.status());
