@@ -85,8 +85,8 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
     ASSIGN_OR_RETURN(ConfigTable lists, root.Table("trust_lists"));
     ASSIGN_OR_RETURN(config.list_keys, lists.Path("keys"));
     ASSIGN_OR_RETURN(config.list_passphrase_file, lists.PassphrasePath("passphrase"));
-    ASSIGN_OR_RETURN(config.lists.quiet_time, lists.DurationOr("quiet_time", config.lists.quiet_time,
-                                                               absl::ZeroDuration(), absl::Hours(24)));
+    ASSIGN_OR_RETURN(config.lists.quiet_time,
+                     lists.DurationOr("quiet_time", config.lists.quiet_time, absl::ZeroDuration(), absl::Hours(24)));
   }
   return config;
 }
@@ -137,8 +137,16 @@ class Itld final : public DaemonService {
              .client_certificate = ClientCertificate::kOptional,
              .log = &context_.log,
              .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
-            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get()}, context_.health));
-    if (publisher_) publisher_->Start();
+            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get()},
+            context_.health));
+    if (publisher_) {
+      // A key that cannot be used keeps its lists as they are, and nothing else.
+      if (const absl::Status keys = list_keys_->CheckAll(); !keys.ok()) {
+        context_.log.Error("ITL_KEY_UNUSABLE", "a key of trust lists cannot be used: what it signs stays as it is",
+                           {{"reason", keys}});
+      }
+      publisher_->Start();
+    }
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});

@@ -48,6 +48,7 @@ absl::StatusOr<std::unique_ptr<AuthorityKeys>> AuthorityKeys::Open(const std::st
                                                                    const std::string& passphrase_file) {
   ASSIGN_OR_RETURN(std::unique_ptr<KeyFolder> keys,
                    KeyFolder::Open(folder, passphrase_file, {.contents = "the authorities' keys", .owner = "cad"}));
+  RETURN_IF_ERROR(keys->CheckAll());
   return std::unique_ptr<AuthorityKeys>(new AuthorityKeys(std::move(keys)));
 }
 

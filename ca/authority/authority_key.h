@@ -42,7 +42,7 @@ class AuthorityKey {
 // that of its CRL. Thread-safe.
 class AuthorityKeys {
  public:
-  // Errors as KeyFolder::Open().
+  // Errors as KeyFolder::Open() and CheckAll().
   static absl::StatusOr<std::unique_ptr<AuthorityKeys>> Open(const std::string& folder,
                                                              const std::string& passphrase_file);
 

@@ -77,7 +77,8 @@ absl::Status Site::Start(Supervisor& supervisor) {
   if (!with_cad.ok()) {
     authorities_failure_ = StatusMessage(with_cad);
     Say(fmt::format("ready, but without {}: {}; phones are served without it, and it is tried again until it comes",
-                    cad_is_up_ ? "the LSC authority, the CAPF certificate or the first trust list" : "cad", with_cad.message()));
+                    cad_is_up_ ? "the LSC authority, the CAPF certificate or the first trust list" : "cad",
+                    with_cad.message()));
   }
   if (!with_capfd.ok()) {
     Say(
@@ -117,7 +118,8 @@ bool Site::FinishCad() {
   next_authorities_ = absl::Now() + authorities_back_off_.AfterDeath(absl::ZeroDuration());
   if (authorities_failure_ != StatusMessage(made)) {
     authorities_failure_ = StatusMessage(made);
-    Say(fmt::format("cad is ready, but without the LSC authority, the CAPF certificate or the first trust list: {}", made.message()));
+    Say(fmt::format("cad is ready, but without the LSC authority, the CAPF certificate or the first trust list: {}",
+                    made.message()));
   }
   return false;
 }

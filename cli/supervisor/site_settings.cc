@@ -82,8 +82,8 @@ absl::Status SiteSettings::Write(const std::string& path) const {
       path,
       fmt::format("# What goes into certificates and trust lists. Written by trustline up; its options change it.\n"
                   "public_url = {}\norganization = {}\norganizational_unit = {}\nrecovery_years = {}\ntftp_role = {}\n",
-                  TomlText(public_url), TomlText(organization), TomlText(organizational_unit),
-                  TomlText(recovery_years), TomlText(tftp_role)),
+                  TomlText(public_url), TomlText(organization), TomlText(organizational_unit), TomlText(recovery_years),
+                  TomlText(tftp_role)),
       0644);
 }
 
@@ -116,8 +116,8 @@ absl::StatusOr<DecidedSiteSettings> DecideSiteSettings(const std::string& path, 
     ASSIGN_OR_RETURN(const std::string checked, Check(setting, setting.option, *wanted));
     if (file && checked != value) {
       decided.changes.push_back(
-          fmt::format("{} is {} from now on, no longer {}; what was made before keeps what it has",
-                      setting.key, TomlText(checked), TomlText(value)));
+          fmt::format("{} is {} from now on, no longer {}; what was made before keeps what it has", setting.key,
+                      TomlText(checked), TomlText(value)));
       decided.must_be_written = true;
     }
     value = checked;

@@ -1,5 +1,5 @@
-// What a site says of itself in certificates and trust lists. Given at the first start and kept, because what is in them
-// must not change by a start with fewer options.
+// What a site says of itself in certificates and trust lists. Given at the first start and kept, because what is in
+// them must not change by a start with fewer options.
 #pragma once
 
 #include <optional>
@@ -29,8 +29,8 @@ struct SiteSettings {
   std::string public_url;  // "http://HOST:PORT", no slash at its end: where phones fetch CRLs
   std::string organization;
   std::string organizational_unit;
-  std::string recovery_years = "20";     // of the first ITLRecovery certificate: 5, 10, 15 or 20
-  std::string tftp_role = "CCM+TFTP";    // of this machine's TFTP server in the first trust list; or TFTP
+  std::string recovery_years = "20";   // of the first ITLRecovery certificate: 5, 10, 15 or 20
+  std::string tftp_role = "CCM+TFTP";  // of this machine's TFTP server in the first trust list; or TFTP
 
   bool operator==(const SiteSettings&) const = default;
   absl::Status Write(const std::string& path) const;

@@ -32,7 +32,6 @@ absl::StatusOr<std::unique_ptr<KeyFolder>> KeyFolder::Open(const std::string& fo
   RETURN_IF_ERROR(keys->CheckFolder());
   ASSIGN_OR_RETURN(SecretBytes passphrase, ReadPassphraseFile(passphrase_file));
   keys.reset(new KeyFolder(folder, std::move(passphrase), std::move(words)));
-  RETURN_IF_ERROR(keys->CheckAll());
   return keys;
 }
 

@@ -29,10 +29,14 @@ class KeyFolder {
  public:
   using Key = std::shared_ptr<const PrivateKey>;
 
-  // PermissionDenied unless folder and passphrase belong to this process's user and are closed to others;
-  // Unauthenticated when a key that is there does not open with the passphrase.
+  // PermissionDenied unless folder and passphrase belong to this process's user and are closed to others. The keys are
+  // not looked at.
   static absl::StatusOr<std::unique_ptr<KeyFolder>> Open(const std::string& folder, const std::string& passphrase_file,
                                                          KeyFolderWords words);
+
+  // The first key that is there but cannot be used: Unauthenticated when it does not open with the passphrase, the
+  // other errors as Find().
+  absl::Status CheckAll();
 
   // Makes a key and its file. The file stands, and the folder is synced, before this returns.
   absl::StatusOr<Key> Generate(KeyKind kind);
@@ -50,7 +54,6 @@ class KeyFolder {
   std::string PathOf(std::string_view key_name) const;
   absl::Status CheckFolder() const;
   absl::Status CheckName(std::string_view key_name) const;
-  absl::Status CheckAll();
   absl::StatusOr<Key> Load(const std::string& key_name) const;
 
   const std::string folder_;

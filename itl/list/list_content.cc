@@ -100,25 +100,19 @@ std::string ListFileName(ListKind kind, std::string_view device) {
                         : fmt::format("{}{}.tlv", ListKindName(kind), device);
 }
 
-absl::StatusOr<ListComposer> ListComposer::Create(ListMaterial material) {
-  ListComposer composer(std::move(material));
-  const ListMaterial& own = composer.material_;
-  for (const ListedEntry& entry : own.listed) {
-    if (composer.IsBlanked(entry.role)) {
-      ASSIGN_OR_RETURN(std::string record, WriteBlankRecord(entry.role, "", ""));
-      composer.listed_records_.push_back(std::move(record));
-      continue;
-    }
-    absl::StatusOr<std::string> record = WriteRecord(
-        {.certificate = entry.certificate, .role = entry.role, .dns_name = "", .ip_address = ""}, own.policy.name_form);
-    if (!record.ok()) {
-      return FailedPrecondition("{} cannot stand in a trust list: {}. Unlist it: {}",
-                                CertificateText(entry.certificate), record.status().message(),
-                                Unlist(entry.certificate));
-    }
-    composer.listed_records_.push_back(*std::move(record));
-  }
-  return composer;
+ListComposer::ListComposer(ListMaterial material) : material_(std::move(material)) {
+  // One that cannot stand in a list is the matter of those that would have it.
+  for (const ListedEntry& entry : material_.listed) listed_records_.push_back(RecordOf(entry));
+}
+
+absl::StatusOr<std::string> ListComposer::RecordOf(const ListedEntry& entry) const {
+  if (IsBlanked(entry.role)) return WriteBlankRecord(entry.role, "", "");
+  absl::StatusOr<std::string> record =
+      WriteRecord({.certificate = entry.certificate, .role = entry.role, .dns_name = "", .ip_address = ""},
+                  material_.policy.name_form);
+  if (record.ok()) return record;
+  return FailedPrecondition("{} cannot stand in a trust list: {}. Unlist it: {}", CertificateText(entry.certificate),
+                            record.status().message(), Unlist(entry.certificate));
 }
 
 bool ListComposer::IsBlanked(CertificateRole role) const {
@@ -172,9 +166,18 @@ absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
         (entry.role == CertificateRole::kTvs || (!policy.mixed_mode && entry.role != CertificateRole::kCapf))) {
       continue;
     }
-    content.records += listed_records_[i];
+    RETURN_IF_ERROR(listed_records_[i].status());
+    content.records += *listed_records_[i];
     content.listed.push_back({entry.certificate, entry.role, IsBlanked(entry.role), ""});
     ++content.count;
+  }
+  const bool has_capf = std::any_of(content.listed.begin(), content.listed.end(),
+                                    [](const ListRecord& record) { return record.role == CertificateRole::kCapf; });
+  if (!is_itl && !policy.mixed_mode && !has_capf) {
+    return FailedPrecondition(
+        "a CTL without mixed mode says who the CAPF is, and no CAPF certificate is listed: list it first (`trustctl "
+        "trust "
+        "list --role CAPF`, `trustctl trust set FINGERPRINT --listed`)");
   }
   ASSIGN_OR_RETURN(content.digest, SignedFileContentDigest(content.form, content.signer, AsBytes(content.records)));
   return content;

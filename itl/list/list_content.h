@@ -82,31 +82,32 @@ struct ListContent {
   int count = 0;        // of them
   SignedFileForm form;  // without a time
   Certificate signer;
-  Sha256Digest digest = {};               // of all of this; equal for equal contents
+  Sha256Digest digest = {};        // of all of this; equal for equal contents
   std::vector<ListRecord> listed;  // what the records were made of
 };
 
 // The records that all lists of a cluster share, encoded once: a thousand TFTP servers have lists that differ in two.
 class ListComposer {
  public:
-  // FailedPrecondition when a listed certificate cannot stand in a list; names it.
-  static absl::StatusOr<ListComposer> Create(ListMaterial material);
+  explicit ListComposer(ListMaterial material);
 
   // An ITL: ITLRecovery as SAST, the server's CallManager certificate as TFTP (or CCM+TFTP) and as SAST, and what is
   // listed. A CTL: ITLRecovery as SAST and CAPF; in mixed mode also the CallManager certificates of all servers, and
-  // what is listed but TVS. NotFound for a server that is not there.
+  // what is listed but TVS. NotFound for a server that is not there;
+  // FailedPrecondition, naming it, when a certificate of this list cannot stand in one, and for a CTL that would have
+  // neither mixed mode nor CAPF.
   absl::StatusOr<ListContent> Compose(const ListForm& form) const;
 
   const ListMaterial& material() const { return material_; }
 
  private:
-  explicit ListComposer(ListMaterial material) : material_(std::move(material)) {}
+  absl::StatusOr<std::string> RecordOf(const ListedEntry& entry) const;
   absl::Status Append(const ListedCertificate& listed, ListContent& content) const;
   // Whether the record is blanked while the cluster's lists are.
   bool IsBlanked(CertificateRole role) const;
 
   ListMaterial material_;
-  std::vector<std::string> listed_records_;  // of material_.listed
+  std::vector<absl::StatusOr<std::string>> listed_records_;  // of material_.listed
 };
 
 // FailedPrecondition, with numbers and the way out, for a list that phones cannot use or that would harm them:

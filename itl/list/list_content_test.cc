@@ -31,7 +31,7 @@ class ListContentTest : public ::testing::Test {
     return form;
   }
   static absl::StatusOr<ListContent> Compose(const ListMaterial& material, const ListForm& form = Itl()) {
-    ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(material));
+    const ListComposer composer(material);
     return composer.Compose(form);
   }
   // As phones and the reader see it; all keys are the same one.

@@ -38,6 +38,8 @@ class ListFollowTest : public ListDatabaseTest {
     options.interval = absl::Milliseconds(2);
     follower_ = NewPublisher(*pool_, *keys_, options, looks_);
     follower_->Start();
+    // A change counts from the first look at it on.
+    WaitForLooks();
   }
   // Until the thread has looked at what is there now and decided about it: a look reads the tables, then asks the clock
   // twice for each cluster. The first two looks that are counted may have begun before.

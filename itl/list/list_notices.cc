@@ -38,13 +38,14 @@ absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, con
                                   TimeTextSeconds(list.candidate->since), list.candidate->reason));
   }
   if (waiting > kNamedLists) {
-    notices.push_back(fmt::format("{} more lists have changes that are not published: `trustctl itl list`",
-                                  waiting - kNamedLists));
+    notices.push_back(
+        fmt::format("{} more lists have changes that are not published: `trustctl itl list`", waiting - kNamedLists));
   }
   if (policy.policy.blank) {
     notices.push_back(fmt::format(
         "the lists are blank since {}, by {}: phones that took one trust no HTTPS service and nothing that they would "
-        "ask TVS about, and take any configuration and any list; take it back with `trustctl itl blank off --reason ...`",
+        "ask TVS about, and take any configuration and any list; take it back with `trustctl itl blank off --reason "
+        "...`",
         TimeTextSeconds(policy.blank_since.value_or(now)), policy.blank_by));
   }
   for (const StoredSigner& signer : signers) {

@@ -17,7 +17,8 @@ constexpr Statement kFollowed = {
     "followed_lists",
     "SELECT p.cluster_id, c.name, c.trust_commit, p.considered_commit, p.blank, count(*) FILTER (WHERE k.state = "
     "'approval'), count(*) FILTER (WHERE k.state = 'nodes'), count(*) FILTER (WHERE k.state = 'refused') FROM "
-    "trust_list_policy p JOIN cluster c USING (cluster_id) LEFT JOIN trust_list_candidate k USING (cluster_id) GROUP BY "
+    "trust_list_policy p JOIN cluster c USING (cluster_id) LEFT JOIN trust_list_candidate k USING (cluster_id) GROUP "
+    "BY "
     "p.cluster_id, c.name, c.trust_commit, p.considered_commit, p.blank ORDER BY p.cluster_id"};
 // Who changed the trust store last, for the record of what follows from it.
 constexpr Statement kLastChange = {
@@ -64,17 +65,7 @@ void ListPublisher::Follow() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    if (const absl::Status looked = LookOnce(); !looked.ok()) {
-      // The same reason five times a second would fill the log.
-      if (last_failure != StatusMessage(looked)) {
-        log_.Warning("ITL_FOLLOW_FAILED", "trust lists do not follow the trust store; it is tried again",
-                     {{"reason", looked}});
-      }
-      last_failure = StatusMessage(looked);
-    } else if (!last_failure.empty()) {
-      last_failure.clear();
-      log_.Info("ITL_FOLLOW_RECOVERED", "trust lists follow the trust store again", {});
-    }
+    TellOnce(last_failure, LookOnce(), "all");
     lock.lock();
     changed_.wait_for(lock, absl::ToChronoMilliseconds(options_.interval), [this] { return stopping_; });
   }
@@ -94,18 +85,21 @@ absl::StatusOr<std::vector<ListPublisher::Followed>> ListPublisher::ReadFollowed
 
 absl::Status ListPublisher::LookOnce() {
   ASSIGN_OR_RETURN(const std::vector<Followed> all, ReadFollowed());
-  absl::Status first_failure;
   for (const Followed& followed : all) {
     Remind(followed);
     Seen& seen = seen_[followed.cluster_id];
     const absl::Time now = clock_.Now();
-    if (seen.commit != followed.trust_commit) seen = {followed.trust_commit, now, now, seen.next_reminder};
+    if (seen.commit != followed.trust_commit) {
+      seen.commit = followed.trust_commit;
+      seen.since = seen.next_try = now;
+    }
     const bool has_changed = followed.trust_commit != followed.considered_commit;
     const bool is_quiet = now - seen.since >= options_.quiet_time;
-    const bool is_due = has_changed ? is_quiet && now >= seen.next_try
-                                    : followed.waits_for_nodes > 0 && now >= seen.next_try;
+    const bool retries = followed.waits_for_nodes > 0 || (followed.refused > 0 && now >= seen.next_refused_try);
+    const bool is_due = now >= seen.next_try && (has_changed ? is_quiet : retries);
     if (!is_due) continue;
     seen.next_try = now + options_.retry;
+    seen.next_refused_try = now + options_.refused_retry;
     PublishOrder order = {.filter = {},
                           .actor = own_identity_,
                           .reason = fmt::format("change {} of the trust store", followed.trust_commit),
@@ -117,10 +111,22 @@ absl::Status ListPublisher::LookOnce() {
         ASSIGN_OR_RETURN(order.actor, last.Value<std::string>());
       }
     }
-    const absl::StatusOr<PublishResult> published = Publish(followed.cluster_id, followed.cluster, order);
-    if (first_failure.ok()) first_failure = Annotate(published.status(), "cluster " + followed.cluster);
+    TellOnce(seen.failure, Publish(followed.cluster_id, followed.cluster, order).status(), followed.cluster);
   }
-  return first_failure;
+  return absl::OkStatus();
+}
+
+// The same reason every other second would fill the log.
+void ListPublisher::TellOnce(std::string& last_failure, const absl::Status& status, std::string_view cluster) {
+  const std::string failure = status.ok() ? "" : std::string(StatusMessage(status));
+  if (failure == last_failure) return;
+  if (!failure.empty()) {
+    log_.Warning("ITL_FOLLOW_FAILED", "trust lists do not follow the trust store; it is tried again",
+                 {{"cluster", cluster}, {"reason", status}});
+  } else {
+    log_.Info("ITL_FOLLOW_RECOVERED", "trust lists follow the trust store again", {{"cluster", cluster}});
+  }
+  last_failure = failure;
 }
 
 void ListPublisher::Remind(const Followed& followed) {
@@ -138,8 +144,10 @@ void ListPublisher::Remind(const Followed& followed) {
   if (now < seen.next_reminder) return;
   seen.next_reminder = now + options_.nag;
   if (followed.blank) {
-    log_.Warning("ITL_BLANK", "the trust lists are blank, so that phones trust nobody's HTTPS and take any "
-                 "configuration: take it back with trustctl itl blank off", {{"cluster", followed.cluster}});
+    log_.Warning("ITL_BLANK",
+                 "the trust lists are blank, so that phones trust nobody's HTTPS and take any "
+                 "configuration: take it back with trustctl itl blank off",
+                 {{"cluster", followed.cluster}});
   }
   const int64_t waiting = followed.waits_for_approval + followed.waits_for_nodes + followed.refused;
   if (waiting > 0) {
@@ -159,7 +167,10 @@ absl::StatusOr<std::map<Sha256Digest, absl::Status>> ListPublisher::AskNodes(int
     ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
     ListStore store(*lease, cluster_id);
     ASSIGN_OR_RETURN(const std::vector<StoredSigner> stored, store.Signers());
-    ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(order.filter));
+    // A device's own list may not be there yet.
+    ListFilter filter = order.filter;
+    filter.device.reset();
+    ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(filter));
     std::set<std::string> servers = {""};  // whose signers are wanted; "": ITLRecovery
     for (const StoredList& list : lists) {
       if (list.form.local_signer || order.to_local_signer) servers.insert(list.form.tftp_server);
@@ -171,7 +182,9 @@ absl::StatusOr<std::map<Sha256Digest, absl::Status>> ListPublisher::AskNodes(int
   if (order.signed_by) signers.emplace(order.signed_by->sha256(), *order.signed_by);
   std::map<Sha256Digest, absl::Status> answers;
   for (const auto& [sha256, certificate] : signers) {
-    answers.emplace(sha256, vouching_(cluster, certificate, order.without_nodes));
+    absl::Status answer = vouching_(cluster, certificate, order.without_nodes);
+    if (absl::IsNotFound(answer)) return answer;  // a name in without_nodes
+    answers.emplace(sha256, std::move(answer));
   }
   return answers;
 }
@@ -219,14 +232,10 @@ absl::StatusOr<PublishResult> ListPublisher::ChangeAndPublish(int32_t cluster_id
                                                               const PublishOrder& order, const Change& change) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(
-      cluster_id, cluster,
-      [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
+      cluster_id, cluster, [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
         ListStore store(connection, cluster_id);
-        // A device's own list says what that of all phones says.
-        PublishOrder of_all = order;
-        if (of_all.filter.device) of_all.filter.device = "";
         RETURN_IF_ERROR(
-            ListRun(connection, cluster_id, keys_, vouched, of_all, clock_.Now()).CheckNothingWaits(before.policy));
+            ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).CheckNothingWaits(before.policy));
         RETURN_IF_ERROR(change(connection, store, before));
         ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.ReadPolicy());
         if (!policy) return Internal("the policy of cluster {} has gone", cluster);
@@ -241,9 +250,9 @@ absl::StatusOr<PublishResult> ListPublisher::PublishSigned(int32_t cluster_id, c
   ASSIGN_OR_RETURN(order.signed_by, VerifyTrustList(read));
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
-    return FinishResigned(connection, cluster_id,
-                          ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now())
-                              .PublishSigned(policy.policy, which, file));
+    return FinishResigned(
+        connection, cluster_id,
+        ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).PublishSigned(policy.policy, which, file));
   });
 }
 
@@ -251,8 +260,7 @@ absl::StatusOr<PublishResult> ListPublisher::Resign(int32_t cluster_id, const st
                                                     const PublishOrder& order, const Change& change) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(
-      cluster_id, cluster,
-      [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
+      cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
         ListStore store(connection, cluster_id);
         RETURN_IF_ERROR(change(connection, store, policy));
         return FinishResigned(

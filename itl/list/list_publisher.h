@@ -32,6 +32,8 @@ struct ListPublisherOptions {
   absl::Duration interval = absl::Milliseconds(200);
   // How often lists that wait for TVS nodes are tried again.
   absl::Duration retry = absl::Seconds(2);
+  // And refused ones, whose reason may have gone without a change of the trust store: a key that is back.
+  absl::Duration refused_retry = absl::Minutes(1);
   // How often an administrator is reminded of what must not stay as it is.
   absl::Duration nag = absl::Hours(1);
 };
@@ -57,8 +59,8 @@ class ListPublisher {
   absl::StatusOr<PublishResult> Publish(int32_t cluster_id, const std::string& cluster, const PublishOrder& order);
 
   // A change of how lists are made: `change` runs in the transaction that publishes what follows from it, with the
-  // policy locked. A list that cannot be published then, or has other changes that wait for an administrator, undoes the
-  // change and is the error.
+  // policy locked. A list that cannot be published then, or has other changes that wait for an administrator, undoes
+  // the change and is the error.
   using Change = std::function<absl::Status(Connection& transaction, ListStore& store, const StoredPolicy& before)>;
   absl::StatusOr<PublishResult> ChangeAndPublish(int32_t cluster_id, const std::string& cluster,
                                                  const PublishOrder& order, const Change& change);
@@ -76,6 +78,8 @@ class ListPublisher {
     int64_t commit = -1;
     absl::Time since;
     absl::Time next_try;
+    absl::Time next_refused_try;
+    std::string failure;  // that was told last
     absl::Time next_reminder;
   };
   void Follow();
@@ -92,6 +96,7 @@ class ListPublisher {
   };
   absl::StatusOr<std::vector<Followed>> ReadFollowed();
   void Remind(const Followed& followed);
+  void TellOnce(std::string& last_failure, const absl::Status& status, std::string_view cluster);
   // Who would sign the lists of an order now, and which of them the TVS nodes answer for.
   absl::StatusOr<std::map<Sha256Digest, absl::Status>> AskNodes(int32_t cluster_id, const std::string& cluster,
                                                                 const PublishOrder& order);

@@ -114,6 +114,7 @@ TEST_F(ListPublisherTest, ARemovalWaitsForAnAdministrator) {
   now_.Advance(absl::Hours(1));
   ASSERT_OK_AND_ASSIGN(const PublishResult again, Publish());
   EXPECT_FALSE(again.lists.at(0).is_news);
+  EXPECT_EQ(again.lists[0].list.candidate->since, kTestNow);
   EXPECT_EQ(List().candidate->since, kTestNow);
   EXPECT_EQ(Generations(), 1);
 
@@ -233,6 +234,26 @@ TEST_F(ListPublisherTest, AnApprovalIsThatOfOneContent) {
   EXPECT_EQ(Generations(), 1);
 }
 
+TEST_F(ListPublisherTest, AnOrderIsAboutWhatWasLookedAt) {
+  AddListed(tvs_);
+  ASSERT_EQ(Outcome(), ListOutcome::kPublished);
+  SetListed(tvs_, false);
+  ASSERT_EQ(Outcome(), ListOutcome::kWaits);
+  PublishOrder order = Approved("the machine is gone");
+  order.approved_contents = {List().candidate->content_sha256};
+  // Something else comes in between.
+  AddListed(MakePhoneFacing("tvs2"));
+  EXPECT_EQ(Outcome(order), ListOutcome::kWaits);
+  EXPECT_EQ(Generations(), 1);
+  SetVouching(absl::FailedPreconditionError("node2 does not answer"));
+  EXPECT_EQ(Outcome(order), ListOutcome::kWaits);
+  EXPECT_FALSE(List().candidate->approved_by.has_value());
+  SetVouching(absl::OkStatus());
+  order.approved_contents.push_back(List().candidate->content_sha256);
+  EXPECT_EQ(Outcome(order), ListOutcome::kPublished);
+  EXPECT_EQ(List().current->reason, "the machine is gone");
+}
+
 TEST_F(ListPublisherTest, ARefusedContentLeavesThePublishedListAlone) {
   ASSERT_EQ(Outcome(), ListOutcome::kPublished);
   const std::string published = Published();
@@ -257,12 +278,8 @@ TEST_F(ListPublisherTest, OneListsRefusalIsNoneOfTheOthers) {
   // The other server's certificate by hand, beside its own list's.
   const Certificate second = Signers().at(2).certificate;
   ASSERT_EQ(Signers()[2].tftp_server, "tftp2");
-  ASSERT_OK(RunInTransaction(*itld_, {}, [&](Connection& connection) {
-    TrustChange change;
-    change.listed = true;
-    change.remove_roles = {CertificateRole::kSast};
-    return TrustEditor(connection, caller()).Set(PrefixOf(second.sha256()), change);
-  }));
+  RunByHand(
+      fmt::format("UPDATE trust_entry SET listed = true WHERE role = 2 AND sha256 = '\\x{}'", ToHex(second.sha256())));
   ASSERT_OK_AND_ASSIGN(const PublishResult result, Publish());
   ASSERT_THAT(result.lists, SizeIs(2));
   for (const PublishedList& list : result.lists) {
@@ -301,6 +318,27 @@ TEST_F(ListPublisherTest, AChangeThatCannotBePublishedIsUndone) {
   EXPECT_EQ(Outcome(), ListOutcome::kPublished);
   ASSERT_OK_AND_ASSIGN(const TrustList longer, DecodeTrustList(AsBytes(FileOf(List()))));
   EXPECT_THAT(RecordTexts(longer), Contains("TVS (blank)"));
+}
+
+TEST_F(ListPublisherTest, WhatEndedWhileListsWereBlankKeepsNoneBlank) {
+  const Certificate ending = MakePhoneFacing("ending", kTestNow + absl::Hours(1));
+  AddListed(ending);
+  ASSERT_EQ(Outcome(), ListOutcome::kPublished);
+  PublishOrder order = Approved();
+  order.must_publish = true;
+  const auto set_blank = [&](bool blank) {
+    return publisher_->ChangeAndPublish(1, "default", order,
+                                        [&](Connection&, ListStore& store, const StoredPolicy& before) {
+                                          ListPolicy policy = before.policy;
+                                          policy.blank = blank;
+                                          return store.WritePolicy(policy, kTestActor);
+                                        });
+  };
+  ASSERT_OK(set_blank(true));
+  now_.Advance(absl::Hours(2));
+  ASSERT_OK_AND_ASSIGN(const PublishResult result, set_blank(false));
+  EXPECT_EQ(result.lists.at(0).outcome, ListOutcome::kPublished);
+  EXPECT_THAT(result.warnings, ElementsAre(HasSubstr("CN=ending,O=Example,OU=Phones")));
 }
 
 // An administrator's order is about what it says, not about what waits besides.

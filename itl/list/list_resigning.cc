@@ -18,12 +18,13 @@ struct Reference {
 
 // All that a record says, for lists that are compared as sets.
 std::string RecordText(const TrustListRecord& record) {
-  const std::string what = record.IsBlank()      ? "blank"
+  const std::string what = record.IsBlank()     ? "blank"
                            : record.certificate ? ToHex(record.certificate->sha256())
                                                 : "hash " + ToHex(AsBytes(*record.certificate_hash));
-  std::string text = fmt::format("{} {} {} {}", record.role_code, what, record.dns_name.value_or(""),
-                                 record.ip_address.value_or(""));
-  for (const ExtraTlv& element : record.extra) text += fmt::format(" {} {}", element.tag, ToHex(AsBytes(element.value)));
+  std::string text =
+      fmt::format("{} {} {} {}", record.role_code, what, record.dns_name.value_or(""), record.ip_address.value_or(""));
+  for (const ExtraTlv& element : record.extra)
+    text += fmt::format(" {} {}", element.tag, ToHex(AsBytes(element.value)));
   return text;
 }
 
@@ -73,11 +74,13 @@ absl::Status CheckSays(const TrustList& read, const Certificate& signer, const R
   if (says.form.digest != wanted.form.digest || says.form.signer_version != wanted.form.signer_version ||
       says.form.file_name != wanted.form.file_name || says.form.name_form != wanted.form.name_form ||
       !read.header().extra.empty()) {
-    return FailedPrecondition("the header of the signed list differs from that of the {} in more than its signer", what);
+    return FailedPrecondition("the header of the signed list differs from that of the {} in more than its signer",
+                              what);
   }
   if (says.others != wanted.others) {
     return FailedPrecondition(
-        "the signed list has other records than the {}, which may have changed meanwhile: fetch and sign it again", what);
+        "the signed list has other records than the {}, which may have changed meanwhile: fetch and sign it again",
+        what);
   }
   for (const Certificate& sast : says.signers) {
     if (sast == signer || Has(wanted.signers, sast)) continue;
@@ -179,7 +182,7 @@ absl::StatusOr<PublishResult> ListRun::PublishSigned(const ListPolicy& policy, c
                                                      const std::string& file) {
   RETURN_IF_ERROR(LoadMaterial(policy));
   ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
-  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
+  const ListComposer composer(std::move(material));
   ASSIGN_OR_RETURN(const std::vector<StoredList> lists,
                    store_.Lists({.kind = which.kind, .tftp_server = which.tftp_server, .device = which.device}));
   if (lists.empty()) return NotFound("there is no {}: `trustctl itl list` shows them", ListText(which));
@@ -197,9 +200,10 @@ absl::StatusOr<PublishResult> ListRun::PublishSigned(const ListPolicy& policy, c
     says = CheckSays(read, signer, ReferenceOf(current), "published " + ListText(list.form));
   }
   if (!says.ok()) {
-    ASSIGN_OR_RETURN(const ListContent content, composer.Compose(list.form));
+    const absl::StatusOr<ListContent> content = composer.Compose(list.form);
     const absl::Status should_say =
-        CheckSays(read, signer, ReferenceOf(content), ListText(list.form) + " as it should be");
+        content.ok() ? CheckSays(read, signer, ReferenceOf(*content), ListText(list.form) + " as it should be")
+                     : content.status();
     if (!should_say.ok()) return before.empty() ? should_say : says;
   }
   PublishResult result;

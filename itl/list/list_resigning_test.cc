@@ -211,8 +211,8 @@ TEST_F(ListResigningTest, NothingIsPublishedYet) {
 }
 
 TEST_F(ListResigningTest, OtherRecordsAreRefused) {
-  const auto refused = [&](const char* what, std::vector<std::string> records) {
-    EXPECT_THAT(PublishSigned(Sign(records, other_, SharedRsaKey())), StatusIs(kRefused, HasSubstr("other records")))
+  const auto refused = [&](const char* what, const std::vector<std::string>& altered) {
+    EXPECT_THAT(PublishSigned(Sign(altered, other_, SharedRsaKey())), StatusIs(kRefused, HasSubstr("other records")))
         << what;
   };
   std::vector<std::string> records = RecordsOfOther();

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kNamedInAudit = 20;
 constexpr size_t kSigningThreads = 2;
+constexpr size_t kShownDigits = 16;
 
 // What a list may get without anybody looking at it: nothing that a phone has now is taken away.
 bool PublishesByItself(ListDifference::Kind kind) {
@@ -35,7 +36,8 @@ absl::Status CheckReadBack(const TrustList& read, const ListContent& content) {
     const ListRecord& meant = content.listed[i];
     const bool same = record.role() == meant.role && record.IsBlank() == meant.blank &&
                       (meant.blank || record.certificate == meant.certificate);
-    if (!same) return Internal("record {} of the list does not read as {}", i + 1, meant.certificate.subject().ToText());
+    if (!same)
+      return Internal("record {} of the list does not read as {}", i + 1, meant.certificate.subject().ToText());
   }
   return absl::OkStatus();
 }
@@ -69,7 +71,7 @@ absl::Status ListRun::LoadMaterial(const ListPolicy& policy) {
 absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
   RETURN_IF_ERROR(LoadMaterial(policy));
   ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
-  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
+  const ListComposer composer(std::move(material));
 
   // 1. What differs from what is published.
   PublishResult result;
@@ -81,7 +83,9 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
     if (prepared.list.current) list_ids.push_back(prepared.list.list_id);
   }
   ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
+  RETURN_IF_ERROR(LoadKnown(changed));
   SignAll(changed, before);
+  RETURN_IF_ERROR(HoldFirstLists(composer, changed));
   FailPoint("signed");
 
   // 3. What becomes of each.
@@ -94,20 +98,32 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
 absl::Status ListRun::CheckNothingWaits(const ListPolicy& policy) {
   RETURN_IF_ERROR(LoadMaterial(policy));
   ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
-  ASSIGN_OR_RETURN(const ListComposer composer, ListComposer::Create(std::move(material)));
-  PublishResult unchanged;
-  ASSIGN_OR_RETURN(std::vector<Prepared> changed, ComposeChanged(composer, unchanged));
-  std::erase_if(changed, [](const Prepared& prepared) { return !prepared.list.current; });
+  return CheckNothingWaits(ListComposer(std::move(material)));
+}
+
+absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
+  const auto waits = [](const ListForm& form) {
+    return FailedPrecondition(
+        "the {0} has changes that nobody has approved, and this would bring them along: publish them first (`trustctl "
+        "{1} list`, `trustctl {1} publish`) or take them back",
+        ListText(form), form.kind == ListKind::kItl ? "itl" : "ctl");
+  };
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists({}));
+  std::vector<Prepared> changed;
   std::vector<int64_t> list_ids;
-  for (const Prepared& prepared : changed) list_ids.push_back(prepared.list.list_id);
+  for (const StoredList& list : lists) {
+    if (!list.current) continue;
+    absl::StatusOr<ListContent> content = composer.Compose(list.form);
+    if (!content.ok()) return waits(list.form);
+    if (content->digest == list.current->content_sha256) continue;
+    list_ids.push_back(list.list_id);
+    changed.push_back(
+        {.list = list, .content = *std::move(content), .file = "", .refusal = {}, .changes = {}, .warnings = {}});
+  }
   ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
   SignAll(changed, before);
   for (const Prepared& prepared : changed) {
-    if (prepared.refusal.ok() && !prepared.needs_approval) continue;
-    return FailedPrecondition(
-        "the {0} has changes that nobody has approved, and would get them along with this: publish them first "
-        "(`trustctl {1} list`, `trustctl {1} publish`) or take them back",
-        ListText(prepared.list.form), prepared.list.form.kind == ListKind::kItl ? "itl" : "ctl");
+    if (!prepared.refusal.ok() || prepared.needs_approval) return waits(prepared.list.form);
   }
   return absl::OkStatus();
 }
@@ -118,7 +134,12 @@ absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const Lis
   std::vector<Prepared> changed;
   std::vector<int64_t> settled;
   for (const StoredList& list : lists) {
-    ASSIGN_OR_RETURN(ListContent content, composer.Compose(list.form));
+    absl::StatusOr<ListContent> composed = composer.Compose(list.form);
+    if (!composed.ok()) {
+      RETURN_IF_ERROR(KeepUnmade(list, composed.status(), result));
+      continue;
+    }
+    ListContent content = *std::move(composed);
     if (list.current && list.current->content_sha256 == content.digest) {
       if (list.candidate) settled.push_back(list.list_id);
       PublishedList& unchanged = result.lists.emplace_back(PublishedList{list, ListOutcome::kUnchanged});
@@ -129,6 +150,40 @@ absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const Lis
   }
   RETURN_IF_ERROR(store_.DropCandidates(settled));
   return changed;
+}
+
+absl::Status ListRun::LoadKnown(const std::vector<Prepared>& all) {
+  const bool has_ended = std::any_of(all.begin(), all.end(), [&](const Prepared& prepared) {
+    return std::any_of(prepared.content.listed.begin(), prepared.content.listed.end(),
+                       [&](const ListRecord& record) { return record.certificate.not_after() < now_; });
+  });
+  if (!has_ended) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists({}));
+  std::vector<int64_t> list_ids;
+  for (const StoredList& list : lists) list_ids.push_back(list.list_id);
+  ASSIGN_OR_RETURN(const auto files, store_.CurrentFiles(list_ids));
+  for (const auto& [list_id, file] : files) {
+    ASSIGN_OR_RETURN(const TrustList list, DecodeTrustList(AsBytes(file)));
+    for (const TrustListRecord& record : list.records) {
+      if (record.certificate) known_.push_back(record.certificate->sha256());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListRun::HoldFirstLists(const ListComposer& composer, std::vector<Prepared>& all) {
+  const bool has_first =
+      std::any_of(all.begin(), all.end(), [](const Prepared& prepared) { return !prepared.list.current; });
+  if (!has_first) return absl::OkStatus();
+  const absl::Status nothing_waits = CheckNothingWaits(composer);
+  if (nothing_waits.ok()) return absl::OkStatus();
+  if (!absl::IsFailedPrecondition(nothing_waits)) return nothing_waits;
+  for (Prepared& prepared : all) {
+    if (prepared.list.current) continue;
+    prepared.needs_approval = true;
+    prepared.is_held = true;
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<KeyFolder::Key> ListRun::KeyOf(const Certificate& signer) {
@@ -146,16 +201,22 @@ absl::Status ListRun::Sign(Prepared& prepared, const std::string* before) {
 
   ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(prepared.file)));
   RETURN_IF_ERROR(CheckReadBack(read, content));
-  std::vector<Sha256Digest> known;
+  std::vector<Sha256Digest> known = known_;
   if (before == nullptr) {
     for (const ListRecord& record : content.listed) {
-      prepared.changes.push_back(fmt::format("added: {} {}", CertificateRoleName(record.role),
-                                             record.certificate.subject().ToText()));
+      prepared.changes.push_back(fmt::format("added: {} {} {}", CertificateRoleName(record.role),
+                                             record.certificate.subject().ToText(),
+                                             ToHex(record.certificate.sha256()).substr(0, kShownDigits)));
     }
   } else {
     ASSIGN_OR_RETURN(const TrustList old, DecodeTrustList(AsBytes(*before)));
     for (const TrustListRecord& record : old.records) {
       if (record.certificate) known.push_back(record.certificate->sha256());
+      if (!record.IsBlank()) continue;
+      // It does not say whose it was, and what ended while it was blank must not keep it so.
+      for (const ListRecord& listed : content.listed) {
+        if (listed.role == record.role()) known.push_back(listed.certificate.sha256());
+      }
     }
     for (const ListDifference& difference : DifferencesOf(old, read)) {
       prepared.changes.push_back(DifferenceText(difference));
@@ -194,8 +255,7 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
     return KeepCandidate(prepared, CandidateState::kRefused, std::string(StatusMessage(prepared.refusal)), result);
   }
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
-  const bool approved_before =
-      waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
+  const bool approved_before = waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
   if (prepared.needs_approval && !IsApproved(prepared.content.digest) && !approved_before) {
     return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared), result);
   }
@@ -222,6 +282,12 @@ bool ListRun::IsApproved(const Sha256Digest& content) const {
 
 std::string ListRun::ApprovalReason(const Prepared& prepared) {
   const char* const program = prepared.list.form.kind == ListKind::kItl ? "itl" : "ctl";
+  if (prepared.is_held) {
+    return fmt::format(
+        "it is new, but would say what waits for approval in other lists of the cluster: look at those (`trustctl itl "
+        "list`), then `trustctl {} publish`",
+        program);
+  }
   if (!prepared.signer_changes) {
     return fmt::format("more than additions and renewals: look at the changes, then `trustctl {} publish`", program);
   }
@@ -232,6 +298,24 @@ std::string ListRun::ApprovalReason(const Prepared& prepared) {
           : "the present list does not have as SAST, so that phones have to ask a TVS about it; one that reaches none "
             "refuses this list and everything after it",
       program);
+}
+
+absl::Status ListRun::KeepUnmade(const StoredList& list, const absl::Status& reason, PublishResult& result) {
+  const std::string text(StatusMessage(reason));
+  if (order_.must_publish) {
+    return FailedPrecondition("nothing was changed, because the {} cannot be made: {}", ListText(list.form), text);
+  }
+  // There is no content; the reason tells one from another.
+  StoredCandidate candidate = {.content_sha256 = Sha256(AsBytes(text)),
+                               .state = CandidateState::kRefused,
+                               .reason = text,
+                               .changes = "",
+                               .since = now_};
+  RETURN_IF_ERROR(store_.PutCandidate(list.list_id, candidate, now_));
+  PublishedList& kept = result.lists.emplace_back(PublishedList{list, ListOutcome::kRefused});
+  kept.is_news = !list.candidate || list.candidate->content_sha256 != candidate.content_sha256;
+  kept.list.candidate = std::move(candidate);
+  return absl::OkStatus();
 }
 
 absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
@@ -265,24 +349,23 @@ absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState sta
 void ListRun::AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const {
   const ByteView file = AsBytes(prepared.file);
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
-  const bool approved_before =
-      !IsApproved(prepared.content.digest) && waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
-  publish.push_back(
-      {.list_id = prepared.list.list_id,
-       .file = prepared.file,
-       .record = {.number = prepared.list.current ? prepared.list.current->number + 1 : 1,
-                  .sha1 = Sha1(file),
-                  .md5 = Md5(file),
-                  .sha256 = Sha256(file),
-                  .content_sha256 = prepared.content.digest,
-                  .signer_sha256 = prepared.content.signer.sha256(),
-                  .size = static_cast<int64_t>(prepared.file.size()),
-                  .digest = prepared.content.form.digest,
-                  .signer_version = prepared.content.form.signer_version.value_or(kSignerVersion),
-                  .records = prepared.content.count,
-                  .reason = approved_before ? waiting->approval_reason.value_or("") : order_.reason,
-                  .published_by = approved_before ? *waiting->approved_by : order_.actor,
-                  .published_at = now_}});
+  const bool approved_before = !IsApproved(prepared.content.digest) && waiting && waiting->approved_by &&
+                               waiting->content_sha256 == prepared.content.digest;
+  publish.push_back({.list_id = prepared.list.list_id,
+                     .file = prepared.file,
+                     .record = {.number = prepared.list.current ? prepared.list.current->number + 1 : 1,
+                                .sha1 = Sha1(file),
+                                .md5 = Md5(file),
+                                .sha256 = Sha256(file),
+                                .content_sha256 = prepared.content.digest,
+                                .signer_sha256 = prepared.content.signer.sha256(),
+                                .size = static_cast<int64_t>(prepared.file.size()),
+                                .digest = prepared.content.form.digest,
+                                .signer_version = prepared.content.form.signer_version.value_or(kSignerVersion),
+                                .records = prepared.content.count,
+                                .reason = approved_before ? waiting->approval_reason.value_or("") : order_.reason,
+                                .published_by = approved_before ? *waiting->approved_by : order_.actor,
+                                .published_at = now_}});
 }
 
 absl::Status ListRun::Store(const std::vector<NewGeneration>& generations, PublishResult& result) {

@@ -33,7 +33,7 @@ class ListRun {
   // candidates. Errors are those of the database and of what all lists share.
   absl::StatusOr<PublishResult> Publish(const ListPolicy& policy);
 
-  // FailedPrecondition when a list of the order should say something else than it does which an administrator has not
+  // FailedPrecondition when a list of the cluster should say something else than it does which an administrator has not
   // approved: what an order changes besides must not bring that along.
   absl::Status CheckNothingWaits(const ListPolicy& policy);
 
@@ -49,16 +49,24 @@ class ListRun {
   struct Prepared {
     StoredList list;
     ListContent content;
-    std::string file;     // empty until it is signed
-    absl::Status refusal; // why it cannot be published
+    std::string file;      // empty until it is signed
+    absl::Status refusal;  // why it cannot be published
     std::vector<std::string> changes;
     std::vector<std::string> warnings;
     bool needs_approval = false;
     bool signer_changes = false;
     bool phones_know_signer = false;  // as SAST of the present list
+    bool is_held = false;             // a first list, while other lists wait for approval
   };
 
   absl::Status LoadMaterial(const ListPolicy& policy);
+  absl::Status CheckNothingWaits(const ListComposer& composer);
+  // What the cluster's lists have now, if something that has ended is to be judged by it.
+  absl::Status LoadKnown(const std::vector<Prepared>& all);
+  // A list that is made for the first time takes nothing from phones, but must not say before the others what waits.
+  absl::Status HoldFirstLists(const ListComposer& composer, std::vector<Prepared>& all);
+  // For a list that cannot be composed.
+  absl::Status KeepUnmade(const StoredList& list, const absl::Status& reason, PublishResult& result);
   absl::StatusOr<std::vector<Prepared>> ComposeChanged(const ListComposer& composer, PublishResult& result);
   absl::StatusOr<KeyFolder::Key> KeyOf(const Certificate& signer);
   // A file with the content of `read`, which differs from the list's in the signer at most, as its next generation.
@@ -86,6 +94,7 @@ class ListRun {
   const absl::Time now_;
   std::vector<StoredSigner> signers_;
   std::map<Sha256Digest, std::string> key_names_;  // of signers, by certificate
+  std::vector<Sha256Digest> known_;                // certificates of current lists, where that matters
   absl::Status reading_;                           // whether all phones can read lists of the policy's form
 };
 

@@ -124,7 +124,7 @@ class ListStore {
 
   // By kind, server and device.
   absl::StatusOr<std::vector<StoredList>> Lists(const ListFilter& filter);
-  // One that is there stays, and gets this form.
+  // One that is there stays, and gets this form; its signer is SetLocalSigner()'s.
   absl::Status PutList(const ListForm& form, std::string_view actor);
   absl::Status SetLocalSigner(int64_t list_id, bool local_signer);
   // False when it is not there.

@@ -17,7 +17,8 @@ namespace {
 constexpr Statement kLists = {
     "trust_lists",
     "SELECT " LIST_COLUMNS ", " GENERATION_COLUMNS
-    ", c.content_sha256, c.state, c.reason, c.changes, c.since, c.approved_by, c.approval_reason FROM trust_list l LEFT JOIN trust_list_generation g "
+    ", c.content_sha256, c.state, c.reason, c.changes, c.since, c.approved_by, c.approval_reason FROM trust_list l "
+    "LEFT JOIN trust_list_generation g "
     "USING "
     "(cluster_id, list_id, generation) LEFT JOIN trust_list_candidate c ON c.cluster_id = l.cluster_id AND c.list_id = "
     "l.list_id WHERE l.cluster_id = $1 AND l.removed_at IS NULL AND ($2::text IS NULL OR l.kind = $2) AND ($3::text IS "

@@ -77,6 +77,11 @@ absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, con
 absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& signer,
                                  const std::vector<std::string>& without) {
   ASSIGN_OR_RETURN(std::vector<Node> nodes, Nodes());
+  for (const std::string& name : without) {
+    const bool is_known = std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return node.name == name; });
+    if (!is_known) return NotFound("there is no approved TVS node {}: `trustctl node list` shows them", name);
+  }
+  const bool had_nodes = !nodes.empty();
   std::erase_if(
       nodes, [&](const Node& node) { return std::find(without.begin(), without.end(), node.name) != without.end(); });
   std::vector<std::future<absl::Status>> answers;
@@ -93,12 +98,16 @@ absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& 
       failures.push_back(fmt::format("{}: {}", nodes[i].name, answer.message()));
     }
   }
-  if (failures.empty() && (vouching > 0 || !without.empty())) return absl::OkStatus();
+  // Whoever leaves each of them out by its name knows that no phone can ask.
+  const bool all_left_out = had_nodes && nodes.empty();
+  if (failures.empty() && (vouching > 0 || all_left_out)) return absl::OkStatus();
   if (failures.empty()) {
     return FailedPrecondition(
-        "no TVS node answers for the cluster {}, so that no phone could ask about the signer {}: approve one "
-        "(`trustctl node list`, `trustctl node approve NODE`)",
-        cluster, signer.subject().ToText());
+        "no TVS node answers for the cluster {0}, so that no phone could ask about the signer {1}: {2}", cluster,
+        signer.subject().ToText(),
+        had_nodes ? "the approved ones have no listener for this cluster; add a [[listener]] with cluster = \"" +
+                        cluster + "\" to a tvsd's configuration"
+                  : std::string("approve one (`trustctl node list`, `trustctl node approve NODE`)"));
   }
   return FailedPrecondition(
       "not every TVS node answers for the signer {} with role SAST: {}. It is tried again by itself; a node that is "

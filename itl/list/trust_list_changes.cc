@@ -95,8 +95,8 @@ absl::Status TrustListService::AddServer(const Caller& caller, const v1::AddTftp
     if (!has(request.name())) {
       RETURN_IF_ERROR(signers.MakeCallManager(policy->policy, request.name(), host, "a new TFTP server").status());
     }
-    RETURN_IF_ERROR(store.PutList({.kind = ListKind::kItl, .tftp_server = request.name(), .device = ""},
-                                  caller.actor()));
+    RETURN_IF_ERROR(
+        store.PutList({.kind = ListKind::kItl, .tftp_server = request.name(), .device = ""}, caller.actor()));
     // A CTL names all servers, also one whose certificate was there before.
     RETURN_IF_ERROR(store.MarkConsidered(-1));
     RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = caller.cluster_id,
@@ -154,7 +154,8 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
   return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> before, store.LockPolicy());
-    if (!before) return FailedPrecondition("the cluster {} has no trust lists: add a TFTP server first", caller.cluster);
+    if (!before)
+      return FailedPrecondition("the cluster {} has no trust lists: add a TFTP server first", caller.cluster);
     ListPolicy policy = before->policy;
     policy.digest = digest.value_or(policy.digest);
     policy.signer_version = version.value_or(policy.signer_version);
@@ -201,6 +202,8 @@ absl::Status TrustListService::RecordOne(const Caller& caller, const v1::RecordR
                      PhoneReading reading(connection, caller.cluster_id);
                      RETURN_IF_ERROR(reading.Record(request.device(), request.model(),
                                                     {request.sha512(), request.version_1_1()}, caller.actor()));
+                     // What was refused for want of it is looked at again.
+                     RETURN_IF_ERROR(ListStore(connection, caller.cluster_id).MarkConsidered(-1));
                      return reading.Count();
                    }));
   response.set_devices(count.devices);
@@ -220,16 +223,16 @@ absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller,
     ListStore store(*lease, caller.cluster_id);
     ASSIGN_OR_RETURN(form.tftp_server, ServerOf(store, request.tftp_server()));
   }
-  const PublishOrder order = {.filter = {ListKind::kItl, form.tftp_server, form.device},
-                              .actor = caller.actor(),
-                              .reason = request.remove() ? "the device takes the list of all phones again"
-                                                         : "a list for one device",
-                              .approved = true,
-                              .must_publish = true,
-                              .without_nodes = {}};
+  const PublishOrder order = {
+      .filter = {ListKind::kItl, form.tftp_server, form.device},
+      .actor = caller.actor(),
+      .reason = request.remove() ? "the device takes the list of all phones again" : "a list for one device",
+      .approved = true,
+      .must_publish = true,
+      .without_nodes = {}};
   return parts_.publisher->ChangeAndPublish(
       caller.cluster_id, caller.cluster, order,
-      [&](Connection& connection, ListStore& store, const StoredPolicy&) -> absl::Status {
+      [&, form](Connection& connection, ListStore& store, const StoredPolicy&) mutable -> absl::Status {
         if (request.remove()) {
           ASSIGN_OR_RETURN(const bool removed, store.RemoveDeviceList(form.tftp_server, form.device));
           if (!removed) return NotFound("{} has no trust list of its own", form.device);
@@ -239,11 +242,15 @@ absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller,
           const bool wants_version = form.signer_version == kSignerVersionWithEc;
           if ((wants_sha512 && !able.sha512) || (wants_version && !able.version_1_1)) {
             return FailedPrecondition(
-                "{} is not recorded to read this: a phone that cannot refuses the list and stays with the one it holds. "
+                "{} is not recorded to read this: a phone that cannot refuses the list and stays with the one it "
+                "holds. "
                 "If it can: `trustctl itl able --device {}{}{}`",
                 form.device, form.device, wants_sha512 ? " --sha512" : "",
                 wants_version ? " --signer-version-1.1" : "");
           }
+          // Signed as that of all phones is.
+          ASSIGN_OR_RETURN(const std::vector<StoredList> common, store.Lists({ListKind::kItl, form.tftp_server, ""}));
+          form.local_signer = !common.empty() && common.front().form.local_signer;
           RETURN_IF_ERROR(store.PutList(form, caller.actor()));
         }
         return AppendAudit(connection, {.cluster_id = caller.cluster_id,
@@ -278,9 +285,8 @@ grpc::Status TrustListService::RecordReading(grpc::ServerContext* context, const
 }
 grpc::Status TrustListService::SetDeviceList(grpc::ServerContext* context, const v1::SetDeviceListRequest* request,
                                              v1::PublishResponse* response) {
-  return AnswerChange(*context, "SetDeviceList", *request, [&](const Caller& caller) {
-    return PutLists(SetDevice(caller, *request), *response);
-  });
+  return AnswerChange(*context, "SetDeviceList", *request,
+                      [&](const Caller& caller) { return PutLists(SetDevice(caller, *request), *response); });
 }
 
 }  // namespace trustline

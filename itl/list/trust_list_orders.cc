@@ -24,6 +24,14 @@ std::vector<std::string> Texts(const Repeated& texts) {
 
 }  // namespace
 
+absl::Status TrustListService::ChooseServer(const Caller& caller, const std::string& named, PublishOrder& order) {
+  if (named.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+  ListStore store(*lease, caller.cluster_id);
+  ASSIGN_OR_RETURN(order.filter.tftp_server, ServerOf(store, named));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& caller,
                                                                const v1::PublishRequest& request) {
   PublishOrder order = {.filter = {},
@@ -32,7 +40,7 @@ absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& cal
                         .approved = true,
                         .without_nodes = Texts(request.without_nodes())};
   ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
-  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
   for (const std::string& content : request.contents()) {
     Sha256Digest& digest = order.approved_contents.emplace_back();
     if (content.size() != digest.size()) return InvalidArgument("a content is named by its SHA-256, 32 bytes");
@@ -99,7 +107,7 @@ absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
                         .must_publish = true,
                         .without_nodes = Texts(request.without_nodes()),
                         .to_local_signer = !request.recovery()};
-  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
   return parts_.publisher->Resign(
       caller.cluster_id, caller.cluster, !request.recovery(), order,
       [&](Connection& connection, ListStore&, const StoredPolicy&) {
@@ -133,6 +141,21 @@ absl::Status TrustListService::Export(const Caller& caller, const v1::ExportReco
   });
 }
 
+absl::Status TrustListService::BringBackKey(Connection& connection, const Caller& caller, const StoredSigner& recovery,
+                                            CertifiedKey imported, const v1::ReplaceRecoveryRequest& request) {
+  if (parts_.keys->Find(recovery.key_name).ok()) {
+    return FailedPrecondition("this is the ITLRecovery certificate already, and its key is here");
+  }
+  // What is left of its file cannot be used, or it would have been found.
+  RETURN_IF_ERROR(parts_.keys->Discard(recovery.key_name));
+  RETURN_IF_ERROR(parts_.keys->Keep(std::move(imported.key)).status());
+  return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                  .actor = caller.actor(),
+                                  .action = "itl.recovery.key",
+                                  .subject = ToHex(recovery.certificate.sha256()),
+                                  .detail = {{"reason", request.reason()}}});
+}
+
 absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRecoveryRequest& request,
                                        v1::ReplaceRecoveryResponse& response) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
@@ -142,33 +165,39 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
   RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.LockPolicy());
-    if (!policy) return FailedPrecondition("the cluster {} has no trust lists: add a TFTP server first", caller.cluster);
+    if (!policy)
+      return FailedPrecondition("the cluster {} has no trust lists: add a TFTP server first", caller.cluster);
     ASSIGN_OR_RETURN(const std::vector<StoredSigner> before, store.Signers());
-    if (!before.empty()) *response.mutable_replaced() = SummaryOf(before.front().certificate);
+    if (before.empty()) return Internal("the cluster {} has no ITLRecovery certificate", caller.cluster);
+    *response.mutable_replaced() = *response.mutable_certificate() = SummaryOf(before.front().certificate);
     ListSigners signers(connection, store_caller, *parts_.keys, parts_.clock.Now());
     Certificate made = before.front().certificate;
     if (is_import) {
       ASSIGN_OR_RETURN(CertifiedKey imported, ReadPkcs12(AsBytes(request.file()), passphrase));
-      if (imported.certificate == before.front().certificate) {
-        return FailedPrecondition("this is the ITLRecovery certificate already");
-      }
+      if (imported.certificate == before.front().certificate)
+        return BringBackKey(connection, caller, before.front(), std::move(imported), request);
       made = imported.certificate;
       RETURN_IF_ERROR(signers.ImportRecovery(std::move(imported), request.reason()));
     } else {
       ASSIGN_OR_RETURN(made, signers.MakeRecovery(policy->policy, request.reason()));
     }
     *response.mutable_certificate() = SummaryOf(made);
-    return AppendAudit(connection,
-                       {.cluster_id = caller.cluster_id,
-                        .actor = caller.actor(),
-                        .action = is_import ? "itl.recovery.import" : "itl.recovery.regenerate",
-                        .subject = ToHex(made.sha256()),
-                        .detail = {{"reason", request.reason()},
-                                   {"replaced", ToHex(before.front().certificate.sha256())}}});
+    return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                    .actor = caller.actor(),
+                                    .action = is_import ? "itl.recovery.import" : "itl.recovery.regenerate",
+                                    .subject = ToHex(made.sha256()),
+                                    .detail = {{"reason", request.reason()},
+                                               {"replaced", ToHex(before.front().certificate.sha256())}}});
   }));
   const PublishOrder order = {.filter = {}, .actor = caller.actor(), .reason = request.reason(), .without_nodes = {}};
-  ASSIGN_OR_RETURN(const PublishResult result, parts_.publisher->Publish(caller.cluster_id, caller.cluster, order));
-  *response.mutable_published() = ToProto(result);
+  const auto published = parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
+  if (published.ok()) {
+    *response.mutable_published() = ToProto(*published);
+  } else {
+    // The key is replaced, whatever became of the lists.
+    response.mutable_published()->add_notices(
+        fmt::format("the lists could not be compared with it yet: {}", StatusMessage(published.status())));
+  }
   return absl::OkStatus();
 }
 
@@ -195,10 +224,9 @@ absl::StatusOr<PublishResult> TrustListService::TakeSigned(const Caller& caller,
 }
 
 absl::StatusOr<PublishResult> TrustListService::GenerateNow(const Caller& caller, const v1::GenerateRequest& request) {
-  PublishOrder order = {
-      .filter = {}, .actor = caller.actor(), .reason = "generated by hand", .without_nodes = {}};
+  PublishOrder order = {.filter = {}, .actor = caller.actor(), .reason = "generated by hand", .without_nodes = {}};
   ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
-  if (!request.tftp_server().empty()) order.filter.tftp_server = request.tftp_server();
+  RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
   return parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
 }
 
@@ -238,8 +266,7 @@ grpc::Status TrustListService::ExportRecovery(grpc::ServerContext* context, cons
   return AnswerChange(*context, "ExportRecovery", *request,
                       [&](const Caller& caller) { return Export(caller, *request, *response); });
 }
-grpc::Status TrustListService::ReplaceRecovery(grpc::ServerContext* context,
-                                               const v1::ReplaceRecoveryRequest* request,
+grpc::Status TrustListService::ReplaceRecovery(grpc::ServerContext* context, const v1::ReplaceRecoveryRequest* request,
                                                v1::ReplaceRecoveryResponse* response) {
   return AnswerChange(*context, "ReplaceRecovery", *request,
                       [&](const Caller& caller) { return Replace(caller, *request, *response); });

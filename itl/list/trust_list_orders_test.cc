@@ -12,7 +12,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-using ::testing::SizeIs;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kNotFound = absl::StatusCode::kNotFound;
@@ -74,6 +73,25 @@ TEST_F(TrustListOrdersTest, ARemovalIsPublishedByOrder) {
   }
   EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'itl.publish' ORDER BY event_id DESC LIMIT 1"),
               HasSubstr(R"("without_nodes":"node3")"));
+}
+
+TEST_F(TrustListOrdersTest, WhatWasLookedAtIsPublished) {
+  const Certificate tvs = MakeCertificate("tvs.example");
+  AddListed(tvs);
+  ASSERT_EQ(Generate(), "published");
+  SetListed(tvs, false);
+  ASSERT_EQ(Generate(), "waits");
+  v1::PublishRequest publish;
+  publish.add_contents(Listed().lists(0).candidate().content_sha256());
+  AddListed(MakeCertificate("other.example"));
+  v1::PublishResponse response;
+  ASSERT_OK(Admin(&Stub::Publish, publish, &response));
+  EXPECT_EQ(Outcomes(response), "waits");
+  publish.set_contents(0, Listed().lists(0).candidate().content_sha256());
+  ASSERT_OK(Admin(&Stub::Publish, publish, &response));
+  EXPECT_EQ(Outcomes(response), "published");
+  publish.set_contents(0, "short");
+  EXPECT_THAT(Admin(&Stub::Publish, publish), StatusIs(kInvalid, HasSubstr("32 bytes")));
 }
 
 TEST_F(TrustListOrdersTest, MixedModeIsTheCtls) {
@@ -216,6 +234,16 @@ TEST_F(TrustListOrdersTest, AnExportedRecoveryKeyComesBack) {
   replace.set_passphrase(kPassphrase);
   EXPECT_THAT(Admin(&Stub::ReplaceRecovery, replace),
               StatusIs(kRefused, HasSubstr("this is the ITLRecovery certificate")));
+  // A key that was lost comes back from the file.
+  std::filesystem::remove_all(folder_.path() / "list-keys");
+  std::filesystem::create_directory(folder_.path() / "list-keys");
+  std::filesystem::permissions(folder_.path() / "list-keys", std::filesystem::perms(0700));
+  RestartWithKeysOnDisk();
+  EXPECT_THAT(Export(), StatusIs(kRefused, HasSubstr("is missing")));
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
+  EXPECT_OK(Export());
+  EXPECT_THAT(Audited(), HasSubstr("itl.recovery.key"));
+
   v1::ReplaceRecoveryRequest other;
   other.set_reason("another one");
   ASSERT_OK(Admin(&Stub::ReplaceRecovery, other));
@@ -240,7 +268,7 @@ TEST_F(TrustListOrdersTest, AnExportedRecoveryKeyComesBack) {
   EXPECT_EQ(RecoverySubject(), exported.certificate().subject());
   EXPECT_EQ(Outcomes(response.published()), "waits");
   EXPECT_EQ(Count("SELECT count(*) FROM list_signer WHERE tftp_server = '' AND replaced_at IS NULL"), 1);
-  EXPECT_THAT(Audited(), HasSubstr("itl.recovery.export itl.recovery.regenerate itl.publish itl.recovery.import"));
+  EXPECT_THAT(Audited(), HasSubstr("itl.recovery.regenerate itl.publish itl.recovery.import"));
 }
 
 TEST_F(TrustListOrdersTest, AListIsSignedWithAnExportedKeyElsewhere) {

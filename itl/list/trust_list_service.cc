@@ -93,7 +93,8 @@ absl::Status TrustListService::PutLists(const absl::StatusOr<PublishResult>& res
 }
 
 absl::Status TrustListService::CheckReason(const std::string& reason) {
-  return reason.empty() ? InvalidArgument("say why (--reason): the reason stays on record") : absl::OkStatus();
+  const bool says_something = std::any_of(reason.begin(), reason.end(), [](unsigned char c) { return c > ' '; });
+  return !says_something ? InvalidArgument("say why (--reason): the reason stays on record") : absl::OkStatus();
 }
 
 absl::Status TrustListService::ListAll(const Caller& caller, const v1::ListTrustListsRequest& request,
@@ -108,6 +109,7 @@ absl::Status TrustListService::ListAll(const Caller& caller, const v1::ListTrust
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.ReadPolicy());
     if (!policy) return absl::OkStatus();
     *response.mutable_policy() = ToProto(*policy);
+    if (filter.tftp_server) RETURN_IF_ERROR(ServerOf(store, *filter.tftp_server).status());
     ASSIGN_OR_RETURN(const std::vector<StoredServer> servers, store.Servers());
     for (const StoredServer& server : servers) *response.add_tftp_servers() = ToProto(server);
     ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store.Signers());
@@ -117,6 +119,15 @@ absl::Status TrustListService::ListAll(const Caller& caller, const v1::ListTrust
     ASSIGN_OR_RETURN(const std::vector<std::string> notices,
                      ListNotices(connection, *policy, signers, lists, parts_.clock.Now()));
     for (const std::string& notice : notices) response.add_notices(notice);
+    for (const StoredSigner& signer : signers) {
+      if (parts_.keys == nullptr) break;
+      const absl::Status key = parts_.keys->Find(signer.key_name).status();
+      if (key.ok()) continue;
+      response.add_notices(fmt::format(
+          "nothing can be signed as {}: {}{}", signer.certificate.subject().ToText(), StatusMessage(key),
+          signer.tftp_server.empty() ? "; or bring it back from its PKCS#12 file (`trustctl itl recovery import FILE`)"
+                                     : ""));
+    }
     return absl::OkStatus();
   });
 }
@@ -186,14 +197,12 @@ grpc::Status TrustListService::ListTrustLists(grpc::ServerContext* context, cons
   const auto caller = Admit(*context, "ListTrustLists", *request);
   return ToGrpc(caller.ok() ? ListAll(*caller, *request, *response) : caller.status());
 }
-grpc::Status TrustListService::ListGenerations(grpc::ServerContext* context,
-                                               const v1::ListGenerationsRequest* request,
+grpc::Status TrustListService::ListGenerations(grpc::ServerContext* context, const v1::ListGenerationsRequest* request,
                                                v1::ListGenerationsResponse* response) {
   const auto caller = Admit(*context, "ListGenerations", *request);
   return ToGrpc(caller.ok() ? ListPast(*caller, *request, *response) : caller.status());
 }
-grpc::Status TrustListService::FetchGeneration(grpc::ServerContext* context,
-                                               const v1::FetchGenerationRequest* request,
+grpc::Status TrustListService::FetchGeneration(grpc::ServerContext* context, const v1::FetchGenerationRequest* request,
                                                v1::FetchGenerationResponse* response) {
   const auto caller = Admit(*context, "FetchGeneration", *request);
   return ToGrpc(caller.ok() ? FetchOne(*caller, *request, *response) : caller.status());

@@ -14,6 +14,7 @@
 #include "common/rpc/method_policy.h"
 #include "common/service/clock.h"
 #include "common/service/key_folder.h"
+#include "common/x509/pkcs12.h"
 #include "itl/list/list_publisher.h"
 #include "proto/trust_list.grpc.pb.h"
 
@@ -99,6 +100,10 @@ class TrustListService final : public v1::TrustLists::Service {
                       v1::ExportRecoveryResponse& response);
   absl::Status Replace(const Caller& caller, const v1::ReplaceRecoveryRequest& request,
                        v1::ReplaceRecoveryResponse& response);
+  // For a file with the key of the present ITLRecovery certificate, which this itld has lost.
+  absl::Status BringBackKey(Connection& connection, const Caller& caller, const StoredSigner& recovery,
+                            CertifiedKey imported, const v1::ReplaceRecoveryRequest& request);
+  absl::Status ChooseServer(const Caller& caller, const std::string& named, PublishOrder& order);
   static absl::Status PutLists(const absl::StatusOr<PublishResult>& result, v1::PublishResponse& response);
   static absl::Status CheckReason(const std::string& reason);
 

@@ -333,16 +333,30 @@ TEST_F(TrustListServiceTest, ARemovedServerLeavesItsHistory) {
   remove.set_name("tftp2");
   EXPECT_THAT(Admin(&Stub::RemoveTftpServer, remove), StatusIs(kInvalid, HasSubstr("--reason")));
   remove.set_reason("gone");
+  // Lists that name all servers are to be compared anew when one goes or comes.
+  const char* const considered = "SELECT considered_commit FROM trust_list_policy";
+  ASSERT_EQ(Generate(), "unchanged unchanged");
+  ASSERT_NE(Count(considered), -1);
   ASSERT_OK(Admin(&Stub::RemoveTftpServer, remove));
+  EXPECT_EQ(Count(considered), -1);
   EXPECT_THAT(Admin(&Stub::RemoveTftpServer, remove), StatusIs(kNotFound, HasSubstr("tftp2")));
   EXPECT_THAT(Listed().lists(), SizeIs(1));
   EXPECT_THAT(Listed().tftp_servers(), SizeIs(1));
   v1::ListGenerationsResponse page;
   ASSERT_OK(Admin(&Stub::ListGenerations, v1::ListGenerationsRequest(), &page));
   EXPECT_THAT(page.generations(), SizeIs(2));
-  // Lists that name all servers are compared anew.
-  EXPECT_EQ(Count("SELECT considered_commit FROM trust_list_policy"), -1);
   EXPECT_EQ(Audited(), "itl.server.add itl.publish itl.server.add itl.publish itl.server.remove");
+  // It comes again with the key and the list that it had.
+  ASSERT_EQ(Generate(), "unchanged");
+  v1::AddTftpServerRequest add;
+  add.set_name("tftp2");
+  add.set_host("tftp2.example");
+  v1::AddTftpServerResponse response;
+  ASSERT_OK(Admin(&Stub::AddTftpServer, add, &response));
+  EXPECT_TRUE(response.added());
+  EXPECT_EQ(Outcomes(response.published()), "unchanged");
+  EXPECT_EQ(Count(considered), -1);
+  EXPECT_EQ(Count("SELECT count(*) FROM list_signer"), 3);
 }
 
 TEST_F(TrustListServiceTest, AnItldWithoutKeysReadsOnly) {

@@ -26,6 +26,20 @@ class TrustListServiceTest : public ItlServicesTest {
     std::filesystem::permissions(folder_.path() / "list-keys", std::filesystem::perms(0700));
     folder_.WriteFile("list-passphrase", "correct horse battery staple\n");
     std::filesystem::permissions(folder_.path() / "list-passphrase", std::filesystem::perms(0600));
+    RestartWithKeysOnDisk();
+    v1::GrantRequest grant;
+    grant.set_person("operator");
+    grant.set_role(v1::ACCESS_ROLE_OPERATOR);
+    v1::GrantResponse granted;
+    ASSERT_OK(Call(*As<v1::Access>(admin_.files()), &v1::Access::Stub::Grant, grant, granted));
+  }
+
+  // As an itld that has just started.
+  void RestartWithKeysOnDisk() {
+    if (list_server_) list_server_->Shutdown(absl::ZeroDuration());
+    list_server_.reset();
+    service_.reset();
+    publisher_.reset();
     ASSERT_OK_AND_ASSIGN(keys_, KeyFolder::Open(folder_.path() / "list-keys", folder_.path() / "list-passphrase",
                                                 {"the lists' keys", "itld"}));
     const VouchingCheck vouching = [this](const std::string&, const Certificate&,
@@ -39,11 +53,6 @@ class TrustListServiceTest : public ItlServicesTest {
     publisher_ = std::make_unique<ListPublisher>(ListPublisherOptions(), *list_pool_, *keys_, vouching,
                                                  "trustline:default/itld/node1", clock_, log_, metrics_);
     Serve(publisher_.get(), keys_.get());
-    v1::GrantRequest grant;
-    grant.set_person("operator");
-    grant.set_role(v1::ACCESS_ROLE_OPERATOR);
-    v1::GrantResponse granted;
-    ASSERT_OK(Call(*As<v1::Access>(admin_.files()), &v1::Access::Stub::Grant, grant, granted));
   }
 
   void TearDown() override {

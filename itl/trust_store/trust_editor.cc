@@ -127,6 +127,31 @@ absl::Status TrustEditor::RemoveEntry(const Sha256Digest& sha256, TrustRole role
       .status();
 }
 
+absl::Status TrustEditor::CheckSignsNoList(const TrustedCertificate& certificate, const std::vector<TrustRole>& roles) {
+  static constexpr Statement kSigns = {
+      "trust_signs_lists",
+      "SELECT EXISTS (SELECT FROM list_signer WHERE cluster_id = $1 AND sha256 = $2 AND replaced_at IS NULL) OR EXISTS "
+      "(SELECT FROM trust_list l JOIN trust_list_generation g USING (cluster_id, list_id, generation) WHERE "
+      "l.cluster_id "
+      "= $1 AND l.removed_at IS NULL AND g.signer_sha256 = $2)"};
+  const bool concerned =
+      std::any_of(certificate.entries.begin(), certificate.entries.end(), [&](const TrustEntry& entry) {
+        return (entry.role == CertificateRole::kSast || entry.origin == "system") &&
+               std::find(roles.begin(), roles.end(), entry.role) != roles.end();
+      });
+  if (!concerned) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Result result,
+                   connection_.Execute(kSigns, Parameters().Int64(caller_.cluster_id).Bytes(certificate.sha256)));
+  ASSIGN_OR_RETURN(const bool signs, result.Value<bool>());
+  if (!signs) return absl::OkStatus();
+  return FailedPrecondition(
+      "{} signs trust lists of this cluster, or stands in them as TFTP server: phones that ask TVS about it would be "
+      "told "
+      "invalid and refuse every list and configuration. Let another one sign first: `trustctl itl list` shows the "
+      "signers, `trustctl itl reset` and `trustctl itl recovery` change them",
+      certificate.subject);
+}
+
 absl::StatusOr<TrustedCertificate> TrustEditor::Reload(const Sha256Digest& sha256) {
   TrustStoreReader reader(connection_, caller_.cluster_id);
   ASSIGN_OR_RETURN(std::vector<TrustedCertificate> found, reader.Load(std::span(&sha256, 1), true));
@@ -144,6 +169,11 @@ absl::StatusOr<TrustEdit> TrustEditor::Set(const FingerprintPrefix& prefix, cons
   ASSIGN_OR_RETURN(const EntriesByRole after, Apply(change, ByRole(certificate.entries)));
 
   // 2. Make them so.
+  std::vector<TrustRole> lost;
+  for (const TrustEntry& entry : certificate.entries) {
+    if (!after.contains(TrustRoleCode(entry.role))) lost.push_back(entry.role);
+  }
+  RETURN_IF_ERROR(CheckSignsNoList(certificate, lost));
   return Change(std::move(certificate), after);
 }
 
@@ -184,6 +214,9 @@ absl::StatusOr<TrustEdit> TrustEditor::Remove(const FingerprintPrefix& prefix) {
   RETURN_IF_ERROR(LockTrustStore(connection_, caller_.cluster_id));
   ASSIGN_OR_RETURN(TrustedCertificate certificate,
                    TrustStoreReader(connection_, caller_.cluster_id).Find(prefix, false));
+  std::vector<TrustRole> lost;
+  for (const TrustEntry& entry : certificate.entries) lost.push_back(entry.role);
+  RETURN_IF_ERROR(CheckSignsNoList(certificate, lost));
   return RemoveLive(std::move(certificate));
 }
 

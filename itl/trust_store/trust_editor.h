@@ -47,7 +47,8 @@ class TrustEditor {
   absl::StatusOr<TrustEdit> ListEntries(const Sha256Digest& sha256,
                                         const std::function<bool(const TrustEntry&)>& chosen);
 
-  // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set.
+  // Ends the trust in a certificate: all its entries are kept as removed. Errors as Set. FailedPrecondition, as for
+  // Set, for a certificate that signs the cluster's trust lists.
   absl::StatusOr<TrustEdit> Remove(const FingerprintPrefix& prefix);
   // The same for those of its entries that `chosen` picks; commit 0 when there are none.
   absl::StatusOr<TrustEdit> RemoveEntries(const Sha256Digest& sha256,
@@ -61,6 +62,9 @@ class TrustEditor {
   // Writes and records the difference; commit 0 when there is none.
   absl::StatusOr<TrustEdit> Change(TrustedCertificate certificate, const EntriesByRole& after);
   absl::StatusOr<TrustEdit> RemoveLive(TrustedCertificate certificate);
+  // FailedPrecondition when the certificate signs the cluster's trust lists and would lose one of those roles in which
+  // TVS must answer for it.
+  absl::Status CheckSignsNoList(const TrustedCertificate& certificate, const std::vector<TrustRole>& roles);
   absl::StatusOr<TrustedCertificate> Reload(const Sha256Digest& sha256);
 
   Connection& connection_;

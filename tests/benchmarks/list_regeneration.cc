@@ -24,9 +24,7 @@ constexpr int kServers = 1000;
 constexpr double kWantedSeconds = 3;
 constexpr char kActor[] = "trustline:default/person/admin";
 
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 const TrustStoreCaller& StoreCaller() {
   static const TrustStoreCaller caller = {1, "default", kActor};
@@ -52,13 +50,12 @@ absl::Status BareSignature(const PrivateKey& key) {
 }
 
 absl::StatusOr<Certificate> MakeServerCertificate(const std::string& host, const PrivateKey& key) {
-  ASSIGN_OR_RETURN(const CertificateTemplate form,
-                   PhoneFacingTemplate(NewPhoneFacingProfile(PhoneFacingKind::kCallManager,
-                                                             {.node = host,
-                                                              .host = host,
-                                                              .organization = "Example",
-                                                              .organizational_unit = "Voice"}),
-                                       absl::Now()));
+  ASSIGN_OR_RETURN(
+      const CertificateTemplate form,
+      PhoneFacingTemplate(NewPhoneFacingProfile(
+                              PhoneFacingKind::kCallManager,
+                              {.node = host, .host = host, .organization = "Example", .organizational_unit = "Voice"}),
+                          absl::Now()));
   return BuildSelfSigned(form, key);
 }
 
@@ -114,8 +111,9 @@ absl::Status MeasureListRegeneration(Report& report) {
   const SystemClock clock{};
   Log log({.service = "benchmark", .sink = [](std::string_view) {}});
   Metrics metrics("benchmark");
-  ListPublisher publisher({}, *pool, *keys, [](const auto&, const auto&, const auto&) { return absl::OkStatus(); },
-                          "trustline:default/itld/node1", clock, log, metrics);
+  ListPublisher publisher(
+      {}, *pool, *keys, [](const auto&, const auto&, const auto&) { return absl::OkStatus(); },
+      "trustline:default/itld/node1", clock, log, metrics);
   const PublishOrder order = {.filter = {}, .actor = kActor, .reason = "benchmark", .without_nodes = {}};
   RETURN_IF_ERROR(publisher.Publish(1, "default", order).status());
   ASSIGN_OR_RETURN(const PrivateKey tvs_key, PrivateKey::Generate(KeyKind::kRsa2048));

@@ -32,8 +32,11 @@ class ItldKillTest : public ItldListTest, public ::testing::WithParamInterface<c
   void WaitForDeath() {
     ASSERT_OK(itld_->WaitForEnd());
     // Its transaction ends with its connection.
-    WaitUntil([&] { return Count("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'itld lists' AND "
-                                 "state <> 'idle'") == 0; });
+    WaitUntil([&] {
+      return Count(
+                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'itld lists' AND "
+                 "state <> 'idle'") == 0;
+    });
   }
   // It died, and has left the generation before or the new one.
   void ExpectDeath(int64_t generations_before) {
@@ -41,6 +44,11 @@ class ItldKillTest : public ItldListTest, public ::testing::WithParamInterface<c
     EXPECT_EQ(Count(kGenerations), generations_before + (IsPublished() ? 1 : 0));
     ExpectWhole();
   }
+  // One after the other: the list has one generation, two, three.
+  void DieOverAChangeOfTheTrustStore(const Certificate& added);
+  void DieOverAnAdministratorsOrder(const Certificate& unlisted);
+  void DieOverBlanking();
+
   // The next one does what was left, if anything.
   void StartItldAgain() {
     itld_.reset();
@@ -54,10 +62,7 @@ class ItldKillTest : public ItldListTest, public ::testing::WithParamInterface<c
 
 INSTANTIATE_TEST_SUITE_P(Places, ItldKillTest, ::testing::ValuesIn(kPlaces), NameOf);
 
-TEST_P(ItldKillTest, AChangeOfTheTrustStoreMakesOneGeneration) {
-  ASSERT_NO_FATAL_FAILURE(MakeFirstList());
-  ListWatcher watcher(*site_, *reader_process_);
-  const Certificate added = NewListable("added.example");
+void ItldKillTest::DieOverAChangeOfTheTrustStore(const Certificate& added) {
   ASSERT_NO_FATAL_FAILURE(StartItldThatDies());
   ASSERT_OK(reader_->AddListed(added));
   ASSERT_NO_FATAL_FAILURE(ExpectDeath(1));
@@ -71,28 +76,14 @@ TEST_P(ItldKillTest, AChangeOfTheTrustStoreMakesOneGeneration) {
   const auto generated = client_->Generate();
   ASSERT_OK(generated);
   EXPECT_EQ(generated->lists(0).outcome(), v1::PublishResponse::OUTCOME_UNCHANGED);
-  watcher.Stop();
-  EXPECT_THAT(watcher.failures(), ::testing::IsEmpty());
-  ASSERT_EQ(watcher.seen().size(), 2u);
-  for (int64_t number = 1; number <= 2; ++number) {
-    const auto published = reader_->Fetch(number);
-    ASSERT_OK(published);
-    EXPECT_EQ(watcher.seen()[static_cast<size_t>(number - 1)].file(), published->file());
-  }
 }
 
-TEST_P(ItldKillTest, WhatAnAdministratorPublishesIsPublishedOnce) {
-  ASSERT_NO_FATAL_FAILURE(MakeFirstList());
-  const Certificate unlisted = NewListable("unlisted.example");
-  ASSERT_NO_FATAL_FAILURE(StartItldAgain());
-  ASSERT_OK(client_->AddListed(unlisted));
-  ASSERT_NO_FATAL_FAILURE(WaitUntilConsidered());
+void ItldKillTest::DieOverAnAdministratorsOrder(const Certificate& unlisted) {
   ASSERT_OK(client_->Unlist(unlisted));
   ASSERT_NO_FATAL_FAILURE(WaitUntilConsidered());
   ASSERT_EQ(Count(kGenerations), 2);
   ASSERT_EQ(Count(kCandidates), 1);
 
-  ListWatcher watcher(*site_, *reader_process_);
   ASSERT_NO_FATAL_FAILURE(StartItldThatDies());
   EXPECT_FALSE(client_->Publish("they died").ok());
   ASSERT_NO_FATAL_FAILURE(ExpectDeath(2));
@@ -114,17 +105,13 @@ TEST_P(ItldKillTest, WhatAnAdministratorPublishesIsPublishedOnce) {
   EXPECT_EQ(Count(kCandidates), 0);
   EXPECT_EQ(Text("SELECT reason FROM trust_list_generation WHERE generation = 3"),
             IsPublished() ? "they died" : "once more");
-  watcher.Stop();
-  EXPECT_THAT(watcher.failures(), ::testing::IsEmpty());
-  ASSERT_EQ(watcher.seen().size(), 2u);
-  EXPECT_EQ(watcher.seen().back().generation().number(), 3);
 }
 
-TEST_P(ItldKillTest, ListsAreBlankWhenTheyAreSaidToBe) {
-  ASSERT_NO_FATAL_FAILURE(MakeFirstList());
+// How lists are made changes with the lists.
+void ItldKillTest::DieOverBlanking() {
   ASSERT_NO_FATAL_FAILURE(StartItldThatDies());
   EXPECT_FALSE(client_->SetBlank(true).ok());
-  ASSERT_NO_FATAL_FAILURE(ExpectDeath(1));
+  ASSERT_NO_FATAL_FAILURE(ExpectDeath(3));
 
   ASSERT_NO_FATAL_FAILURE(StartItldAgain());
   const auto is_blank = [&]() -> bool {
@@ -141,9 +128,25 @@ TEST_P(ItldKillTest, ListsAreBlankWhenTheyAreSaidToBe) {
             IsPublished() ? 1 : 0);
   ASSERT_OK(client_->SetBlank(true));
   EXPECT_TRUE(is_blank());
-  EXPECT_EQ(Count(kGenerations), 2);
-  ASSERT_OK(client_->SetBlank(false));
-  EXPECT_FALSE(is_blank());
+  EXPECT_EQ(Count(kGenerations), 4);
+}
+
+TEST_P(ItldKillTest, PhonesHaveTheListBeforeOrTheNewOne) {
+  ASSERT_NO_FATAL_FAILURE(MakeFirstList());
+  ListWatcher watcher(*site_, *reader_process_);
+  const Certificate certificate = NewListable("added.example");
+  ASSERT_NO_FATAL_FAILURE(DieOverAChangeOfTheTrustStore(certificate));
+  ASSERT_NO_FATAL_FAILURE(DieOverAnAdministratorsOrder(certificate));
+  ASSERT_NO_FATAL_FAILURE(DieOverBlanking());
+
+  watcher.Stop();
+  EXPECT_THAT(watcher.failures(), ::testing::IsEmpty());
+  ASSERT_EQ(watcher.seen().size(), 4u);
+  for (int64_t number = 1; number <= 4; ++number) {
+    const auto published = reader_->Fetch(number);
+    ASSERT_OK(published);
+    EXPECT_EQ(watcher.seen()[static_cast<size_t>(number - 1)].file(), published->file());
+  }
 }
 
 // The first list of a TFTP server, with the keys that it needs.

@@ -192,8 +192,9 @@ class ItldListTest : public ::testing::Test {
   }
   void WaitUntilConsidered() {
     WaitUntil([&] {
-      return Count("SELECT count(*) FROM trust_list_policy p JOIN cluster c USING (cluster_id) WHERE "
-                   "p.considered_commit = c.trust_commit") == 1;
+      return Count(
+                 "SELECT count(*) FROM trust_list_policy p JOIN cluster c USING (cluster_id) WHERE "
+                 "p.considered_commit = c.trust_commit") == 1;
     });
   }
 
@@ -205,9 +206,10 @@ class ItldListTest : public ::testing::Test {
     EXPECT_EQ(Count("SELECT coalesce(max(generation), 0) FROM trust_list"), generations);
     EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'itl.publish'"), generations);
     EXPECT_EQ(Count("SELECT count(DISTINCT subject) FROM audit_event WHERE action = 'itl.publish'"), generations);
-    EXPECT_EQ(Count("SELECT count(DISTINCT content_sha256) FROM (SELECT content_sha256, lag(content_sha256) OVER (ORDER "
-                    "BY generation) AS before FROM trust_list_generation) g WHERE content_sha256 = before"),
-              0)
+    EXPECT_EQ(
+        Count("SELECT count(DISTINCT content_sha256) FROM (SELECT content_sha256, lag(content_sha256) OVER (ORDER "
+              "BY generation) AS before FROM trust_list_generation) g WHERE content_sha256 = before"),
+        0)
         << "a generation that changes nothing";
     for (int64_t number = 1; number <= generations; ++number) ExpectVerified(reader_->Fetch(number));
   }

@@ -1,7 +1,6 @@
 // trustctl itl on a real site: the list that it begins with, and what changes it.
 #include <regex>
 
-#include "absl/strings/str_cat.h"
 #include "tests/integration/trust_list_testing.h"
 
 namespace trustline {
@@ -45,21 +44,19 @@ TEST_F(TrustListCommandsTest, AFreshSystemHasItsFirstListWhenItIsReady) {
   EXPECT_EQ(first_show_.exit_status, 0) << first_show_.err;
   EXPECT_EQ(first_show_.err, "");
   const std::string& printed = first_show_.out;
-  EXPECT_THAT(printed, AllOf(StartsWith("The checksum value of the ITL file:\n"),
-                             HasSubstr("\n        Parse ITL File\n        ----------------\n\nVersion:        1.2\n"),
-                             HasSubstr("\nBYTEPOS TAG             LENGTH  VALUE\n"),
-                             HasSubstr("\n        ITL Record #:5\n"), Not(HasSubstr("ITL Record #:6")),
-                             EndsWith("\n\nThe ITL file was verified successfully.\n")));
-  EXPECT_THAT(Functions(printed),
-              ElementsAre("System Administrator Security Token", "CCM+TFTP", "System Administrator Security Token",
-                          "CAPF", "TVS"));
+  EXPECT_THAT(printed,
+              AllOf(StartsWith("The checksum value of the ITL file:\n"),
+                    HasSubstr("\n        Parse ITL File\n        ----------------\n\nVersion:        1.2\n"),
+                    HasSubstr("\nBYTEPOS TAG             LENGTH  VALUE\n"), HasSubstr("\n        ITL Record #:5\n"),
+                    Not(HasSubstr("ITL Record #:6")), EndsWith("\n\nThe ITL file was verified successfully.\n")));
+  EXPECT_THAT(Functions(printed), ElementsAre("System Administrator Security Token", "CCM+TFTP",
+                                              "System Administrator Security Token", "CAPF", "TVS"));
   const boost::json::value first = DoJson({"itl", "show", "--generation", "1", "--tftp-server", "node1"});
-  EXPECT_THAT(Records(first),
-              ElementsAre(MatchesRegex("SAST CN=ITLRECOVERY-[0-9a-f]{8},O=Trustline,OU=Voice"),
-                          MatchesRegex("CCM.TFTP CN=[^,]+,O=Trustline,OU=Voice"),
-                          MatchesRegex("SAST CN=[^,]+,O=Trustline,OU=Voice"),
-                          MatchesRegex("CAPF CN=CAPF-[0-9a-f]{8},O=Trustline,OU=Voice"),
-                          MatchesRegex("TVS CN=TVS-node1-.*,O=Trustline,OU=Voice")));
+  EXPECT_THAT(Records(first), ElementsAre(MatchesRegex("SAST CN=ITLRECOVERY-[0-9a-f]{8},O=Trustline,OU=Voice"),
+                                          MatchesRegex("CCM.TFTP CN=[^,]+,O=Trustline,OU=Voice"),
+                                          MatchesRegex("SAST CN=[^,]+,O=Trustline,OU=Voice"),
+                                          MatchesRegex("CAPF CN=CAPF-[0-9a-f]{8},O=Trustline,OU=Voice"),
+                                          MatchesRegex("TVS CN=TVS-node1-.*,O=Trustline,OU=Voice")));
   EXPECT_TRUE(first.at("records").at(0).at("is_signer").as_bool());
   // The CallManager certificate stands in both of its roles.
   EXPECT_EQ(first.at("records").at(1).at("certificate_sha256"), first.at("records").at(2).at("certificate_sha256"));
@@ -163,8 +160,9 @@ TEST_F(TrustListCommandsTest, WhatIsTakenAwayWaitsForAnAdministrator) {
 
 TEST_F(TrustListCommandsTest, ASecondTftpServerHasAListOfItsOwn) {
   const int64_t before = Generation();
-  EXPECT_THAT(Do({"itl", "server", "add", "tftp2", "--host", "tftp2.example"}),
-              AllOf(HasSubstr("tftp2 is added\n"), HasSubstr("generation 1 published")));
+  // By the command, or by itld itself if that is quicker: it is published once.
+  EXPECT_THAT(Do({"itl", "server", "add", "tftp2", "--host", "tftp2.example"}), StartsWith("tftp2 is added\n"));
+  EXPECT_EQ(Show("itl", "tftp2").at("generation").as_int64(), 1);
   EXPECT_THAT(Refused({"itl", "show"}), AllOf(HasSubstr("node1, tftp2"), HasSubstr("--tftp-server")));
   const std::vector<std::string> first = Records(Show());
   const std::vector<std::string> second = Records(Show("itl", "tftp2"));

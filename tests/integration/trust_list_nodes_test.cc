@@ -29,10 +29,10 @@ class TrustListNodesTest : public TrustListCommandsTest {
     // The private database is reached through its socket, which the first node's configuration names.
     const std::string toml = ReadTestFile(system_->data() + "/tvsd/tvsd.toml");
     const size_t begin = toml.find("connection = \"") + 14;
-    const ProgramResult joined = RunBuilt(
-        "trustline", {"join", "--server", fmt::format("127.0.0.1:{}", system_->Port(9442)), "--token",
-                      token.substr(0, token.find('\n')), "--name", node, "--data", Path(node), "--database",
-                      toml.substr(begin, toml.find('"', begin) - begin)});
+    const ProgramResult joined =
+        RunBuilt("trustline", {"join", "--server", fmt::format("127.0.0.1:{}", system_->Port(9442)), "--token",
+                               token.substr(0, token.find('\n')), "--name", node, "--data", Path(node), "--database",
+                               toml.substr(begin, toml.find('"', begin) - begin)});
     EXPECT_EQ(joined.exit_status, 0) << joined.out << joined.err;
     return Path(node);
   }
@@ -48,8 +48,8 @@ TEST_F(TrustListNodesTest, TheFirstListIsMadeAsWasSaid) {
   const std::string recovery = Text(DoJson({"itl", "recovery", "show"}), "sha256");
   WriteFile("recovery.pem", Do({"trust", "show", recovery, "--pem"}));
   const auto ends_within = [](int years) {
-    return RunCommand(fmt::format("openssl x509 -in {} -noout -checkend {}", Path("recovery.pem"),
-                                  years * 365 * 24 * 3600))
+    return RunCommand(
+               fmt::format("openssl x509 -in {} -noout -checkend {}", Path("recovery.pem"), years * 365 * 24 * 3600))
                .exit_status != 0;
   };
   EXPECT_FALSE(ends_within(4));
@@ -87,8 +87,8 @@ TEST_F(TrustListNodesTest, AMachineThatJoinedIsListedWhenApprovedAndWaitedForThe
   const std::string old_list = Do({"itl", "show"});
   const ProgramResult waits = system_->Trustctl({"itl", "publish", "--yes", "--reason", "it is time"});
   EXPECT_EQ(waits.exit_status, 1);
-  EXPECT_THAT(waits.out, AllOf(HasSubstr("waits: not every TVS node answers"), HasSubstr("node2"),
-                               HasSubstr("--without-node")));
+  EXPECT_THAT(waits.out,
+              AllOf(HasSubstr("waits: not every TVS node answers"), HasSubstr("node2"), HasSubstr("--without-node")));
   WaitForCandidate("waits-for-nodes");
   EXPECT_EQ(Do({"itl", "show"}), old_list);
 

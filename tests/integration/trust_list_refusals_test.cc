@@ -13,8 +13,8 @@ TEST_F(TrustListCommandsTest, AThirdSastIsTrustedButNotListed) {
   const Listable third = NewListable("third-sast.example");
   Do({"trust", "add", "--listed", "--role", "SAST", third.file});
   const boost::json::value refused = WaitForCandidate("refused");
-  const auto reason = AllOf(HasSubstr("3 SAST"), HasSubstr("no more than 2"), HasSubstr(third.fingerprint.substr(0, 16)),
-                            HasSubstr("--unlisted"));
+  const auto reason = AllOf(HasSubstr("3 SAST"), HasSubstr("no more than 2"),
+                            HasSubstr(third.fingerprint.substr(0, 16)), HasSubstr("--unlisted"));
   EXPECT_THAT(Text(refused, "candidate_reason"), reason);
   const ProgramResult published = system_->Trustctl({"itl", "publish", "--yes", "--reason", "I insist"});
   EXPECT_EQ(published.exit_status, 1);

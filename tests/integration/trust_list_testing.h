@@ -36,8 +36,7 @@ class TrustListCommandsTest : public CaCommandsTest {
     static const PrivateKey* const key = new PrivateKey(*PrivateKey::Generate(KeyKind::kRsa2048));
     const Certificate certificate = *BuildSelfSigned(TvsForm(host, absl::Now()), *key);
     std::filesystem::create_directories(std::filesystem::path(Path(host + ".pem")).parent_path());
-    return {WriteFile(host + ".pem", certificate.ToPem()), ToHex(certificate.sha256()),
-            certificate.subject().ToText()};
+    return {WriteFile(host + ".pem", certificate.ToPem()), ToHex(certificate.sha256()), certificate.subject().ToText()};
   }
 
   using CaCommandsTest::Text;
@@ -115,6 +114,10 @@ class TrustListCommandsTest : public CaCommandsTest {
   static ProgramResult Drill(const std::string& file) {
     return system_->Trustctl(
         {"itl", "recovery", "drill", file, "--passphrase-file", Path("passphrase"), "--output", "json"});
+  }
+  // Generations of which phones would be rescued with the key in the file.
+  static int64_t Rescued(const std::string& file) {
+    return boost::json::parse(Drill(file).out).at("rescued").as_int64();
   }
 
   inline static ProgramResult first_show_;

@@ -34,8 +34,8 @@ absl::Status ItldSite::StartTvsd() {
   RETURN_IF_ERROR(tvsd_->WaitUntilReady());
   // As itld keeps it when a tvsd announces itself.
   ASSIGN_OR_RETURN(Connection superuser, database_.Connect());
-  return superuser.ExecuteScript(fmt::format("UPDATE node SET grpc_address = '127.0.0.1:{}' WHERE name = '{}'",
-                                             tvsd_->grpc_port(), kNode));
+  return superuser.ExecuteScript(
+      fmt::format("UPDATE node SET grpc_address = '127.0.0.1:{}' WHERE name = '{}'", tvsd_->grpc_port(), kNode));
 }
 
 absl::StatusOr<std::unique_ptr<DaemonProcess>> ItldSite::StartItld(const ItldOptions& options) const {
