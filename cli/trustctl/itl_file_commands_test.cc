@@ -301,7 +301,7 @@ TEST_F(ItlFileCommandsTest, ListShowsPolicyServersSignersListsAndNotices) {
   EXPECT_EQ(table.exit_status, 0) << table.err;
   EXPECT_THAT(table.out, AllOf(HasSubstr("CCM+TFTP"), HasSubstr("tftp1.example"), HasSubstr("ITLRecovery"),
                                HasSubstr("waits-for-approval"), HasSubstr("\n  added: TVS CN=branch1\n"),
-                               Not(HasSubstr("SEP001122334455"))));
+                               HasSubstr("SIGNED BY"), HasSubstr("another one, "), Not(HasSubstr("SEP001122334455"))));
   EXPECT_EQ(table.err, "notice: 2 phones were not seen\\x1b[2J\n");
   EXPECT_EQ(lists_.listed.kind(), v1::TRUST_LIST_KIND_ITL);
   const ProgramResult data = Run({"itl", "list", "--devices", "--output", "json"});

@@ -14,6 +14,7 @@
 #include "cli/trustctl/trust_list_records.h"
 #include "cli/trustctl/trust_list_words.h"
 #include "cli/trustctl/trust_records.h"
+#include "common/bytes/bytes.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -60,6 +61,15 @@ Record::List SignerList(const v1::ListTrustListsResponse& response) {
   return list;
 }
 
+// "ITLRecovery", the TFTP server whose CallManager key it is, or the fingerprint of one that is not itld's.
+std::string SignerText(const v1::ListTrustListsResponse& response, const std::string& sha256) {
+  for (const v1::ListSigner& signer : response.signers()) {
+    if (signer.certificate().sha256() != sha256) continue;
+    return signer.tftp_server().empty() ? "ITLRecovery" : signer.tftp_server();
+  }
+  return fmt::format("another one, {}", ToHex(AsBytes(sha256)).substr(0, 16));
+}
+
 Record::List ListsOf(const v1::ListTrustListsResponse& response) {
   Record::List lists = {"lists",
                         {{"file_name", "FILE"},
@@ -70,8 +80,9 @@ Record::List ListsOf(const v1::ListTrustListsResponse& response) {
                          {"records", "RECORDS"},
                          {"published_at", "PUBLISHED"},
                          {"published_by", "BY"},
-                         {"local_signer", "LOCAL SIGNER"},
+                         {"signed_by", "SIGNED BY"},
                          {"candidate", "CANDIDATE"},
+                         {"local_signer", "LOCAL SIGNER", false},
                          {"kind", "KIND", false},
                          {"device", "DEVICE", false},
                          {"sha256", "SHA256", false},
@@ -86,15 +97,26 @@ Record::List ListsOf(const v1::ListTrustListsResponse& response) {
     const v1::Generation& current = list.current();
     const v1::Candidate& candidate = list.candidate();
     const auto of_current = [&list](Cell cell) { return list.has_current() ? std::move(cell) : Cell(); };
-    lists.rows.push_back(
-        {list.file_name(), TextCell(list.tftp_server()), of_current(current.number()),
-         of_current(Fingerprint{current.sha1()}), of_current(current.size()), of_current(int64_t{current.records()}),
-         TimestampCell(current.published_at()), TextCell(current.published_by()), list.local_signer(),
-         WordCell(kCandidateStates, candidate.state()), WordCell(kTrustListKinds, list.kind()), TextCell(list.device()),
-         of_current(Fingerprint{current.sha256()}), of_current(Fingerprint{current.md5()}),
-         WordCell(kListDigests, current.digest()), WordCell(kSignerVersions, current.signer_version()),
-         TextCell(candidate.reason()), TimestampCell(candidate.since()),
-         std::vector<std::string>(candidate.changes().begin(), candidate.changes().end())});
+    lists.rows.push_back({list.file_name(),
+                          TextCell(list.tftp_server()),
+                          of_current(current.number()),
+                          of_current(Fingerprint{current.sha1()}),
+                          of_current(current.size()),
+                          of_current(int64_t{current.records()}),
+                          TimestampCell(current.published_at()),
+                          TextCell(current.published_by()),
+                          of_current(SignerText(response, current.signer_sha256())),
+                          WordCell(kCandidateStates, candidate.state()),
+                          list.local_signer(),
+                          WordCell(kTrustListKinds, list.kind()),
+                          TextCell(list.device()),
+                          of_current(Fingerprint{current.sha256()}),
+                          of_current(Fingerprint{current.md5()}),
+                          WordCell(kListDigests, current.digest()),
+                          WordCell(kSignerVersions, current.signer_version()),
+                          TextCell(candidate.reason()),
+                          TimestampCell(candidate.since()),
+                          std::vector<std::string>(candidate.changes().begin(), candidate.changes().end())});
   }
   return lists;
 }

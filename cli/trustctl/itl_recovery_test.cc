@@ -187,6 +187,12 @@ TEST_F(ItlRecoveryTest, RegenerateWarnsAndAsks) {
   EXPECT_EQ(boost::json::parse(yes.out).at("replaced_subject"), "CN=old recovery");
   EXPECT_EQ(lists_.replaced.reason(), "lost");
   EXPECT_EQ(lists_.replaced.file(), "");
+  EXPECT_FALSE(lists_.replaced.previous());
+
+  const ProgramResult back = Run({"itl", "recovery", "restore", "--reason", "a mistake"});
+  EXPECT_EQ(back.exit_status, 0) << back.err;
+  EXPECT_TRUE(lists_.replaced.previous());
+  EXPECT_EQ(lists_.replaced.reason(), "a mistake");
 }
 
 TEST_F(ItlRecoveryTest, TheDrillProvesEveryGenerationThatWasEverPublished) {

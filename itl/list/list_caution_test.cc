@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "itl/list/list_testing.h"
+#include "itl/list/phone_reading.h"
 
 namespace trustline {
 namespace {
@@ -99,6 +100,31 @@ TEST_F(ListCautionTest, WhatHasEndedInOneListIsNotNewInAnother) {
   ASSERT_OK_AND_ASSIGN(const PublishResult result, Publish());
   EXPECT_EQ(List(Of(ListKind::kItl, "tftp2")).current->number, 1);
   EXPECT_THAT(result.warnings, Contains(AllOf(HasSubstr("CN=tvs"), HasSubstr("has expired"))));
+}
+
+TEST_F(ListCautionTest, ADeviceThatCannotReadItsListAnyMoreKeepsTheOneThatItHas) {
+  const auto record = [&](bool sha512) {
+    ASSERT_OK(InStore([&](Connection& connection, ListStore&) {
+      return PhoneReading(connection, 1).Record("SEP001122334455", "", {.sha512 = sha512}, kTestActor);
+    }));
+  };
+  record(true);
+  ASSERT_OK(InStore([](Connection&, ListStore& store) {
+    return store.PutList({.kind = ListKind::kItl,
+                          .tftp_server = "tftp1",
+                          .device = "SEP001122334455",
+                          .digest = DigestAlgorithm::kSha512},
+                         kTestActor);
+  }));
+  const ListFilter of_device = {.kind = ListKind::kItl, .tftp_server = "tftp1", .device = "SEP001122334455"};
+  ASSERT_OK(Publish());
+  EXPECT_EQ(List(of_device).current->number, 1);
+  record(false);
+  AddListed(MakePhoneFacing("tvs"));
+  ASSERT_OK(Publish());
+  EXPECT_EQ(List(Of(ListKind::kItl, "tftp1")).current->number, 2);
+  EXPECT_EQ(List(of_device).current->number, 1);
+  EXPECT_THAT(List(of_device).candidate->reason, HasSubstr("is not recorded to read its own list any more"));
 }
 
 TEST_F(ListCautionTest, ACtlWithoutMixedModeNamesACapf) {

@@ -82,6 +82,12 @@ absl::Status CheckSigners(const ListContent& content) {
 
 absl::Status CheckKey(const ListRecord& listed) {
   EVP_PKEY* const key = X509_get0_pubkey(listed.certificate.x509());
+  const std::string kind = listed.certificate.public_key_kind();
+  if (kind.starts_with("EC ") && !CheckKeyStrength(key).ok()) {
+    return FailedPrecondition(
+        "the key of {} is {}, and phones know secp256r1, secp384r1 and secp521r1: unlist it ({}) and leave it to TVS",
+        CertificateText(listed.certificate), kind, Unlist(listed.certificate));
+  }
   if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) return absl::OkStatus();
   const int bits = EVP_PKEY_get_bits(key);
   if (bits <= kLargestKeyBits) return absl::OkStatus();

@@ -5,6 +5,7 @@
 namespace trustline {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -204,13 +205,17 @@ TEST_F(ListContentTest, TheDigestIsThatOfTheContentAlone) {
   differs("blank", [](ListMaterial& material, ListForm&) { material.policy.blank = true; });
 }
 
+// A key that BuildSelfSigned would not take, in a certificate of another's making.
+Certificate WithKey(const Certificate& certificate, EvpPkeyPtr key) {
+  const X509Ptr odd(X509_dup(certificate.x509()));
+  EXPECT_EQ(X509_set_pubkey(odd.get(), key.get()), 1);
+  EXPECT_GT(X509_sign(odd.get(), SharedRsaKey().get(), EVP_sha256()), 0);
+  return *Certificate::FromX509(odd.get());
+}
+
 TEST_F(ListContentTest, WhatCannotBeWrittenIsNamed) {
   // Phones know RSA and elliptic curves.
-  const PrivateKey key = PrivateKey::FromEvp(EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")));
-  X509Ptr odd(X509_dup(tvs_.x509()));
-  ASSERT_EQ(X509_set_pubkey(odd.get(), key.get()), 1);
-  ASSERT_GT(X509_sign(odd.get(), SharedRsaKey().get(), EVP_sha256()), 0);
-  ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromX509(odd.get()));
+  const Certificate certificate = WithKey(tvs_, EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")));
   ListMaterial material = Material();
   material.listed.push_back({certificate, CertificateRole::kAppServer});
   EXPECT_THAT(Compose(material),
@@ -355,6 +360,14 @@ TEST_F(CheckListContentTest, EllipticCurvesNeedSignerVersion11) {
   material.policy.signer_version = kSignerVersionWithEc;
   EXPECT_OK(Check(material));
   EXPECT_THAT(warnings, IsEmpty());
+}
+
+TEST_F(CheckListContentTest, PhonesKnowThreeCurves) {
+  ListMaterial material = Material();
+  material.policy.signer_version = kSignerVersionWithEc;
+  material.listed.push_back({WithKey(tvs_, EvpPkeyPtr(EVP_EC_gen("secp256k1"))), CertificateRole::kAppServer});
+  EXPECT_THAT(Check(material), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                        AllOf(HasSubstr("CN=tvs"), HasSubstr("secp256k1"), HasSubstr("--unlisted"))));
 }
 
 }  // namespace

@@ -146,10 +146,29 @@ absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const Lis
       unchanged.list.candidate.reset();
       continue;
     }
-    changed.push_back({.list = list, .content = std::move(content), .file = "", .refusal = {}, .changes = {}});
+    ASSIGN_OR_RETURN(absl::Status refusal, CheckDeviceReads(list.form, content));
+    changed.push_back({.list = list,
+                       .content = std::move(content),
+                       .file = "",
+                       .refusal = std::move(refusal),
+                       .changes = {},
+                       .warnings = {}});
   }
   RETURN_IF_ERROR(store_.DropCandidates(settled));
   return changed;
+}
+
+absl::StatusOr<absl::Status> ListRun::CheckDeviceReads(const ListForm& form, const ListContent& content) {
+  const bool wants_sha512 = content.form.digest == DigestAlgorithm::kSha512;
+  const bool wants_version = content.form.signer_version == kSignerVersionWithEc;
+  if (form.device.empty() || (!wants_sha512 && !wants_version)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const ReadingAbility able, PhoneReading(connection_, cluster_id_).Of(form.device));
+  if ((able.sha512 || !wants_sha512) && (able.version_1_1 || !wants_version)) return absl::OkStatus();
+  return FailedPrecondition(
+      "{0} is not recorded to read its own list any more: `trustctl itl able --device {0}` says what it reads, "
+      "`trustctl "
+      "itl device remove {0}` gives it that of all phones",
+      form.device);
 }
 
 absl::Status ListRun::LoadKnown(const std::vector<Prepared>& all) {
@@ -234,6 +253,7 @@ absl::Status ListRun::Sign(Prepared& prepared, const std::string* before) {
 void ListRun::SignAll(std::vector<Prepared>& all, const std::map<int64_t, std::string>& before) {
   const auto work = [&](size_t first) {
     for (size_t i = first; i < all.size(); i += kSigningThreads) {
+      if (!all[i].refusal.ok()) continue;
       const auto old = before.find(all[i].list.list_id);
       all[i].refusal = Sign(all[i], old == before.end() ? nullptr : &old->second);
     }

@@ -61,6 +61,8 @@ class ListRun {
 
   absl::Status LoadMaterial(const ListPolicy& policy);
   absl::Status CheckNothingWaits(const ListComposer& composer);
+  // Why a device cannot be given such a list, if it cannot.
+  absl::StatusOr<absl::Status> CheckDeviceReads(const ListForm& form, const ListContent& content);
   // What the cluster's lists have now, if something that has ended is to be judged by it.
   absl::Status LoadKnown(const std::vector<Prepared>& all);
   // A list that is made for the first time takes nothing from phones, but must not say before the others what waits.

@@ -87,4 +87,13 @@ absl::Status ListSigners::ImportRecovery(CertifiedKey imported, std::string_view
   return Adopt(imported.certificate, key_name, "", {CertificateRole::kSast}, reason);
 }
 
+absl::Status ListSigners::RestoreRecovery(const StoredSigner& previous, std::string_view reason) {
+  RETURN_IF_ERROR(keys_.Find(previous.key_name).status());
+  if (previous.certificate.not_after() <= now_) {
+    return FailedPrecondition("the certificate {} has expired ({})", previous.certificate.subject().ToText(),
+                              TimeTextSeconds(previous.certificate.not_after()));
+  }
+  return Adopt(previous.certificate, previous.key_name, "", {CertificateRole::kSast}, reason);
+}
+
 }  // namespace trustline

@@ -14,6 +14,7 @@
 #include "common/x509/certificate.h"
 #include "common/x509/pkcs12.h"
 #include "itl/list/list_content.h"
+#include "itl/list/list_store.h"
 #include "itl/trust_store/trust_entry.h"
 
 namespace trustline {
@@ -35,6 +36,9 @@ class ListSigners {
   // A key from elsewhere as ITLRecovery. FailedPrecondition for one that phones cannot use: not RSA 2048 or weaker, or
   // a certificate that has expired, or is not one that may sign.
   absl::Status ImportRecovery(CertifiedKey imported, std::string_view reason);
+
+  // One that was ITLRecovery before. FailedPrecondition when its key is not here any more, or it has expired.
+  absl::Status RestoreRecovery(const StoredSigner& previous, std::string_view reason);
 
  private:
   absl::Status Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,

@@ -49,6 +49,12 @@ constexpr Statement kSigners = {
     "list_signers",
     "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
     "(sha256) WHERE s.cluster_id = $1 AND s.replaced_at IS NULL ORDER BY s.tftp_server COLLATE \"C\""};
+constexpr Statement kPreviousRecovery = {
+    "list_signer_previous",
+    "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
+    "(sha256) WHERE s.cluster_id = $1 AND s.tftp_server = '' AND s.replaced_at IS NOT NULL ORDER BY s.replaced_at "
+    "DESC, "
+    "s.signer_id DESC LIMIT 1"};
 constexpr Statement kReplaceSigner = {
     "list_signer_replace",
     "UPDATE list_signer SET replaced_at = now() WHERE cluster_id = $1 AND tftp_server = $2 AND replaced_at IS NULL"};
@@ -144,8 +150,8 @@ absl::StatusOr<bool> ListStore::RemoveServer(std::string_view name) {
   return true;
 }
 
-absl::StatusOr<std::vector<StoredSigner>> ListStore::Signers() {
-  ASSIGN_OR_RETURN(const Result result, connection_.Execute(kSigners, Parameters().Int64(cluster_id_)));
+absl::StatusOr<std::vector<StoredSigner>> ListStore::ReadSigners(const Statement& statement) {
+  ASSIGN_OR_RETURN(const Result result, connection_.Execute(statement, Parameters().Int64(cluster_id_)));
   std::vector<StoredSigner> signers;
   for (const Row row : result) {
     std::string tftp_server, der, key_name, reason;
@@ -156,6 +162,14 @@ absl::StatusOr<std::vector<StoredSigner>> ListStore::Signers() {
         {std::move(tftp_server), std::move(certificate), std::move(key_name), std::move(reason), created_at});
   }
   return signers;
+}
+
+absl::StatusOr<std::vector<StoredSigner>> ListStore::Signers() { return ReadSigners(kSigners); }
+
+absl::StatusOr<std::optional<StoredSigner>> ListStore::PreviousRecovery() {
+  ASSIGN_OR_RETURN(std::vector<StoredSigner> found, ReadSigners(kPreviousRecovery));
+  if (found.empty()) return std::nullopt;
+  return std::move(found.front());
 }
 
 absl::Status ListStore::AddSigner(std::string_view tftp_server, const Certificate& certificate,

@@ -115,6 +115,8 @@ class ListStore {
   absl::StatusOr<bool> RemoveServer(std::string_view name);
 
   absl::StatusOr<std::vector<StoredSigner>> Signers();
+  // The ITLRecovery signer that was replaced last.
+  absl::StatusOr<std::optional<StoredSigner>> PreviousRecovery();
   // In the place of the present one.
   absl::Status AddSigner(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,
                          std::string_view reason, std::string_view actor);
@@ -160,7 +162,7 @@ class ListStore {
   absl::StatusOr<std::vector<Past>> History(const ListFilter& filter, Position after, int64_t limit);
 
  private:
-  absl::StatusOr<std::optional<StoredPolicy>> Policy(const Statement& statement);
+  absl::StatusOr<std::vector<StoredSigner>> ReadSigners(const Statement& statement);
 
   Connection& connection_;
   const int32_t cluster_id_;

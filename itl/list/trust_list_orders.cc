@@ -162,6 +162,7 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
   const SecretBytes passphrase(request.passphrase());
   const TrustStoreCaller store_caller = {caller.cluster_id, caller.cluster, caller.actor()};
   const bool is_import = !request.file().empty();
+  if (is_import && request.previous()) return InvalidArgument("either a file, or the one before");
   RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.LockPolicy());
@@ -172,7 +173,12 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
     *response.mutable_replaced() = *response.mutable_certificate() = SummaryOf(before.front().certificate);
     ListSigners signers(connection, store_caller, *parts_.keys, parts_.clock.Now());
     Certificate made = before.front().certificate;
-    if (is_import) {
+    if (request.previous()) {
+      ASSIGN_OR_RETURN(const std::optional<StoredSigner> previous, store.PreviousRecovery());
+      if (!previous) return FailedPrecondition("the ITLRecovery key was never replaced");
+      made = previous->certificate;
+      RETURN_IF_ERROR(signers.RestoreRecovery(*previous, request.reason()));
+    } else if (is_import) {
       ASSIGN_OR_RETURN(CertifiedKey imported, ReadPkcs12(AsBytes(request.file()), passphrase));
       if (imported.certificate == before.front().certificate)
         return BringBackKey(connection, caller, before.front(), std::move(imported), request);
@@ -184,7 +190,9 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
     *response.mutable_certificate() = SummaryOf(made);
     return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                     .actor = caller.actor(),
-                                    .action = is_import ? "itl.recovery.import" : "itl.recovery.regenerate",
+                                    .action = request.previous() ? "itl.recovery.restore"
+                                              : is_import        ? "itl.recovery.import"
+                                                                 : "itl.recovery.regenerate",
                                     .subject = ToHex(made.sha256()),
                                     .detail = {{"reason", request.reason()},
                                                {"replaced", ToHex(before.front().certificate.sha256())}}});

@@ -226,6 +226,25 @@ TEST_F(TrustListOrdersTest, ANewRecoveryKeySignsWhatAnAdministratorPublishes) {
   EXPECT_EQ(Audited(), "itl.server.add itl.publish itl.recovery.regenerate itl.publish");
 }
 
+TEST_F(TrustListOrdersTest, AReplacementIsTakenBack) {
+  const std::string first = RecoverySubject();
+  v1::ReplaceRecoveryRequest restore;
+  restore.set_reason("a mistake");
+  restore.set_previous(true);
+  EXPECT_THAT(Admin(&Stub::ReplaceRecovery, restore), StatusIs(kRefused, HasSubstr("never replaced")));
+  v1::ReplaceRecoveryRequest replace;
+  replace.set_reason("mistyped");
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
+  EXPECT_NE(RecoverySubject(), first);
+  v1::ReplaceRecoveryResponse response;
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, restore, &response));
+  EXPECT_EQ(RecoverySubject(), first);
+  // Nothing waits any more.
+  EXPECT_EQ(Outcomes(response.published()), "unchanged");
+  EXPECT_FALSE(Listed().lists(0).has_candidate());
+  EXPECT_THAT(Audited(), HasSubstr("itl.recovery.regenerate itl.recovery.restore"));
+}
+
 TEST_F(TrustListOrdersTest, AnExportedRecoveryKeyComesBack) {
   ASSERT_OK_AND_ASSIGN(const v1::ExportRecoveryResponse exported, Export());
   v1::ReplaceRecoveryRequest replace;
