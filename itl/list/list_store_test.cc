@@ -1,5 +1,6 @@
 // Lists of servers and devices over time: their numbers, their files, and how they are found again.
 #include "itl/list/list_testing.h"
+#include "itl/list/phone_reading.h"
 
 namespace trustline {
 namespace {
@@ -108,6 +109,9 @@ TEST_F(ListStoreTest, TheHistoryGoesByListAndBackInTime) {
 }
 
 TEST_F(ListStoreTest, ADeviceHasAListOfItsOwn) {
+  ASSERT_OK(InStore([&](Connection& connection, ListStore&) {
+    return PhoneReading(connection, 1).Record(kPhone, "", {.sha512 = true}, kTestActor);
+  }));
   PutDevice(DigestAlgorithm::kSha512);
   ASSERT_OK_AND_ASSIGN(const PublishResult result, Publish());
   ASSERT_THAT(result.lists, SizeIs(2));
