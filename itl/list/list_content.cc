@@ -16,6 +16,9 @@ namespace {
 constexpr size_t kMostSasts = 2;
 constexpr int kLargestKeyBits = 2048;
 constexpr size_t kNamedRecords = 5;
+constexpr char kRenewOwn[] =
+    "make a new one (a TFTP server's: `trustctl itl server remove NAME`, then `add` it again; ITLRecovery's: `trustctl "
+    "itl recovery regenerate`)";
 
 // "CN=a (1a2b3c4d5e6f7081)": what an administrator gives to trustctl.
 std::string CertificateText(const Certificate& certificate) {
@@ -130,7 +133,7 @@ absl::Status ListComposer::Append(const ListedCertificate& listed, ListContent& 
                                                  ? WriteBlankRecord(listed.role, listed.dns_name, listed.ip_address)
                                                  : WriteRecord(listed, material_.policy.name_form));
   content.records += record;
-  content.listed.push_back({listed.certificate, listed.role, IsBlanked(listed.role), listed.dns_name});
+  content.listed.push_back({listed.certificate, listed.role, IsBlanked(listed.role), listed.dns_name, /*is_own=*/true});
   ++content.count;
   return absl::OkStatus();
 }
@@ -189,6 +192,24 @@ absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
   return content;
 }
 
+std::vector<std::string> ListedWarnings(const Certificate& certificate, FileVersion signer_version, absl::Time now) {
+  std::vector<std::string> warnings;
+  EVP_PKEY* const key = X509_get0_pubkey(certificate.x509());
+  if (certificate.not_after() < now) {
+    warnings.push_back(fmt::format("{} has expired ({}); it stays in the lists that have it already",
+                                   CertificateText(certificate), TimeTextSeconds(certificate.not_after())));
+  }
+  if (certificate.public_key_kind().starts_with("EC ") && signer_version == kSignerVersion) {
+    warnings.push_back(fmt::format("{} has an EC key, which phones pass over in a list with signer version 1.0",
+                                   CertificateText(certificate)));
+  }
+  if (key != nullptr && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) < kLargestKeyBits) {
+    warnings.push_back(fmt::format("{} has an RSA key of {} bits; phones are known to take {}",
+                                   CertificateText(certificate), EVP_PKEY_get_bits(key), kLargestKeyBits));
+  }
+  return warnings;
+}
+
 absl::Status CheckListContent(const ListContent& content, size_t size, const std::vector<Sha256Digest>& before,
                               absl::Time now, std::vector<std::string>& warnings) {
   RETURN_IF_ERROR(CheckSize(content, size));
@@ -203,18 +224,17 @@ absl::Status CheckListContent(const ListContent& content, size_t size, const std
     }
     if (listed.blank) continue;
     RETURN_IF_ERROR(CheckKey(listed));
-    if (listed.certificate.public_key_kind().starts_with("EC ") && content.form.signer_version == kSignerVersion) {
-      warnings.push_back(fmt::format("{} has an EC key, which phones pass over in a list with signer version 1.0",
-                                     CertificateText(listed.certificate)));
+    for (std::string& warning :
+         ListedWarnings(listed.certificate, content.form.signer_version.value_or(kSignerVersion), now)) {
+      warnings.push_back(std::move(warning));
     }
     if (listed.certificate.not_after() >= now) continue;
-    const std::string ended = TimeTextSeconds(listed.certificate.not_after());
     if (std::find(before.begin(), before.end(), listed.certificate.sha256()) == before.end()) {
-      return FailedPrecondition("{} has expired ({}) and would be new in the list: renew it, or unlist it ({})",
-                                CertificateText(listed.certificate), ended, Unlist(listed.certificate));
+      return FailedPrecondition("{} has expired ({}) and would be new in the list: {}",
+                                CertificateText(listed.certificate), TimeTextSeconds(listed.certificate.not_after()),
+                                listed.is_own ? std::string(kRenewOwn)
+                                              : fmt::format("renew it, or unlist it ({})", Unlist(listed.certificate)));
     }
-    warnings.push_back(fmt::format("{} has expired ({}); it stays in the list, because it is there already",
-                                   CertificateText(listed.certificate), ended));
   }
   return absl::OkStatus();
 }

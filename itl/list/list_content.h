@@ -74,6 +74,7 @@ struct ListRecord {
   CertificateRole role;
   bool blank = false;    // its bytes do not name the certificate
   std::string dns_name;  // as they have it; empty: none
+  bool is_own = false;   // itld's: no entry of the trust store makes or takes it
 };
 
 // A list before it is signed.
@@ -109,6 +110,10 @@ class ListComposer {
   ListMaterial material_;
   std::vector<absl::StatusOr<std::string>> listed_records_;  // of material_.listed
 };
+
+// Why phones may not make use of a certificate that stands in lists: it has expired, its key is of a kind that lists of
+// this signer version do not turn on, or weaker than what phones are known to take.
+std::vector<std::string> ListedWarnings(const Certificate& certificate, FileVersion signer_version, absl::Time now);
 
 // FailedPrecondition, with numbers and the way out, for a list that phones cannot use or that would harm them:
 // over 65,536 bytes, more than two SAST records, a signer that is none of them, a key over 2048 bits, a certificate

@@ -348,7 +348,22 @@ TEST_F(CheckListContentTest, AnExpiredCertificateMayStayButNotCome) {
   EXPECT_THAT(Check(material), StatusIs(kRefused, HasSubstr("CN=expired,O=Example,OU=Phones")));
   EXPECT_THAT(Check(material, {tvs_.sha256()}), StatusIs(kRefused, HasSubstr("has expired (2026-11-30T23:59:59Z)")));
   EXPECT_OK(Check(material, {tvs_.sha256(), expired.sha256()}));
-  EXPECT_THAT(warnings, ElementsAre(HasSubstr("it stays in the list, because it is there already")));
+  EXPECT_THAT(warnings,
+              ElementsAre(AllOf(HasSubstr("CN=expired"), HasSubstr("it stays in the lists that have it already"))));
+}
+
+TEST_F(CheckListContentTest, WhatItldMadeIsNotUnlistedButMadeAgain) {
+  ListMaterial material = Material();
+  material.servers[0].call_manager = MakePhoneFacing("server", kTestNow - absl::Seconds(1));
+  EXPECT_THAT(Check(material), StatusIs(kRefused, AllOf(HasSubstr("CN=server"), HasSubstr("trustctl itl server remove"),
+                                                        Not(HasSubstr("--unlisted")))));
+}
+
+TEST_F(CheckListContentTest, AWeakKeyIsSaid) {
+  ListMaterial material = Material();
+  material.listed.push_back({WithKey(tvs_, EvpPkeyPtr(EVP_RSA_gen(1024))), CertificateRole::kAppServer});
+  EXPECT_OK(Check(material));
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("an RSA key of 1024 bits; phones are known to take 2048")));
 }
 
 TEST_F(CheckListContentTest, EllipticCurvesNeedSignerVersion11) {

@@ -1,5 +1,6 @@
 #include "itl/list/list_notices.h"
 
+#include "absl/strings/str_join.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "itl/list/list_order.h"
@@ -9,6 +10,7 @@ namespace {
 
 constexpr absl::Duration kEndsSoon = absl::Hours(24 * 90);
 constexpr size_t kNamedLists = 10;
+constexpr size_t kNamedCertificates = 10;
 
 constexpr Statement kWaitingNodes = {
     "nodes_in_no_list", "SELECT name FROM node WHERE removed_at IS NULL AND approved_at IS NULL ORDER BY name"};
@@ -27,7 +29,8 @@ std::string_view StateText(CandidateState state) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, const StoredPolicy& policy,
+absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int32_t cluster_id,
+                                                     const StoredPolicy& policy,
                                                      const std::vector<StoredSigner>& signers,
                                                      const std::vector<StoredList>& lists, absl::Time now) {
   std::vector<std::string> notices;
@@ -54,6 +57,17 @@ absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, con
                                   signer.tftp_server.empty() ? "ITLRecovery" : "TFTP server " + signer.tftp_server,
                                   signer.certificate.not_after() < now ? "has ended" : "ends",
                                   TimeTextSeconds(signer.certificate.not_after())));
+  }
+  ASSIGN_OR_RETURN(const ListMaterial material, ListStore(connection, cluster_id).Material(policy.policy, signers));
+  size_t doubtful = 0;
+  for (const ListedEntry& entry : material.listed) {
+    const std::vector<std::string> warnings = ListedWarnings(entry.certificate, policy.policy.signer_version, now);
+    if (warnings.empty() || ++doubtful > kNamedCertificates) continue;
+    notices.push_back("listed: " + absl::StrJoin(warnings, "; "));
+  }
+  if (doubtful > kNamedCertificates) {
+    notices.push_back(fmt::format("{} more listed certificates have expired or are not of the kind that phones take",
+                                  doubtful - kNamedCertificates));
   }
   ASSIGN_OR_RETURN(const Result nodes, connection.Execute(kWaitingNodes));
   for (const Row row : nodes) {

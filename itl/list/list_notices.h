@@ -1,6 +1,7 @@
 // What an administrator should know of a cluster's trust lists, in sentences with the next step.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,9 +12,10 @@
 
 namespace trustline {
 
-// Lists that wait or are refused, blank lists, signers that end within 90 days, nodes that are in no list. At most ten
-// lists are named.
-absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, const StoredPolicy& policy,
+// Lists that wait or are refused, blank lists, signers that end within 90 days, listed certificates that phones may not
+// make use of, nodes that are in no list. At most ten lists and ten certificates are named.
+absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int32_t cluster_id,
+                                                     const StoredPolicy& policy,
                                                      const std::vector<StoredSigner>& signers,
                                                      const std::vector<StoredList>& lists, absl::Time now);
 

@@ -219,6 +219,29 @@ TEST_F(ListPublisherTest, AnApprovalIsKeptWhileNodesAreWaitedFor) {
             kTestActor);
 }
 
+TEST_F(ListPublisherTest, EachDecisionIsOnRecord) {
+  AddServer("tftp2");
+  AddListed(tvs_);
+  ASSERT_OK(Publish());
+  SetListed(tvs_, false);
+  SetVouching(absl::FailedPreconditionError("node2 does not answer"));
+  for (const char* const server : {"tftp1", "tftp2"}) {
+    PublishOrder order = Approved(fmt::format("the machine of {} is gone", server));
+    order.filter.tftp_server = server;
+    ASSERT_EQ(Outcome(order), ListOutcome::kWaits);
+  }
+  SetVouching(absl::OkStatus());
+  ASSERT_OK(Publish(Order("follows")));
+  EXPECT_EQ(Generations(), 4);
+  EXPECT_EQ(Text("SELECT string_agg(d->>'reason' || ': ' || (d->>'lists'), '; ' ORDER BY d->>'reason') FROM (SELECT "
+                 "detail::jsonb AS d FROM audit_event WHERE action = 'itl.publish') AS published WHERE d->>'changes' "
+                 "LIKE 'removed: TVS CN=tvs%'"),
+            fmt::format("the machine of tftp1 is gone: ITL of tftp1 generation 2 {}; the machine of tftp2 is gone: ITL "
+                        "of tftp2 generation 2 {}",
+                        ToHex(List({.tftp_server = "tftp1"}).current->sha1),
+                        ToHex(List({.tftp_server = "tftp2"}).current->sha1)));
+}
+
 TEST_F(ListPublisherTest, AnApprovalIsThatOfOneContent) {
   AddListed(tvs_);
   ASSERT_EQ(Outcome(), ListOutcome::kPublished);
@@ -356,6 +379,11 @@ TEST_F(ListPublisherTest, AChangeDoesNotTakeAlongWhatNobodyApproved) {
   EXPECT_THAT(publisher_->ChangeAndPublish(1, "default", order, blank),
               StatusIs(kRefused, AllOf(HasSubstr("the ITL of tftp1 has changes that nobody has approved"),
                                        HasSubstr("trustctl itl publish"))));
+  SetVouching(absl::FailedPreconditionError("node2 does not answer"));
+  ASSERT_EQ(Outcome(Approved()), ListOutcome::kWaits);
+  EXPECT_THAT(publisher_->ChangeAndPublish(1, "default", order, blank),
+              StatusIs(kRefused, HasSubstr("are approved but wait for TVS nodes")));
+  SetVouching(absl::OkStatus());
   const Certificate third = MakePhoneFacing("third");
   SetListed(tvs_, true);
   AddListed(third, CertificateRole::kSast);

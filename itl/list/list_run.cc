@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/bytes/bytes.h"
 #include "common/service/audit.h"
 #include "common/service/fail_point.h"
@@ -102,11 +103,14 @@ absl::Status ListRun::CheckNothingWaits(const ListPolicy& policy) {
 }
 
 absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
-  const auto waits = [](const ListForm& form) {
+  const auto waits = [](const StoredList& list, const Sha256Digest* content) {
+    const bool is_approved = content != nullptr && list.candidate && list.candidate->approved_by &&
+                             list.candidate->content_sha256 == *content;
     return FailedPrecondition(
-        "the {0} has changes that nobody has approved, and this would bring them along: publish them first (`trustctl "
-        "{1} list`, `trustctl {1} publish`) or take them back",
-        ListText(form), form.kind == ListKind::kItl ? "itl" : "ctl");
+        "the {0} has changes that {2}, and this would bring them along: publish them first (`trustctl {1} list`, "
+        "`trustctl {1} publish`) or take them back",
+        ListText(list.form), list.form.kind == ListKind::kItl ? "itl" : "ctl",
+        is_approved ? "are approved but wait for TVS nodes" : "nobody has approved");
   };
   ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists({}));
   std::vector<Prepared> changed;
@@ -114,7 +118,7 @@ absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
   for (const StoredList& list : lists) {
     if (!list.current) continue;
     absl::StatusOr<ListContent> content = composer.Compose(list.form);
-    if (!content.ok()) return waits(list.form);
+    if (!content.ok()) return waits(list, nullptr);
     if (content->digest == list.current->content_sha256) continue;
     list_ids.push_back(list.list_id);
     changed.push_back(
@@ -123,7 +127,7 @@ absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
   ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
   SignAll(changed, before);
   for (const Prepared& prepared : changed) {
-    if (!prepared.refusal.ok() || prepared.needs_approval) return waits(prepared.list.form);
+    if (!prepared.refusal.ok() || prepared.needs_approval) return waits(prepared.list, &prepared.content.digest);
   }
   return absl::OkStatus();
 }
@@ -392,30 +396,46 @@ absl::Status ListRun::Store(const std::vector<NewGeneration>& generations, Publi
   if (generations.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(store_.AddGenerations(generations, now_));
   FailPoint("stored");
-  return Audit(generations, result);
+  return Audit(result);
 }
 
-absl::Status ListRun::Audit(const std::vector<NewGeneration>& generations, const PublishResult& result) {
-  std::vector<std::string> texts, changes;
+absl::Status ListRun::Audit(const PublishResult& result) {
+  // An event for each who decided: lists that were approved before go out with those that need nobody.
+  struct Decision {
+    int64_t count = 0;
+    std::vector<std::string> lists;
+    std::vector<std::string> changes;
+    Sha256Digest signer = {};
+  };
+  std::map<std::pair<std::string, std::string>, Decision> decisions;  // by actor and reason
   for (const PublishedList& list : result.lists) {
     if (list.outcome != ListOutcome::kPublished) continue;
-    if (texts.size() < kNamedInAudit) {
-      texts.push_back(fmt::format("{} generation {} {}", ListText(list.list.form), list.list.current->number,
-                                  ToHex(list.list.current->sha1)));
+    const StoredGeneration& generation = *list.list.current;
+    Decision& decision = decisions[{generation.published_by, generation.reason}];
+    ++decision.count;
+    decision.signer = generation.signer_sha256;
+    if (decision.lists.size() >= kNamedInAudit) continue;
+    decision.lists.push_back(
+        fmt::format("{} generation {} {}", ListText(list.list.form), generation.number, ToHex(generation.sha1)));
+    const std::vector<std::string> changes = absl::StrSplit(list.list.candidate->changes, '\n', absl::SkipEmpty());
+    for (const std::string& change : changes) {
+      if (std::find(decision.changes.begin(), decision.changes.end(), change) != decision.changes.end()) continue;
+      decision.changes.push_back(change);
     }
-    if (changes.empty()) changes.push_back(list.list.candidate->changes);
   }
-  const StoredGeneration& first = generations.front().record;
-  return AppendAudit(connection_,
-                     {.cluster_id = cluster_id_,
-                      .actor = first.published_by,
+  for (const auto& [who_and_why, decision] : decisions) {
+    RETURN_IF_ERROR(AppendAudit(
+        connection_, {.cluster_id = cluster_id_,
+                      .actor = who_and_why.first,
                       .action = "itl.publish",
-                      .subject = generations.size() == 1 ? texts.front() : fmt::format("{} lists", generations.size()),
-                      .detail = {{"reason", first.reason},
-                                 {"lists", absl::StrJoin(texts, ", ")},
-                                 {"signer", ToHex(first.signer_sha256)},
-                                 {"changes", absl::StrJoin(changes, "\n")},
-                                 {"without_nodes", absl::StrJoin(order_.without_nodes, ", ")}}});
+                      .subject = decision.count == 1 ? decision.lists.front() : fmt::format("{} lists", decision.count),
+                      .detail = {{"reason", who_and_why.second},
+                                 {"lists", absl::StrJoin(decision.lists, ", ")},
+                                 {"signer", ToHex(decision.signer)},
+                                 {"changes", absl::StrJoin(decision.changes, "\n")},
+                                 {"without_nodes", absl::StrJoin(order_.without_nodes, ", ")}}}));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace trustline

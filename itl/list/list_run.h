@@ -85,7 +85,7 @@ class ListRun {
                              PublishResult& result);
   void AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const;
   absl::Status Store(const std::vector<NewGeneration>& generations, PublishResult& result);
-  absl::Status Audit(const std::vector<NewGeneration>& generations, const PublishResult& result);
+  absl::Status Audit(const PublishResult& result);
 
   Connection& connection_;
   const int32_t cluster_id_;

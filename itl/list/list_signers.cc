@@ -45,8 +45,9 @@ absl::Status CheckSigner(const CertifiedKey& signer, absl::Time now) {
 absl::Status ListSigners::Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
                                 const std::vector<CertificateRole>& roles, std::string_view reason) {
   // Its records come from being a signer, so the entry is not listed.
-  ASSIGN_OR_RETURN(TrustImport import,
-                   TrustImport::Begin(connection_, caller_, {.roles = roles, .origin = "system"}, now_));
+  ASSIGN_OR_RETURN(
+      TrustImport import,
+      TrustImport::Begin(connection_, caller_, {.roles = roles, .origin = "system", .keeps_present = true}, now_));
   const ImportCandidate candidate{std::string(AsText(certificate.der())), certificate.subject().ToText()};
   RETURN_IF_ERROR(import.AddBatch(std::span(&candidate, 1)));
   RETURN_IF_ERROR(import.Finish().status());

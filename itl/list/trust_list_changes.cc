@@ -50,6 +50,33 @@ absl::Status CheckHost(std::string_view host) {
                          kLongestHost);
 }
 
+bool NamesHost(const Certificate& certificate, const std::string& host) {
+  const std::vector<std::string> names = certificate.dns_names();
+  return std::find(names.begin(), names.end(), host) != names.end();
+}
+
+// What only the cluster's first server decides is not passed over when a later one asks for something else.
+absl::Status CheckSamePolicy(const v1::AddTftpServerRequest& request, const ListPolicy& wanted,
+                             const ListPolicy& present) {
+  const auto refuse = [](const char* what, std::string_view is, const char* way_out) {
+    return FailedPrecondition("the cluster's lists are made already with {} {}: leave it out{}", what, is, way_out);
+  };
+  constexpr char kSettings[] = ", or change it for all servers with `trustctl itl settings`";
+  if (wanted.tftp_role != present.tftp_role && request.tftp_role() != v1::CERTIFICATE_ROLE_UNSPECIFIED) {
+    return refuse("the role", CertificateRoleName(present.tftp_role), kSettings);
+  }
+  if (wanted.recovery_years != present.recovery_years && request.recovery_years() != 0) {
+    return refuse("ITLRecovery years", fmt::format("{}", present.recovery_years), kSettings);
+  }
+  if (wanted.organization != present.organization && !request.organization().empty()) {
+    return refuse("the organization", present.organization, "");
+  }
+  if (wanted.organizational_unit != present.organizational_unit && !request.organizational_unit().empty()) {
+    return refuse("the organizational unit", present.organizational_unit, "");
+  }
+  return absl::OkStatus();
+}
+
 bool IsRecoveryYears(int years) { return years == 5 || years == 10 || years == 15 || years == 20; }
 
 bool WaitsForNodes(const PublishResult& result) {
@@ -84,15 +111,20 @@ absl::Status TrustListService::AddServer(const Caller& caller, const v1::AddTftp
     if (!policy) return Internal("the policy of cluster {} has gone", caller.cluster);
     ASSIGN_OR_RETURN(const bool added, store.AddServer(request.name(), host, caller.actor()));
     if (!added) return false;
+    RETURN_IF_ERROR(CheckSamePolicy(request, first, policy->policy));
     ListSigners signers(connection, store_caller, *parts_.keys, parts_.clock.Now());
     ASSIGN_OR_RETURN(const std::vector<StoredSigner> present, store.Signers());
-    const auto has = [&](const std::string& server) {
-      return std::any_of(present.begin(), present.end(),
-                         [&](const StoredSigner& signer) { return signer.tftp_server == server; });
+    const auto signer_of = [&](const std::string& server) {
+      return std::find_if(present.begin(), present.end(),
+                          [&](const StoredSigner& signer) { return signer.tftp_server == server; });
     };
-    if (!has("")) RETURN_IF_ERROR(signers.MakeRecovery(policy->policy, "the cluster's first").status());
-    // One that was removed and comes again keeps its key: phones may hold its lists.
-    if (!has(request.name())) {
+    if (signer_of("") == present.end())
+      RETURN_IF_ERROR(signers.MakeRecovery(policy->policy, "the cluster's first").status());
+    // One that was removed and comes again keeps its key, because phones may hold its lists; unless its certificate
+    // names another host, or has expired.
+    const auto before = signer_of(request.name());
+    if (before == present.end() || !NamesHost(before->certificate, host) ||
+        before->certificate.not_after() <= parts_.clock.Now()) {
       RETURN_IF_ERROR(signers.MakeCallManager(policy->policy, request.name(), host, "a new TFTP server").status());
     }
     RETURN_IF_ERROR(
@@ -162,12 +194,15 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
     policy.tftp_role = role.value_or(policy.tftp_role);
     if (request.recovery_years() != 0) policy.recovery_years = request.recovery_years();
     if (request.has_vendor_names()) policy.name_form = request.vendor_names() ? NameForm::kVendor : NameForm::kComma;
-    RETURN_IF_ERROR(PhoneReading(connection, caller.cluster_id).CheckAll(policy.digest, policy.signer_version));
+    if (digest || version) {
+      RETURN_IF_ERROR(PhoneReading(connection, caller.cluster_id).CheckAll(policy.digest, policy.signer_version));
+    }
     if (policy.tftp_role != before->policy.tftp_role) {
       // TVS must answer with the role that the lists will say.
       ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store.Signers());
       ASSIGN_OR_RETURN(TrustImport import,
-                       TrustImport::Begin(connection, store_caller, {.roles = {policy.tftp_role}, .origin = "system"},
+                       TrustImport::Begin(connection, store_caller,
+                                          {.roles = {policy.tftp_role}, .origin = "system", .keeps_present = true},
                                           parts_.clock.Now()));
       std::vector<ImportCandidate> call_managers;
       for (const StoredSigner& signer : signers) {

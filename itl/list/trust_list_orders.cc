@@ -100,7 +100,12 @@ absl::StatusOr<PublishResult> TrustListService::Blank(const Caller& caller, cons
 absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
                                                       const v1::ResetWithLocalKeyRequest& request) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
-  PublishOrder order = {.filter = {.kind = ListKind::kItl, .tftp_server = {}, .device = {}},
+  ASSIGN_OR_RETURN(const std::optional<ListKind> named, FromProto(request.kind()));
+  const ListKind kind = named.value_or(ListKind::kItl);
+  if (kind == ListKind::kCtl && !request.recovery()) {
+    return InvalidArgument("the only SAST of a CTL is ITLRecovery: sign it with that");
+  }
+  PublishOrder order = {.filter = {.kind = kind, .tftp_server = {}, .device = {}},
                         .actor = caller.actor(),
                         .reason = request.reason(),
                         .approved = true,
@@ -113,7 +118,7 @@ absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
       [&](Connection& connection, ListStore&, const StoredPolicy&) {
         return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                         .actor = caller.actor(),
-                                        .action = "itl.reset",
+                                        .action = kind == ListKind::kItl ? "itl.reset" : "ctl.reset",
                                         .subject = request.tftp_server().empty() ? "all" : request.tftp_server(),
                                         .detail = {{"signer", request.recovery() ? "ITLRecovery" : "CallManager"},
                                                    {"reason", request.reason()}}});
@@ -212,13 +217,14 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
 absl::StatusOr<PublishResult> TrustListService::TakeSigned(const Caller& caller,
                                                            const v1::PublishSignedRequest& request) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
-  ListForm which = {.kind = ListKind::kItl, .tftp_server = "", .device = ""};
-  {
+  ASSIGN_OR_RETURN(const std::optional<ListKind> kind, FromProto(request.kind()));
+  ListForm which = {.kind = kind.value_or(ListKind::kItl), .tftp_server = "", .device = ""};
+  if (which.kind == ListKind::kItl) {
     ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
     ListStore store(*lease, caller.cluster_id);
     ASSIGN_OR_RETURN(which.tftp_server, ServerOf(store, request.tftp_server()));
   }
-  if (!request.device().empty()) {
+  if (which.kind == ListKind::kItl && !request.device().empty()) {
     ASSIGN_OR_RETURN(const DeviceName device, DeviceName::Parse(request.device()));
     which.device = device.text();
   }

@@ -117,7 +117,7 @@ absl::Status TrustListService::ListAll(const Caller& caller, const v1::ListTrust
     ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(filter));
     for (const StoredList& list : lists) *response.add_lists() = ToProto(list);
     ASSIGN_OR_RETURN(const std::vector<std::string> notices,
-                     ListNotices(connection, *policy, signers, lists, parts_.clock.Now()));
+                     ListNotices(connection, caller.cluster_id, *policy, signers, lists, parts_.clock.Now()));
     for (const std::string& notice : notices) response.add_notices(notice);
     for (const StoredSigner& signer : signers) {
       if (parts_.keys == nullptr) break;

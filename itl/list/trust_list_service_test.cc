@@ -3,6 +3,7 @@
 
 #include "itl/list/trust_list_service_testing.h"
 #include "itl/trust_list/reader.h"
+#include "tests/support/fake_clock.h"
 
 namespace trustline {
 namespace {
@@ -68,8 +69,18 @@ TEST_F(TrustListServiceTest, TheFirstServerMakesTheClustersLists) {
   EXPECT_EQ(Outcomes(response.published()), "unchanged");
   request.set_name("tftp2");
   request.clear_host();
-  request.set_tftp_role(v1::CERTIFICATE_ROLE_CCM_TFTP);
-  request.set_recovery_years(5);
+  const auto differs = [&](auto change, const std::string& present) {
+    v1::AddTftpServerRequest other = request;
+    change(other);
+    EXPECT_THAT(Admin(&Stub::AddTftpServer, other), StatusIs(kRefused, HasSubstr(present)));
+  };
+  differs([](auto& other) { other.set_tftp_role(v1::CERTIFICATE_ROLE_CCM_TFTP); }, "the role TFTP: leave it out, or");
+  differs([](auto& other) { other.set_recovery_years(5); }, "ITLRecovery years 10");
+  differs([](auto& other) { other.set_organization("Other"); }, "the organization ");
+  differs([](auto& other) { other.set_organizational_unit("Other"); }, "the organizational unit ");
+  EXPECT_THAT(Listed().tftp_servers(), SizeIs(1));
+  request.clear_tftp_role();
+  request.clear_recovery_years();
   ASSERT_OK(Admin(&Stub::AddTftpServer, request, &response));
   EXPECT_EQ(Outcomes(response.published()), "published");
   EXPECT_EQ(Listed().policy().tftp_role(), v1::CERTIFICATE_ROLE_TFTP);
@@ -254,6 +265,13 @@ TEST_F(TrustListServiceTest, NewFormsComeWhenAllPhonesCanReadThem) {
   EXPECT_EQ(Outcomes(published), "published");
   EXPECT_EQ(Fetched().generation().digest(), v1::LIST_DIGEST_SHA512);
   EXPECT_EQ(Audited(), "itl.server.add itl.publish itl.reading itl.reading itl.policy itl.publish");
+
+  // A phone that came since and cannot read it is a matter of the form alone.
+  RunByHand("INSERT INTO device (cluster_id, name, model, added_by) VALUES (1, 'SEP00AABBCCDDEE', '7960', 'test')");
+  v1::ChangeTrustListPolicyRequest years;
+  years.set_recovery_years(15);
+  EXPECT_OK(Admin(&Stub::ChangeTrustListPolicy, years));
+  EXPECT_THAT(Admin(&Stub::ChangeTrustListPolicy, change), StatusIs(kRefused, HasSubstr("1 of 2 devices")));
 }
 
 TEST_F(TrustListServiceTest, ThePolicyIsChangedInParts) {
@@ -268,6 +286,8 @@ TEST_F(TrustListServiceTest, ThePolicyIsChangedInParts) {
   change.Clear();
   change.set_recovery_years(15);
   change.set_tftp_role(v1::CERTIFICATE_ROLE_TFTP);
+  // Whatever TTL an administrator gave to the certificate.
+  RunByHand("UPDATE trust_entry SET ttl_seconds = 60");
   ASSERT_OK(Admin(&Stub::ChangeTrustListPolicy, change, &changed));
   EXPECT_TRUE(changed.policy().vendor_names());
   EXPECT_EQ(changed.policy().recovery_years(), 15);
@@ -357,6 +377,32 @@ TEST_F(TrustListServiceTest, ARemovedServerLeavesItsHistory) {
   EXPECT_EQ(Outcomes(response.published()), "unchanged");
   EXPECT_EQ(Count(considered), -1);
   EXPECT_EQ(Count("SELECT count(*) FROM list_signer"), 3);
+
+  // With another host it needs another certificate, which is its phones' administrator's to look at.
+  const Certificate before = Signer("tftp2");
+  ASSERT_OK(Admin(&Stub::RemoveTftpServer, remove));
+  add.set_host("moved.example");
+  ASSERT_OK(Admin(&Stub::AddTftpServer, add, &response));
+  EXPECT_NE(Signer("tftp2"), before);
+  EXPECT_THAT(Signer("tftp2").dns_names(), Contains("moved.example"));
+  EXPECT_EQ(Outcomes(response.published()), "waits");
+}
+
+TEST_F(TrustListServiceTest, AnExpiredServersCertificateIsReplacedWhenItComesAgain) {
+  AddServer("tftp1");
+  AddServer("tftp2");
+  const Certificate before = Signer("tftp2");
+  const FakeClock later(before.not_after());
+  Serve(publisher_.get(), keys_.get(), later);
+  v1::RemoveTftpServerRequest remove;
+  remove.set_name("tftp2");
+  remove.set_reason("expired");
+  ASSERT_OK(Admin(&Stub::RemoveTftpServer, remove));
+  v1::AddTftpServerRequest add;
+  add.set_name("tftp2");
+  add.set_host("tftp2.example");
+  ASSERT_OK(Admin(&Stub::AddTftpServer, add));
+  EXPECT_GT(Signer("tftp2").not_after(), before.not_after());
 }
 
 TEST_F(TrustListServiceTest, AnItldWithoutKeysReadsOnly) {

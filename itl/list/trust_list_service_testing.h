@@ -61,13 +61,14 @@ class TrustListServiceTest : public ItlServicesTest {
   }
 
   // Both null: an itld that has no folder for keys.
-  void Serve(ListPublisher* publisher, KeyFolder* keys) {
+  void Serve(ListPublisher* publisher, KeyFolder* keys) { Serve(publisher, keys, clock_); }
+  void Serve(ListPublisher* publisher, KeyFolder* keys, const Clock& clock) {
     if (list_server_) list_server_->Shutdown(absl::ZeroDuration());
     list_server_.reset();
     ASSERT_OK_AND_ASSIGN(
         service_,
         TrustListService::Create(
-            {.authorizer = *authorizer_, .pool = *list_pool_, .publisher = publisher, .keys = keys, .clock = clock_}));
+            {.authorizer = *authorizer_, .pool = *list_pool_, .publisher = publisher, .keys = keys, .clock = clock}));
     ASSERT_OK_AND_ASSIGN(list_server_, RpcServer::Start({.identity = itld_identity_.files(),
                                                          .client_certificate = ClientCertificate::kOptional},
                                                         {service_.get()}, health_));

@@ -160,6 +160,7 @@ absl::Status TrustImport::AddBatch(std::span<const ImportCandidate> batch) {
 }
 
 absl::Status TrustImport::CheckConflicts() {
+  if (options_.keeps_present) return absl::OkStatus();
   ASSIGN_OR_RETURN(
       const Result conflict,
       connection_->Execute(

@@ -23,7 +23,9 @@ struct ImportOptions {
   absl::Duration ttl = kDefaultTtl;
   bool anchor = false;
   bool listed = false;            // needs a role
-  std::string origin = "import";  // or "node"
+  std::string origin = "import";  // or "node", "system"
+  // An entry that is there keeps its TTL and its flags, instead of being an error.
+  bool keeps_present = false;
 };
 
 struct ImportCandidate {
@@ -54,8 +56,8 @@ class TrustImport {
   absl::Status AddBatch(std::span<const ImportCandidate> batch);
 
   // Writes the entries and the audit event. FailedPrecondition when a certificate is trusted already with another TTL
-  // or anchor flag, or is not listed but shall be. What is there already is left alone; a removed entry becomes live
-  // again.
+  // or anchor flag, or is not listed but shall be, unless `keeps_present`. What is there already is left alone; a
+  // removed entry becomes live again.
   absl::StatusOr<ImportResult> Finish();
 
   int64_t received() const { return received_; }
