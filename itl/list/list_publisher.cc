@@ -1,5 +1,6 @@
 #include "itl/list/list_publisher.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -221,10 +222,20 @@ absl::StatusOr<PublishResult> ListPublisher::PublishAll(Connection& connection, 
                                                         const PublishOrder& order) {
   ASSIGN_OR_RETURN(PublishResult result,
                    ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).Publish(policy.policy));
-  // With part of the lists alone the change is not done with.
-  if (order.filter.empty()) {
-    RETURN_IF_ERROR(ListStore(connection, cluster_id).MarkConsidered(policy.trust_commit));
+  ListStore store(connection, cluster_id);
+  const bool has_published = std::any_of(result.lists.begin(), result.lists.end(), [](const PublishedList& list) {
+    return list.outcome == ListOutcome::kPublished;
+  });
+  if (has_published) {
+    // What waited for it to be published is looked at again.
+    ASSIGN_OR_RETURN(const bool waits, store.HasCandidates());
+    if (waits) {
+      RETURN_IF_ERROR(store.MarkConsidered(-1));
+      return result;
+    }
   }
+  // With part of the lists alone the change is not done with.
+  if (order.filter.empty()) RETURN_IF_ERROR(store.MarkConsidered(policy.trust_commit));
   return result;
 }
 

@@ -43,6 +43,9 @@ absl::Status CheckReadBack(const TrustList& read, const ListContent& content) {
   return absl::OkStatus();
 }
 
+// The group of commands that is about it.
+std::string_view ProgramText(const ListForm& form) { return form.kind == ListKind::kItl ? "itl" : "ctl"; }
+
 }  // namespace
 
 std::string ListText(const ListForm& form) {
@@ -99,26 +102,24 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
 absl::Status ListRun::CheckNothingWaits(const ListPolicy& policy) {
   RETURN_IF_ERROR(LoadMaterial(policy));
   ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy, signers_));
-  return CheckNothingWaits(ListComposer(std::move(material)));
+  ASSIGN_OR_RETURN(const std::optional<StoredList> waiting, FindWaiting(ListComposer(std::move(material))));
+  if (!waiting) return absl::OkStatus();
+  const bool is_approved = waiting->candidate && waiting->candidate->approved_by;
+  return FailedPrecondition(
+      "the {0} has changes that {2}, and this would bring them along: publish them first (`trustctl {1} list`, "
+      "`trustctl {1} publish`) or take them back",
+      ListText(waiting->form), ProgramText(waiting->form),
+      is_approved ? "are approved but wait for TVS nodes" : "nobody has approved");
 }
 
-absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
-  const auto waits = [](const StoredList& list, const Sha256Digest* content) {
-    const bool is_approved = content != nullptr && list.candidate && list.candidate->approved_by &&
-                             list.candidate->content_sha256 == *content;
-    return FailedPrecondition(
-        "the {0} has changes that {2}, and this would bring them along: publish them first (`trustctl {1} list`, "
-        "`trustctl {1} publish`) or take them back",
-        ListText(list.form), list.form.kind == ListKind::kItl ? "itl" : "ctl",
-        is_approved ? "are approved but wait for TVS nodes" : "nobody has approved");
-  };
+absl::StatusOr<std::optional<StoredList>> ListRun::FindWaiting(const ListComposer& composer) {
   ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists({}));
   std::vector<Prepared> changed;
   std::vector<int64_t> list_ids;
   for (const StoredList& list : lists) {
     if (!list.current) continue;
     absl::StatusOr<ListContent> content = composer.Compose(list.form);
-    if (!content.ok()) return waits(list, nullptr);
+    if (!content.ok()) return list;
     if (content->digest == list.current->content_sha256) continue;
     list_ids.push_back(list.list_id);
     changed.push_back(
@@ -126,10 +127,14 @@ absl::Status ListRun::CheckNothingWaits(const ListComposer& composer) {
   }
   ASSIGN_OR_RETURN(const auto before, store_.CurrentFiles(list_ids));
   SignAll(changed, before);
-  for (const Prepared& prepared : changed) {
-    if (!prepared.refusal.ok() || prepared.needs_approval) return waits(prepared.list, &prepared.content.digest);
+  for (Prepared& prepared : changed) {
+    if (prepared.refusal.ok() && !prepared.needs_approval) continue;
+    StoredList& waiting = prepared.list;
+    // What somebody approved is not what it would say now.
+    if (waiting.candidate && waiting.candidate->content_sha256 != prepared.content.digest) waiting.candidate.reset();
+    return std::move(waiting);
   }
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 absl::StatusOr<std::vector<ListRun::Prepared>> ListRun::ComposeChanged(const ListComposer& composer,
@@ -198,13 +203,13 @@ absl::Status ListRun::HoldFirstLists(const ListComposer& composer, std::vector<P
   const bool has_first =
       std::any_of(all.begin(), all.end(), [](const Prepared& prepared) { return !prepared.list.current; });
   if (!has_first) return absl::OkStatus();
-  const absl::Status nothing_waits = CheckNothingWaits(composer);
-  if (nothing_waits.ok()) return absl::OkStatus();
-  if (!absl::IsFailedPrecondition(nothing_waits)) return nothing_waits;
+  ASSIGN_OR_RETURN(const std::optional<StoredList> waiting, FindWaiting(composer));
+  if (!waiting) return absl::OkStatus();
   for (Prepared& prepared : all) {
     if (prepared.list.current) continue;
     prepared.needs_approval = true;
-    prepared.is_held = true;
+    prepared.held_by =
+        fmt::format("in the {} (`trustctl {} list`)", ListText(waiting->form), ProgramText(waiting->form));
   }
   return absl::OkStatus();
 }
@@ -305,12 +310,10 @@ bool ListRun::IsApproved(const Sha256Digest& content) const {
 }
 
 std::string ListRun::ApprovalReason(const Prepared& prepared) {
-  const char* const program = prepared.list.form.kind == ListKind::kItl ? "itl" : "ctl";
-  if (prepared.is_held) {
-    return fmt::format(
-        "it is new, but would say what waits for approval in other lists of the cluster: look at those (`trustctl itl "
-        "list`), then `trustctl {} publish`",
-        program);
+  const std::string_view program = ProgramText(prepared.list.form);
+  if (!prepared.held_by.empty()) {
+    return fmt::format("it is new, but would say what waits for approval {}: it follows when that is published",
+                       prepared.held_by);
   }
   if (!prepared.signer_changes) {
     return fmt::format("more than additions and renewals: look at the changes, then `trustctl {} publish`", program);

@@ -56,11 +56,12 @@ class ListRun {
     bool needs_approval = false;
     bool signer_changes = false;
     bool phones_know_signer = false;  // as SAST of the present list
-    bool is_held = false;             // a first list, while other lists wait for approval
+    std::string held_by;              // a first list, while this other one waits for approval
   };
 
   absl::Status LoadMaterial(const ListPolicy& policy);
-  absl::Status CheckNothingWaits(const ListComposer& composer);
+  // The first such list.
+  absl::StatusOr<std::optional<StoredList>> FindWaiting(const ListComposer& composer);
   // Why a device cannot be given such a list, if it cannot.
   absl::StatusOr<absl::Status> CheckDeviceReads(const ListForm& form, const ListContent& content);
   // What the cluster's lists have now, if something that has ended is to be judged by it.

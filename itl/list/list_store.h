@@ -135,6 +135,7 @@ class ListStore {
   absl::Status AddGenerations(const std::vector<NewGeneration>& generations, absl::Time now);
   absl::Status PutCandidate(int64_t list_id, const StoredCandidate& candidate, absl::Time now);
   absl::Status DropCandidates(const std::vector<int64_t>& list_ids);
+  absl::StatusOr<bool> HasCandidates();
 
   // The files of current generations, by list.
   absl::StatusOr<std::map<int64_t, std::string>> CurrentFiles(const std::vector<int64_t>& list_ids);

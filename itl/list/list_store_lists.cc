@@ -56,6 +56,8 @@ constexpr Statement kPutCandidate = {
     "UPDATE SET content_sha256 = excluded.content_sha256, state = excluded.state, reason = excluded.reason, changes = "
     "excluded.changes, approved_by = excluded.approved_by, approval_reason = excluded.approval_reason, since = CASE "
     "WHEN c.content_sha256 = excluded.content_sha256 THEN c.since ELSE excluded.since END"};
+constexpr Statement kHasCandidates = {"trust_list_has_candidates",
+                                      "SELECT 1 FROM trust_list_candidate WHERE cluster_id = $1 LIMIT 1"};
 constexpr Statement kDropCandidates = {"trust_list_candidates_drop",
                                        "DELETE FROM trust_list_candidate WHERE cluster_id = $1 AND list_id = ANY($2)"};
 constexpr Statement kFile = {"trust_list_file",
@@ -273,6 +275,11 @@ absl::Status ListStore::PutCandidate(int64_t list_id, const StoredCandidate& can
 absl::Status ListStore::DropCandidates(const std::vector<int64_t>& list_ids) {
   if (list_ids.empty()) return absl::OkStatus();
   return connection_.Execute(kDropCandidates, Parameters().Int64(cluster_id_).Int64Array(list_ids)).status();
+}
+
+absl::StatusOr<bool> ListStore::HasCandidates() {
+  ASSIGN_OR_RETURN(const Result result, connection_.Execute(kHasCandidates, Parameters().Int64(cluster_id_)));
+  return !result.empty();
 }
 
 absl::StatusOr<std::map<int64_t, std::string>> ListStore::CurrentFiles(const std::vector<int64_t>& list_ids) {
