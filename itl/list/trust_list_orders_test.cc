@@ -12,6 +12,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kNotFound = absl::StatusCode::kNotFound;
@@ -119,6 +120,13 @@ TEST_F(TrustListOrdersTest, MixedModeIsTheCtls) {
   remove.set_reason("gone");
   ASSERT_OK(Admin(&Stub::RemoveTftpServer, remove));
   EXPECT_EQ(Generate(), "unchanged waits");
+  // Who looks at the ITLs alone is told too.
+  v1::ListTrustListsRequest itls;
+  itls.set_kind(v1::TRUST_LIST_KIND_ITL);
+  v1::ListTrustListsResponse listed;
+  ASSERT_OK(Admin(&Stub::ListTrustLists, itls, &listed));
+  EXPECT_THAT(listed.lists(), SizeIs(1));
+  EXPECT_THAT(listed.notices(), Contains(HasSubstr("the CTL has changes that wait for an administrator")));
 
   mode.set_on(false);
   mode.set_reason("not needed");

@@ -116,8 +116,10 @@ absl::Status TrustListService::ListAll(const Caller& caller, const v1::ListTrust
     for (const StoredSigner& signer : signers) *response.add_signers() = ToProto(signer);
     ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists(filter));
     for (const StoredList& list : lists) *response.add_lists() = ToProto(list);
+    // Whichever lists were asked for: what waits in another is not to be missed.
+    ASSIGN_OR_RETURN(const std::vector<StoredList> all, store.Lists({}));
     ASSIGN_OR_RETURN(const std::vector<std::string> notices,
-                     ListNotices(connection, caller.cluster_id, *policy, signers, lists, parts_.clock.Now()));
+                     ListNotices(connection, caller.cluster_id, *policy, signers, all, parts_.clock.Now()));
     for (const std::string& notice : notices) response.add_notices(notice);
     for (const StoredSigner& signer : signers) {
       if (parts_.keys == nullptr) break;
