@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMinFingerprintDigits = 4;
 constexpr size_t kMaxFingerprintDigits = 64;
 constexpr char kUsageErrorType[] = "trustctl/usage-error";
+constexpr char kExitStatusType[] = "trustctl/exit-status";
 
 // Turns a Status at the conversion of an argument into what CLI11 understands as a usage error.
 template <typename T>
@@ -73,6 +74,18 @@ absl::Status UsageError(std::string_view message) {
 }
 
 bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsageErrorType).has_value(); }
+
+absl::Status WithExitStatus(absl::Status status, int exit_status) {
+  status.SetPayload(kExitStatusType, absl::Cord(std::to_string(exit_status)));
+  return status;
+}
+
+int ExitStatusOf(const absl::Status& status) {
+  if (IsUsageError(status)) return kExitUsage;
+  const auto chosen = status.GetPayload(kExitStatusType);
+  int exit_status = kExitFailure;
+  return chosen && absl::SimpleAtoi(std::string(*chosen), &exit_status) ? exit_status : kExitFailure;
+}
 
 CLI::App& AddGroup(CLI::App& parent, const std::string& name, const std::string& description,
                    std::string_view example) {

@@ -33,6 +33,10 @@ struct GlobalOptions {
 absl::Status UsageError(std::string_view message);
 bool IsUsageError(const absl::Status& status);
 
+// For commands that say something with kExitFailure: the exit status of this error. Usage errors keep theirs.
+absl::Status WithExitStatus(absl::Status status, int exit_status);
+int ExitStatusOf(const absl::Status& status);
+
 // What a command does once its arguments are known; the result is the exit status.
 using CommandAction = std::function<absl::StatusOr<int>(Environment&)>;
 

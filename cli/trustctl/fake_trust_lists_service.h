@@ -27,13 +27,21 @@ class FakeTrustLists final : public v1::TrustLists::Service {
   // As generation `number` of a list, current until the next one. The hashes but SHA-256 are for show.
   v1::Generation& Add(const std::string& tftp_server, const std::string& device, int64_t number,
                       const std::string& file) {
+    return Add(v1::TRUST_LIST_KIND_ITL, tftp_server, device, number, file);
+  }
+  v1::Generation& AddCtl(int64_t number, const std::string& file) {
+    return Add(v1::TRUST_LIST_KIND_CTL, "", "", number, file);
+  }
+  v1::Generation& Add(v1::TrustListKind kind, const std::string& tftp_server, const std::string& device, int64_t number,
+                      const std::string& file) {
     for (Published& other : published) {
-      if (other.generation.tftp_server() == tftp_server && other.generation.device() == device) {
-        other.generation.set_is_current(false);
+      v1::Generation& earlier = other.generation;
+      if (earlier.kind() == kind && earlier.tftp_server() == tftp_server && earlier.device() == device) {
+        earlier.set_is_current(false);
       }
     }
     v1::Generation generation;
-    generation.set_kind(v1::TRUST_LIST_KIND_ITL);
+    generation.set_kind(kind);
     generation.set_tftp_server(tftp_server);
     generation.set_device(device);
     generation.set_number(number);
@@ -55,13 +63,14 @@ class FakeTrustLists final : public v1::TrustLists::Service {
     for (const Published& entry : published) {
       const v1::Generation& generation = entry.generation;
       if (!generation.is_current() || hidden_server == generation.tftp_server()) continue;
+      if (!IsAsked(*request, generation)) continue;
       if (!generation.device().empty() && !request->with_devices()) continue;
-      if (!request->tftp_server().empty() && request->tftp_server() != generation.tftp_server()) continue;
       v1::TrustListInfo& list = *response->add_lists();
       list.set_kind(generation.kind());
       list.set_tftp_server(generation.tftp_server());
       list.set_device(generation.device());
-      list.set_file_name(generation.device().empty() ? "ITLFile.tlv" : "ITL" + generation.device() + ".tlv");
+      const std::string kind = generation.kind() == v1::TRUST_LIST_KIND_CTL ? "CTL" : "ITL";
+      list.set_file_name(kind + (generation.device().empty() ? "File" : generation.device()) + ".tlv");
       *list.mutable_current() = generation;
       if (candidate) *list.mutable_candidate() = *candidate;
     }
@@ -75,7 +84,7 @@ class FakeTrustLists final : public v1::TrustLists::Service {
     std::vector<v1::Generation> matching;
     for (const Published& entry : published) {
       const v1::Generation& generation = entry.generation;
-      if (!request->tftp_server().empty() && request->tftp_server() != generation.tftp_server()) continue;
+      if (!IsAsked(*request, generation)) continue;
       if (!request->device().empty() && request->device() != generation.device()) continue;
       matching.push_back(generation);
     }
@@ -94,7 +103,7 @@ class FakeTrustLists final : public v1::TrustLists::Service {
       const v1::Generation& generation = entry.generation;
       const std::string& hash = request->hash();
       if (hash.empty()) {
-        if (!request->tftp_server().empty() && request->tftp_server() != generation.tftp_server()) continue;
+        if (!IsAsked(*request, generation)) continue;
         if (request->device() != generation.device()) continue;
         if (request->number() == 0 ? !generation.is_current() : request->number() != generation.number()) continue;
       } else if (hash != generation.sha256() && hash != generation.sha1() && hash != generation.md5()) {
@@ -122,9 +131,7 @@ class FakeTrustLists final : public v1::TrustLists::Service {
   }
   grpc::Status ChangeTrustListPolicy(grpc::ServerContext*, const v1::ChangeTrustListPolicyRequest* request,
                                      v1::ChangeTrustListPolicyResponse* response) override {
-    policy_changed = *request;
-    *response->mutable_policy() = overview.policy();
-    return status;
+    return Keep(*request, policy_changed, *response->mutable_policy(), overview.policy());
   }
   grpc::Status RecordReading(grpc::ServerContext*, const v1::RecordReadingRequest* request,
                              v1::RecordReadingResponse* response) override {
@@ -136,39 +143,27 @@ class FakeTrustLists final : public v1::TrustLists::Service {
   }
   grpc::Status Generate(grpc::ServerContext*, const v1::GenerateRequest* request,
                         v1::PublishResponse* response) override {
-    generated = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, generated, *response, outcome);
   }
   grpc::Status SetDeviceList(grpc::ServerContext*, const v1::SetDeviceListRequest* request,
                              v1::PublishResponse* response) override {
-    device_list = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, device_list, *response, outcome);
   }
   grpc::Status Publish(grpc::ServerContext*, const v1::PublishRequest* request,
                        v1::PublishResponse* response) override {
-    publish = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, publish, *response, outcome);
   }
   grpc::Status SetMixedMode(grpc::ServerContext*, const v1::SetMixedModeRequest* request,
                             v1::PublishResponse* response) override {
-    mixed_mode = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, mixed_mode, *response, outcome);
   }
   grpc::Status SetBlank(grpc::ServerContext*, const v1::SetBlankRequest* request,
                         v1::PublishResponse* response) override {
-    blank = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, blank, *response, outcome);
   }
   grpc::Status ResetWithLocalKey(grpc::ServerContext*, const v1::ResetWithLocalKeyRequest* request,
                                  v1::PublishResponse* response) override {
-    reset = *request;
-    *response = outcome;
-    return status;
+    return Keep(*request, reset, *response, outcome);
   }
   grpc::Status PublishSigned(grpc::ServerContext*, const v1::PublishSignedRequest* request,
                              v1::PublishResponse* response) override {
@@ -224,6 +219,21 @@ class FakeTrustLists final : public v1::TrustLists::Service {
   v1::ResetWithLocalKeyRequest reset;
   std::vector<v1::PublishSignedRequest> published_signed;
   v1::ReplaceRecoveryRequest replaced;
+
+ private:
+  // Of the kind and server that a request names, or all.
+  template <typename Request>
+  static bool IsAsked(const Request& request, const v1::Generation& generation) {
+    return (request.kind() == v1::TRUST_LIST_KIND_UNSPECIFIED || request.kind() == generation.kind()) &&
+           (request.tftp_server().empty() || request.tftp_server() == generation.tftp_server());
+  }
+
+  template <typename Request, typename Response>
+  grpc::Status Keep(const Request& request, Request& kept, Response& response, const Response& answer) const {
+    kept = request;
+    response = answer;
+    return status;
+  }
 };
 
 }  // namespace trustline

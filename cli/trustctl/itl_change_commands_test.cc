@@ -22,7 +22,7 @@ class ItlChangeCommandsTest : public TrustListsFixture {
   }
 
   void LetOneWait() {
-    lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
+    lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
     lists_.candidate.emplace();
     lists_.candidate->set_state(v1::CANDIDATE_STATE_WAITS_FOR_APPROVAL);
     lists_.candidate->set_reason("the TVS of branch1 is new");
@@ -60,6 +60,22 @@ TEST_F(ItlChangeCommandsTest, GenerateSaysWhatBecameOfEachList) {
   EXPECT_EQ(json.at("lists").at(2).at("changes").at(0), "signer: a -> b");
   EXPECT_EQ(json.at("lists").at(3).at("outcome_reason"), "66000 bytes are too many");
   EXPECT_EQ(json.at("notices").at(0), "the database is slow");
+
+  // What an earlier candidate would change is not said of a list that stays, and what was changed is.
+  lists_.outcome.Clear();
+  v1::Candidate& earlier =
+      *AddOutcome(v1::PublishResponse::OUTCOME_UNCHANGED, "a signer is new").mutable_list()->mutable_candidate();
+  earlier.add_changes("signer: a -> b");
+  AddOutcome(v1::PublishResponse::OUTCOME_PUBLISHED).add_changes("added: TVS CN=branch1");
+  EXPECT_EQ(Run({"itl", "reset", "--recovery", "--reason", "r"}).out,
+            "ITLFile.tlv of tftp1: ITL hash not changed\n"
+            "ITLFile.tlv of tftp1: generation 2 published\n"
+            "  added: TVS CN=branch1\n");
+  const boost::json::value kept =
+      boost::json::parse(Run({"itl", "reset", "--recovery", "--reason", "r", "--output", "json"}).out).at("lists");
+  EXPECT_TRUE(kept.at(0).at("changes").as_array().empty());
+  EXPECT_TRUE(kept.at(0).at("outcome_reason").is_null());
+  EXPECT_EQ(kept.at(1).at("changes").at(0), "added: TVS CN=branch1");
 
   lists_.outcome.Clear();
   EXPECT_EQ(Run({"ctl", "generate"}).out, "(no lists)\n");
@@ -186,7 +202,12 @@ TEST_F(ItlChangeCommandsTest, AbleAndListsOfDevices) {
   EXPECT_EQ(lists_.device_list.signer_version(), v1::SIGNER_VERSION_1_1);
   EXPECT_EQ(lists_.device_list.tftp_server(), "tftp1");
   EXPECT_FALSE(lists_.device_list.remove());
-  EXPECT_EQ(Run({"itl", "device", "remove", "SEP001122334455"}).exit_status, 0);
+  lists_.outcome.Clear();
+  lists_.outcome.add_notices("the database is slow");
+  const ProgramResult removed = Run({"itl", "device", "remove", "SEP001122334455"});
+  EXPECT_EQ(removed.exit_status, 0);
+  EXPECT_EQ(removed.out, "SEP001122334455 has no list of its own any more: it takes the list of all phones again\n");
+  EXPECT_EQ(removed.err, "notice: the database is slow\n");
   EXPECT_TRUE(lists_.device_list.remove());
 }
 
@@ -248,6 +269,9 @@ TEST(ItlUsageTest, WrongUsageIsStatusTwo) {
            {"itl", "reset", "--local-key"},
            {"itl", "reset", "--local-key", "--recovery", "--reason", "a"},
            {"itl", "reset", "--local-key", "--passphrase-file", "a", "--reason", "a"},
+           {"ctl", "reset", "--reason", "a"},
+           {"ctl", "reset", "--local-key", "--reason", "a"},
+           {"ctl", "reset", "--recovery", "--tftp-server", "a", "--reason", "a"},
            {"itl", "recovery", "export"},
            {"itl", "recovery", "import", "a.p12"},
            {"itl", "recovery", "regenerate"},

@@ -8,7 +8,9 @@
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
+#include "cli/trustctl/held_list.h"
 #include "cli/trustctl/list_choice.h"
+#include "cli/trustctl/list_file.h"
 #include "cli/trustctl/trust_list_commands.h"
 #include "cli/trustctl/trust_list_elements.h"
 #include "cli/trustctl/trust_list_records.h"
@@ -23,12 +25,18 @@ namespace {
 
 // Phones accept no more SAST records.
 constexpr int64_t kMaxSastRecords = 2;
+constexpr std::string_view kUnlist = "take out what phones can do without: `trustctl trust set PREFIX --unlisted`";
 
 struct VerifyArguments {
+  v1::TrustListKind kind = v1::TRUST_LIST_KIND_ITL;
   std::string file;
   std::string held;
   std::string signer;
 };
+
+// As diff(1) has them, whose 2 is what a usage error has too.
+constexpr int kExitDiffers = 1;
+constexpr int kExitNotCompared = 2;
 
 // By whom a list is vouched for, and how that was found out.
 struct Voucher {
@@ -36,47 +44,56 @@ struct Voucher {
   std::string how;
 };
 
-bool IsSast(const TrustListRecord& record) { return record.role() == CertificateRole::kSast; }
+// Whom the list has to come from, as the options say. A file at fault is a mistake, not an answer.
+struct Belief {
+  std::optional<TrustList> held;
+  std::optional<Certificate> signer;
+};
 
-// TVS and TFTP records are blank or missing: a phone without a CTL then accepts anything.
-bool IsBlankList(const TrustList& list) {
-  return std::ranges::none_of(list.records, [](const TrustListRecord& record) {
-    const std::optional<CertificateRole> role = record.role();
-    return !record.IsBlank() && (role == CertificateRole::kTvs || role == CertificateRole::kTftp ||
-                                 role == CertificateRole::kCcmTftp || role == CertificateRole::kCcm);
-  });
-}
-
-absl::StatusOr<Voucher> VouchByHeld(const TrustList& list, const std::string& held_path) {
-  ASSIGN_OR_RETURN(const std::string bytes, ReadListFile(held_path));
-  ASSIGN_OR_RETURN(const TrustList held, DecodeList(bytes, held_path));
-  absl::Status named = NotFound("the signer {} with serial {} is no SAST of {}", list.header().signer_name,
-                                ColonHex(AsBytes(list.header().serial)), held_path);
-  for (const TrustListRecord& record : held.records) {
-    if (!IsSast(record) || !record.certificate || !NamesAsSigner(list.header(), *record.certificate)) continue;
-    named = VerifyTrustListWith(list, *record.certificate);
-    if (named.ok()) return Voucher{*record.certificate, fmt::format("a SAST of {}", held_path)};
+absl::StatusOr<Belief> ReadBelief(const VerifyArguments& arguments) {
+  Belief belief;
+  if (!arguments.held.empty()) {
+    ASSIGN_OR_RETURN(belief.held, ReadListFile(arguments.held));
   }
-  if (!IsBlankList(held)) return named;
-  ASSIGN_OR_RETURN(const Certificate signer, VerifyTrustList(list));
-  return Voucher{
-      signer,
-      fmt::format("not a SAST of {}, which is blank: a phone that holds it and no CTL accepts any list", held_path)};
-}
-
-absl::StatusOr<Voucher> VouchBySigner(const TrustList& list, const std::string& path) {
-  absl::StatusOr<std::vector<Certificate>> certificates = ReadCertificatePath(path);
+  if (arguments.signer.empty()) return belief;
+  const absl::StatusOr<std::vector<Certificate>> certificates = ReadCertificatePath(arguments.signer);
+  if (absl::IsInvalidArgument(certificates.status())) {
+    return InvalidArgument("{}; --signer takes a file with one certificate, --held a list",
+                           StatusMessage(certificates.status()));
+  }
   if (!certificates.ok()) return WithFileAdvice(certificates.status());
   if (certificates->size() != 1) {
-    return UsageError(fmt::format("{} has {} certificates: --signer is one", path, certificates->size()));
+    return UsageError(fmt::format("{} has {} certificates: --signer is one", arguments.signer, certificates->size()));
   }
-  RETURN_IF_ERROR(VerifyTrustListWith(list, certificates->front()));
-  return Voucher{certificates->front(), fmt::format("the certificate in {}", path)};
+  belief.signer = certificates->front();
+  return belief;
 }
 
-absl::StatusOr<Voucher> Vouch(const TrustList& list, const VerifyArguments& arguments) {
-  if (!arguments.held.empty()) return VouchByHeld(list, arguments.held);
-  if (!arguments.signer.empty()) return VouchBySigner(list, arguments.signer);
+absl::Status NotHeld(const TrustList& list, const VerifyArguments& arguments) {
+  return NotFound(
+      "the signer {} with serial number {} is no SAST of {}: a phone that holds that takes the list only when a TVS "
+      "vouches for the signer (`trustctl trust add --role SAST`); `trustctl {} reset` signs with a key that it knows",
+      list.header().signer_name, ToHex(AsBytes(list.header().serial)), arguments.held, GroupName(arguments.kind));
+}
+
+absl::StatusOr<Voucher> VouchByHeld(const TrustList& list, const TrustList& held, const VerifyArguments& arguments) {
+  absl::StatusOr<Acceptance> accepted = AcceptWhenHeld(held, list);
+  RETURN_IF_ERROR(accepted.status());
+  std::string how = accepted->because_blank
+                        ? fmt::format(
+                              "not a SAST of {}, which is blank: a phone that holds it, and no list besides "
+                              "that is not blank, accepts any list",
+                              arguments.held)
+                        : fmt::format("a SAST of {}", arguments.held);
+  return Voucher{std::move(accepted->signer), std::move(how)};
+}
+
+absl::StatusOr<Voucher> Vouch(const TrustList& list, const Belief& belief, const VerifyArguments& arguments) {
+  if (belief.held) return VouchByHeld(list, *belief.held, arguments);
+  if (belief.signer) {
+    RETURN_IF_ERROR(VerifyTrustListWith(list, *belief.signer));
+    return Voucher{*belief.signer, fmt::format("the certificate in {}", arguments.signer)};
+  }
   ASSIGN_OR_RETURN(const Certificate signer, VerifyTrustList(list));
   return Voucher{signer, "a SAST of the list itself"};
 }
@@ -85,22 +102,27 @@ absl::StatusOr<Voucher> Vouch(const TrustList& list, const VerifyArguments& argu
 absl::Status CheckPhonesCanLoad(const TrustList& list) {
   const size_t size = list.file.whole.size();
   if (size > kMaxTrustListSize) {
-    return FailedPrecondition("phones fail to load it: it has {} bytes in {} records, more than {}", size,
-                              list.records.size(), kMaxTrustListSize);
+    return FailedPrecondition("phones fail to load it: it has {} bytes in {} records, more than {}; {}", size,
+                              list.records.size(), kMaxTrustListSize, kUnlist);
   }
-  const int64_t sasts = std::ranges::count_if(list.records, IsSast);
+  const int64_t sasts = std::ranges::count(list.records, CertificateRole::kSast, &TrustListRecord::role);
   if (sasts > kMaxSastRecords) {
-    return FailedPrecondition("phones refuse it: it has {} SAST records, more than {}", sasts, kMaxSastRecords);
+    return FailedPrecondition("phones refuse it: it has {} SAST records, more than {}; {}", sasts, kMaxSastRecords,
+                              kUnlist);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<int> Verify(Environment& environment, const VerifyArguments& arguments) {
-  ASSIGN_OR_RETURN(const std::string bytes, ReadListFile(arguments.file));
-  ASSIGN_OR_RETURN(const TrustList list, DecodeList(bytes, arguments.file));
-  const absl::StatusOr<Voucher> voucher = Vouch(list, arguments);
-  if (IsUsageError(voucher.status())) return voucher.status();
+  ASSIGN_OR_RETURN(const TrustList list, ReadListFile(arguments.file));
+  ASSIGN_OR_RETURN(const Belief belief, ReadBelief(arguments));
+  const absl::StatusOr<Voucher> voucher = Vouch(list, belief, arguments);
   absl::Status verified = voucher.status();
+  if (belief.held && absl::IsNotFound(verified)) {
+    verified = NotHeld(list, arguments);
+  } else {
+    verified = WithVerificationAdvice(verified, arguments.file, GroupName(arguments.kind));
+  }
   if (verified.ok()) verified = CheckPhonesCanLoad(list);
   const std::string digest = DigestText(list.header().digest);
   const std::string size = fmt::format("{} of at most {} bytes", list.file.whole.size(), kMaxTrustListSize);
@@ -127,6 +149,7 @@ absl::StatusOr<int> Verify(Environment& environment, const VerifyArguments& argu
 
 void AddVerifyCommand(CommandLine& line, const ListGroup& lists) {
   auto arguments = std::make_shared<VerifyArguments>();
+  arguments->kind = lists.kind;
   CLI::App& command = AddCommand(
       line, lists.group, "verify",
       "Verify a trust list by itself, as a phone would that holds another one, or by a certificate; exit status 1 when "
@@ -157,8 +180,7 @@ struct NamedList {
 absl::StatusOr<NamedList> ReadOrFetch(Environment& environment, const std::string& text, ListChoice choice) {
   int64_t number = 0;
   if (text != "current" && !(absl::SimpleAtoi(text, &number) && number > 0)) {
-    ASSIGN_OR_RETURN(const std::string bytes, ReadListFile(text));
-    ASSIGN_OR_RETURN(TrustList list, DecodeList(bytes, text));
+    ASSIGN_OR_RETURN(TrustList list, ReadListFile(text));
     return NamedList{std::move(list), text};
   }
   if (number > 0) choice.generation = number;
@@ -167,12 +189,9 @@ absl::StatusOr<NamedList> ReadOrFetch(Environment& environment, const std::strin
   return NamedList{std::move(list), GenerationText(response.generation())};
 }
 
-absl::StatusOr<int> Diff(Environment& environment, const DiffArguments& arguments) {
-  ASSIGN_OR_RETURN(const NamedList before, ReadOrFetch(environment, arguments.before, arguments.choice));
-  ASSIGN_OR_RETURN(const NamedList after, ReadOrFetch(environment, arguments.after, arguments.choice));
-  const std::vector<ListDifference> differences = DifferencesOf(before.list, after.list);
+void WriteDifferences(Environment& environment, const NamedList& before, const NamedList& after,
+                      const std::vector<ListDifference>& differences) {
   const bool identical = std::ranges::equal(before.list.file.whole, after.list.file.whole);
-  const int exit_status = differences.empty() ? kExitSuccess : kExitFailure;
   if (environment.options().output == OutputFormat::kTable) {
     if (identical) {
       environment.out() << "no difference: the files are the same\n";
@@ -182,7 +201,7 @@ absl::StatusOr<int> Diff(Environment& environment, const DiffArguments& argument
     for (const ListDifference& difference : differences) {
       environment.out() << EscapeForTerminal(DifferenceText(difference)) << "\n";
     }
-    return exit_status;
+    return;
   }
   Record record;
   record.Add("before", "Before", before.name)
@@ -197,7 +216,17 @@ absl::StatusOr<int> Diff(Environment& environment, const DiffArguments& argument
         {std::string(DifferenceWord(difference.kind)), TextCell(difference.before), TextCell(difference.after)});
   }
   WriteRecord(environment.out(), environment.options().output, record);
-  return exit_status;
+}
+
+absl::StatusOr<int> Diff(Environment& environment, const DiffArguments& arguments) {
+  ASSIGN_OR_RETURN(const NamedList before, ReadOrFetch(environment, arguments.before, arguments.choice));
+  ASSIGN_OR_RETURN(const NamedList after, ReadOrFetch(environment, arguments.after, arguments.choice));
+  const std::vector<ListDifference> differences = DifferencesOf(before.list, after.list);
+  WriteDifferences(environment, before, after, differences);
+  // Checked here already: exit status 1 would say that they differ.
+  environment.out().flush();
+  if (!environment.out()) return DataLoss("cannot write to the standard output: is the disk full?");
+  return differences.empty() ? kExitSuccess : kExitDiffers;
 }
 
 void AddDiffCommand(CommandLine& line, const ListGroup& lists) {
@@ -206,12 +235,16 @@ void AddDiffCommand(CommandLine& line, const ListGroup& lists) {
   CLI::App& command = AddCommand(
       line, lists.group, "diff",
       "Show what differs between two trust lists, certificate by certificate; exit status 0 when nothing does, 1 when "
-      "something does",
+      "something does, 2 when they could not be compared",
       fmt::format("  trustctl {0} diff 3 current\n"
                   "  trustctl {0} diff old-{1}File.tlv {1}File.tlv\n"
                   "  trustctl {0} diff from-the-phone.tlv current --output json",
                   lists.name(), KindText(lists.kind)),
-      [arguments](Environment& environment) { return Diff(environment, *arguments); });
+      [arguments](Environment& environment) -> absl::StatusOr<int> {
+        absl::StatusOr<int> compared = Diff(environment, *arguments);
+        if (!compared.ok()) return WithExitStatus(compared.status(), kExitNotCompared);
+        return compared;
+      });
   constexpr char kWhat[] = "File, number of a generation, or `current`; a file whose name is a number: ./3";
   AddFile(command, "A", arguments->before, kWhat)->required();
   AddFile(command, "B", arguments->after, kWhat)->required();

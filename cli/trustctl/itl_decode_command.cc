@@ -5,6 +5,7 @@
 
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/list_choice.h"
+#include "cli/trustctl/list_file.h"
 #include "cli/trustctl/trust_list_commands.h"
 #include "cli/trustctl/trust_list_elements.h"
 #include "cli/trustctl/trust_list_records.h"
@@ -37,16 +38,10 @@ Row ElementRow(const std::string& part, const NamedElement& element, bool whole)
 }
 
 absl::StatusOr<int> Decode(Environment& environment, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string bytes, ReadListFile(path));
-  absl::StatusOr<SignedFile> read = ReadSignedFile(AsBytes(bytes));
-  if (!read.ok()) return Annotate(read.status(), path);
-  const SignedFile& file = *read;
+  ASSIGN_OR_RETURN(const DecodedFile decoded, ReadAnySignedFile(path));
+  const SignedFile& file = decoded.file;
   const SignedFileHeader& header = file.header;
-  std::vector<TrustListRecord> records;
-  if (header.version == kTrustListVersion) {
-    ASSIGN_OR_RETURN(const TrustList list, DecodeList(bytes, path));
-    records = list.records;
-  }
+  const std::vector<TrustListRecord>& records = decoded.records;
   const bool whole = environment.options().output != OutputFormat::kTable;
   Record record;
   record.Add("file", "File", path)

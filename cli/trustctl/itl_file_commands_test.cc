@@ -22,7 +22,7 @@ class ItlFileCommandsTest : public TrustListsFixture {};
 TEST_F(ItlFileCommandsTest, ShowOfAFileNeedsNoService) {
   const ProgramResult shown = Trustctl({"itl", "show", Vector("ITLFile-sha512.tlv")});
   EXPECT_EQ(shown.exit_status, 0) << shown.err;
-  EXPECT_EQ(shown.out, VectorFile("ITLFile-sha512.show.txt"));
+  EXPECT_EQ(shown.out, ReadVectorFile("ITLFile-sha512.show.txt"));
   EXPECT_THAT(Trustctl({"ctl", "show", Vector("ITLFile-sha512.tlv")}).out, StartsWith("The checksum value of the CTL"));
 
   const boost::json::value json =
@@ -49,7 +49,7 @@ TEST_F(ItlFileCommandsTest, ShowOfAFileNeedsNoService) {
 }
 
 TEST_F(ItlFileCommandsTest, ShowOfAFileThatWasChangedSaysSo) {
-  std::string bytes = VectorFile("ITLFile-sha1.tlv");
+  std::string bytes = ReadVectorFile("ITLFile-sha1.tlv");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   const std::string path = directory_.WriteFile("changed.tlv", bytes);
   const ProgramResult shown = Trustctl({"itl", "show", path});
@@ -67,15 +67,15 @@ TEST_F(ItlFileCommandsTest, ShowOfAFileThatWasChangedSaysSo) {
 }
 
 TEST_F(ItlFileCommandsTest, ShowAsksForTheGenerationThatIsNamed) {
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv")).set_published_by("admin");
-  lists_.Add("tftp1", "", 2, VectorFile("ITLFile-sha512.tlv")).mutable_published_at()->set_seconds(kSeconds);
-  EXPECT_EQ(Run({"itl", "show"}).out, VectorFile("ITLFile-sha512.show.txt"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv")).set_published_by("admin");
+  lists_.Add("tftp1", "", 2, ReadVectorFile("ITLFile-sha512.tlv")).mutable_published_at()->set_seconds(kSeconds);
+  EXPECT_EQ(Run({"itl", "show"}).out, ReadVectorFile("ITLFile-sha512.show.txt"));
   EXPECT_EQ(lists_.fetched.kind(), v1::TRUST_LIST_KIND_ITL);
   EXPECT_EQ(lists_.fetched.cluster(), "default");
-  EXPECT_EQ(Run({"itl", "show", "--generation", "1"}).out, VectorFile("ITLFile-sha1.show.txt"));
+  EXPECT_EQ(Run({"itl", "show", "--generation", "1"}).out, ReadVectorFile("ITLFile-sha1.show.txt"));
   EXPECT_EQ(lists_.fetched.number(), 1);
   const std::string sha1 = ToHex(AsBytes(lists_.published.back().generation.sha1()));
-  EXPECT_EQ(Run({"itl", "show", "--hash", sha1}).out, VectorFile("ITLFile-sha1.show.txt"));
+  EXPECT_EQ(Run({"itl", "show", "--hash", sha1}).out, ReadVectorFile("ITLFile-sha1.show.txt"));
   EXPECT_EQ(lists_.fetched.hash().size(), 20u);
   const boost::json::value json = boost::json::parse(Run({"itl", "show", "--output", "json"}).out);
   EXPECT_EQ(json.at("tftp_server"), "tftp1");
@@ -97,12 +97,12 @@ TEST_F(ItlFileCommandsTest, ShowAsksForTheGenerationThatIsNamed) {
 }
 
 TEST_F(ItlFileCommandsTest, ExportWritesTheBytes) {
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
-  EXPECT_EQ(Run({"itl", "export"}).out, VectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  EXPECT_EQ(Run({"itl", "export"}).out, ReadVectorFile("ITLFile-sha1.tlv"));
   const ProgramResult to_file = Run({"itl", "export", "--out", PathOf("a.tlv")});
   EXPECT_EQ(to_file.exit_status, 0) << to_file.err;
   EXPECT_THAT(to_file.out, AllOf(StartsWith("ITL of tftp1, generation 1: 8261 bytes in "), HasSubstr("ITLFile.tlv")));
-  EXPECT_EQ(ReadFile(PathOf("a.tlv")), VectorFile("ITLFile-sha1.tlv"));
+  EXPECT_EQ(ReadFile(PathOf("a.tlv")), ReadVectorFile("ITLFile-sha1.tlv"));
   const ProgramResult again = Run({"itl", "export", "--out", PathOf("a.tlv")});
   EXPECT_EQ(again.exit_status, 1);
   EXPECT_THAT(again.err, HasSubstr("--force"));
@@ -141,7 +141,7 @@ TEST_F(ItlFileCommandsTest, DecodeShowsEveryElement) {
   const ProgramResult encrypted = Trustctl({"itl", "decode", Vector("encrypted-sha1.SEP001122334455.cnf.xml.enc.sgn")});
   EXPECT_THAT(encrypted.out, AllOf(HasSubstr("encrypted file"), HasSubstr("ENCRYPTEDKEY"), HasSubstr("2048")));
   // It need not verify, but must decode.
-  std::string bytes = VectorFile("ITLFile-sha1.tlv");
+  std::string bytes = ReadVectorFile("ITLFile-sha1.tlv");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   EXPECT_EQ(Trustctl({"itl", "decode", directory_.WriteFile("changed.tlv", bytes)}).exit_status, 0);
   EXPECT_EQ(Trustctl({"itl", "decode", Vector("capf.pem")}).exit_status, 1);
@@ -165,7 +165,7 @@ TEST_F(ItlFileCommandsTest, VerifyByItselfByAHeldListAndByACertificate) {
   EXPECT_TRUE(json.at("signer").is_null());
   EXPECT_EQ(json.at("digest"), "SHA-1");
 
-  std::string bytes = VectorFile("ITLFile-sha1.tlv");
+  std::string bytes = ReadVectorFile("ITLFile-sha1.tlv");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   const std::string changed = directory_.WriteFile("changed.tlv", bytes);
   for (const std::vector<std::string>& how :
@@ -184,13 +184,14 @@ TEST_F(ItlFileCommandsTest, VerifyByItselfByAHeldListAndByACertificate) {
 }
 
 TEST_F(ItlFileCommandsTest, VerifyDecidesAsAPhoneThatHoldsAList) {
-  const TrustList list = *DecodeTrustList(AsBytes(VectorFile("ITLFile-sha1.tlv")));
+  const TrustList list = *DecodeTrustList(AsBytes(ReadVectorFile("ITLFile-sha1.tlv")));
   const std::string foreign =
       directory_.WriteFile("foreign.tlv", SignAnew(list, VectorKey("tvs.pem"), std::nullopt, absl::Now())->file);
   EXPECT_EQ(Trustctl({"itl", "verify", foreign}).exit_status, 0);
   const ProgramResult refused = Trustctl({"itl", "verify", foreign, "--held", Vector("ITLFile-sha1.tlv")});
   EXPECT_EQ(refused.exit_status, 1);
-  EXPECT_THAT(refused.out, AllOf(StartsWith("NOT verified: "), HasSubstr("is no SAST of "), HasSubstr("sha1.tlv")));
+  EXPECT_THAT(refused.out, AllOf(StartsWith("NOT verified: "), HasSubstr("is no SAST of "), HasSubstr("sha1.tlv"),
+                                 HasSubstr("trustctl trust add --role SAST"), HasSubstr("trustctl itl reset")));
   // A phone with a blank list and no CTL accepts anything.
   const ProgramResult blank = Trustctl({"itl", "verify", foreign, "--held", Vector("ITLFile-blank.tlv")});
   EXPECT_EQ(blank.exit_status, 0) << blank.out;
@@ -221,7 +222,7 @@ TEST_F(ItlFileCommandsTest, VerifyRefusesWhatPhonesCannotLoad) {
 }
 
 TEST_F(ItlFileCommandsTest, TimestampAndSignatureAloneAreNoDifference) {
-  const TrustList list = *DecodeTrustList(AsBytes(VectorFile("ITLFile-sha1.tlv")));
+  const TrustList list = *DecodeTrustList(AsBytes(ReadVectorFile("ITLFile-sha1.tlv")));
   const std::string again =
       directory_.WriteFile("again.tlv", SignAnew(list, VectorKey("itlrecovery.pem"), std::nullopt, absl::Now())->file);
   const ProgramResult result = Trustctl({"itl", "diff", Vector("ITLFile-sha1.tlv"), again});
@@ -230,8 +231,8 @@ TEST_F(ItlFileCommandsTest, TimestampAndSignatureAloneAreNoDifference) {
 }
 
 TEST_F(ItlFileCommandsTest, DiffOfFilesAndGenerations) {
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
-  lists_.Add("tftp1", "", 2, VectorFile("ITLFile-sha512.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "", 2, ReadVectorFile("ITLFile-sha512.tlv"));
   const ProgramResult changed = Run({"itl", "diff", "1", "current"});
   EXPECT_EQ(changed.exit_status, 1);
   EXPECT_THAT(changed.out, AllOf(HasSubstr("added: APP-SERVER CN="), HasSubstr("digest: SHA-1 -> SHA-512\n"),
@@ -245,7 +246,63 @@ TEST_F(ItlFileCommandsTest, DiffOfFilesAndGenerations) {
   const boost::json::value json = boost::json::parse(json_result.out);
   EXPECT_EQ(json.at("same_content"), false);
   EXPECT_EQ(json.at("differences").at(0).at("difference"), "removed");
-  EXPECT_EQ(Trustctl({"itl", "diff", "/nonexistent", Vector("ITLFile-sha1.tlv")}).exit_status, 1);
+}
+
+TEST_F(ItlFileCommandsTest, ListsThatCannotBeComparedAreNotTakenForListsThatDiffer) {
+  const std::string good = Vector("ITLFile-sha1.tlv");
+  for (const std::string& other : {std::string("/nonexistent"), Vector("capf.pem"), std::string("7")}) {
+    const ProgramResult result = Run({"itl", "diff", good, other});
+    EXPECT_EQ(result.exit_status, 2) << other;
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, AllOf(StartsWith("trustctl: "), Not(HasSubstr("--help"))));
+  }
+  itld_.reset();
+  EXPECT_EQ(Run({"itl", "diff", good, "current"}).exit_status, 2);
+  EXPECT_EQ(RunProgram({"/bin/sh", "-c", kProgram + " itl diff " + good + " " + good + " > /dev/full"}).exit_status, 2);
+  EXPECT_THAT(Trustctl({"itl", "diff", "--help"}).out, HasSubstr("2 when they could not be compared"));
+}
+
+TEST_F(ItlFileCommandsTest, ErrorsSayWhatAFileIsInsteadOfAList) {
+  const std::string whole = ReadVectorFile("ITLFile-sha1.tlv");
+  const std::map<std::string, std::string> next_steps = {
+      {Vector("capf.pem"), "certificates are for `trustctl verify "},
+      {directory_.WriteFile("empty.tlv", ""), "copy it here again"},
+      {directory_.WriteFile("cut.tlv", whole.substr(0, 5000)), "byte for byte"},
+      {directory_.WriteFile("cut-header.tlv", whole.substr(0, 60)), "byte for byte"},
+      {directory_.WriteFile("large.tlv", std::string(3'000'000, 'a')), "is larger than"},
+      {directory_.WriteFile("other.tlv", "a letter"), "is not a trust list"},
+      {directory_.path().string(), "not a plain file"},
+  };
+  for (const auto& [path, next_step] : next_steps) {
+    for (const std::string command : {"show", "decode", "verify"}) {
+      const ProgramResult result = Trustctl({"itl", command, path});
+      EXPECT_EQ(result.exit_status, 1) << command << path;
+      EXPECT_THAT(result.err, AllOf(HasSubstr(path), HasSubstr(next_step), HasSubstr("`trustctl itl export`")))
+          << command;
+    }
+  }
+  const std::string signed_file = Vector("signed-sha512.SEP001122334455.cnf.xml.sgn");
+  for (const std::string command : {"show", "verify"}) {
+    EXPECT_THAT(Trustctl({"ctl", command, signed_file}).err, HasSubstr("`trustctl itl decode " + signed_file + "`"));
+  }
+  // What a list is compared with is at fault, not the list.
+  const std::string good = Vector("ITLFile-sha1.tlv");
+  EXPECT_THAT(Trustctl({"itl", "verify", good, "--held", signed_file}),
+              testing::Field(&ProgramResult::err, HasSubstr("not a trust list")));
+  const ProgramResult signer = Trustctl({"itl", "verify", good, "--signer", good});
+  EXPECT_EQ(signer.exit_status, 1);
+  EXPECT_EQ(signer.out, "");
+  EXPECT_THAT(signer.err, HasSubstr("--signer takes a file with one certificate"));
+}
+
+TEST_F(ItlFileCommandsTest, WhatDoesNotVerifySaysHowToGoOn) {
+  std::string bytes = ReadVectorFile("ITLFile-sha1.tlv");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  const std::string changed = directory_.WriteFile("changed.tlv", bytes);
+  EXPECT_THAT(Trustctl({"ctl", "show", changed}).out, HasSubstr("`trustctl ctl diff " + changed + " current`"));
+  EXPECT_THAT(Trustctl({"itl", "verify", changed}).out, HasSubstr("`trustctl itl diff " + changed + " current`"));
+  EXPECT_THAT(Trustctl({"itl", "verify", changed, "--signer", Vector("capf.pem")}).out,
+              HasSubstr("`trustctl itl decode " + changed + "`"));
 }
 
 TEST_F(ItlFileCommandsTest, HistoryFollowsThePages) {
@@ -291,8 +348,8 @@ TEST_F(ItlFileCommandsTest, ListShowsPolicyServersSignersListsAndNotices) {
   server.set_host("tftp1.example");
   SetRecovery("itlrecovery.pem");
   lists_.overview.add_notices("2 phones were not seen\x1b[2J");
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
-  lists_.Add("tftp1", "SEP001122334455", 1, VectorFile("ITLFile-sha512.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "SEP001122334455", 1, ReadVectorFile("ITLFile-sha512.tlv"));
   lists_.candidate.emplace();
   lists_.candidate->set_state(v1::CANDIDATE_STATE_WAITS_FOR_APPROVAL);
   lists_.candidate->set_reason("the TVS certificate of branch1 changes: trustctl itl publish");

@@ -20,6 +20,12 @@ using ::testing::StartsWith;
 class ItlRecoveryTest : public TrustListsFixture {
  protected:
   static TrustList Decode(const std::string& bytes) { return *DecodeTrustList(AsBytes(bytes)); }
+
+  // With ITLRecovery no SAST of it any more.
+  static std::string SignedByAnother(const std::string& vector) {
+    const Sha256Digest kept = VectorKey("callmanager.pem").certificate.sha256();
+    return SignAnew(VectorList(vector), VectorKey("tvs.pem"), kept, absl::Now())->file;
+  }
 };
 
 TEST_F(ItlRecoveryTest, ResetWithTheKeysThatItldHas) {
@@ -29,20 +35,57 @@ TEST_F(ItlRecoveryTest, ResetWithTheKeysThatItldHas) {
   EXPECT_EQ(local.exit_status, 0) << local.err;
   EXPECT_EQ(local.out, "ITLFile.tlv of tftp1: generation 2 published\n");
   EXPECT_FALSE(lists_.reset.recovery());
+  EXPECT_EQ(lists_.reset.kind(), v1::TRUST_LIST_KIND_ITL);
   EXPECT_EQ(lists_.reset.tftp_server(), "tftp1");
   EXPECT_EQ(lists_.reset.reason(), "locked");
   EXPECT_THAT(lists_.reset.without_nodes(), ElementsAre("n"));
   const ProgramResult back = Run({"itl", "reset", "--recovery", "--reason", "back", "--output", "json"});
   EXPECT_EQ(boost::json::parse(back.out).at("signed_with"), "recovery");
   EXPECT_TRUE(lists_.reset.recovery());
+  EXPECT_EQ(Run({"ctl", "reset", "--recovery", "--reason", "back", "--without-node", "n"}).exit_status, 0);
+  EXPECT_EQ(lists_.reset.kind(), v1::TRUST_LIST_KIND_CTL);
+  EXPECT_TRUE(lists_.reset.recovery());
+  EXPECT_EQ(lists_.reset.tftp_server(), "");
+  EXPECT_THAT(lists_.reset.without_nodes(), ElementsAre("n"));
   EXPECT_TRUE(lists_.published_signed.empty());
+
+  lists_.outcome.Clear();
+  const ProgramResult nothing = Run({"ctl", "reset", "--recovery", "--reason", "back"});
+  EXPECT_EQ(nothing.exit_status, 1);
+  EXPECT_THAT(nothing.err, AllOf(HasSubstr("no CTL is published"), HasSubstr("trustctl ctl mixed-mode on")));
+}
+
+TEST_F(ItlRecoveryTest, ACtlIsSignedWithAKeyFileToo) {
+  SetRecovery("itlrecovery.pem");
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  const std::vector<std::string> command = {"ctl",
+                                            "reset",
+                                            "--recovery-key",
+                                            WriteKeyFile("callmanager.pem"),
+                                            "--passphrase-file",
+                                            WritePassphraseFile(),
+                                            "--reason",
+                                            "ITLRecovery is lost"};
+  EXPECT_THAT(Run(command).err, AllOf(HasSubstr("no CTL is published"), HasSubstr("trustctl ctl mixed-mode on")));
+  lists_.AddCtl(1, ReadVectorFile("ITLFile-sha512.tlv"));
+  AddOutcome(v1::PublishResponse::OUTCOME_PUBLISHED);
+  const ProgramResult reset = Run(command);
+  EXPECT_EQ(reset.exit_status, 0) << reset.err;
+  ASSERT_EQ(lists_.published_signed.size(), 1u);
+  const v1::PublishSignedRequest& request = lists_.published_signed[0];
+  EXPECT_EQ(request.kind(), v1::TRUST_LIST_KIND_CTL);
+  EXPECT_EQ(request.tftp_server(), "");
+  EXPECT_EQ(request.device(), "");
+  EXPECT_EQ(request.reason(), "ITLRecovery is lost");
+  EXPECT_EQ(VerifyTrustList(Decode(request.file()))->sha256(), VectorKey("callmanager.pem").certificate.sha256());
+  EXPECT_EQ(Decode(request.file()).header().digest, DigestAlgorithm::kSha512);
 }
 
 TEST_F(ItlRecoveryTest, ResetWithAKeyFileSignsHereAndSendsNoKey) {
   SetRecovery("itlrecovery.pem");
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
-  lists_.Add("tftp1", "SEP001122334455", 4, VectorFile("ITLFile-sha512.tlv"));
-  lists_.Add("tftp2", "", 2, VectorFile("ITLFile-blank.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "SEP001122334455", 4, ReadVectorFile("ITLFile-sha512.tlv"));
+  lists_.Add("tftp2", "", 2, ReadVectorFile("ITLFile-blank.tlv"));
   AddOutcome(v1::PublishResponse::OUTCOME_PUBLISHED);
   // The CallManager's key is the second SAST of all vectors but one.
   const std::string key_file = WriteKeyFile("callmanager.pem");
@@ -55,7 +98,7 @@ TEST_F(ItlRecoveryTest, ResetWithAKeyFileSignsHereAndSendsNoKey) {
   const std::map<std::string, std::string> expected = {
       {"tftp1/", "ITLFile-sha1.tlv"}, {"tftp1/SEP001122334455", "ITLFile-sha512.tlv"}, {"tftp2/", "ITLFile-blank.tlv"}};
   for (const v1::PublishSignedRequest& request : lists_.published_signed) {
-    const TrustList before = Decode(VectorFile(expected.at(request.tftp_server() + "/" + request.device())));
+    const TrustList before = Decode(ReadVectorFile(expected.at(request.tftp_server() + "/" + request.device())));
     const TrustList after = Decode(request.file());
     ASSERT_OK_AND_ASSIGN(const Certificate signer, VerifyTrustList(after));
     EXPECT_EQ(signer, VectorKey("callmanager.pem").certificate);
@@ -63,6 +106,7 @@ TEST_F(ItlRecoveryTest, ResetWithAKeyFileSignsHereAndSendsNoKey) {
     ASSERT_EQ(differences.size(), 1u);
     EXPECT_EQ(differences[0].kind, ListDifference::Kind::kSigner);
     EXPECT_LT(absl::AbsDuration(after.header().timestamp - absl::Now()), absl::Minutes(2));
+    EXPECT_EQ(request.kind(), v1::TRUST_LIST_KIND_ITL);
     EXPECT_EQ(request.reason(), "ITLRecovery is lost");
     EXPECT_THAT(request.without_nodes(), ElementsAre("n"));
     EXPECT_THAT(request.SerializeAsString(), Not(HasSubstr(std::string(kPassphrase))));
@@ -71,7 +115,7 @@ TEST_F(ItlRecoveryTest, ResetWithAKeyFileSignsHereAndSendsNoKey) {
 
 TEST_F(ItlRecoveryTest, AForeignKeyTakesThePlaceOfTheOtherSast) {
   SetRecovery("itlrecovery.pem");
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
   AddOutcome(v1::PublishResponse::OUTCOME_PUBLISHED);
   const ProgramResult reset = Run({"itl", "reset", "--recovery-key", WriteKeyFile("tvs.pem"), "--passphrase-file",
                                    WritePassphraseFile(), "--reason", "r"});
@@ -92,16 +136,16 @@ TEST_F(ItlRecoveryTest, ResetWithAKeyFileIsAllOrNothingBeforeItSends) {
   const std::vector<std::string> command = {
       "itl", "reset", "--recovery-key", key_file, "--passphrase-file", passphrase_file, "--reason", "r"};
   EXPECT_THAT(Run(command).err, HasSubstr("no ITL is published"));
-  std::string changed = VectorFile("ITLFile-sha1.tlv");
+  std::string changed = ReadVectorFile("ITLFile-sha1.tlv");
   changed.back() = static_cast<char>(changed.back() ^ 1);
   lists_.Add("tftp1", "", 1, changed);
-  lists_.Add("tftp2", "", 1, VectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp2", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
   const ProgramResult not_verified = Run(command);
   EXPECT_EQ(not_verified.exit_status, 1);
   EXPECT_THAT(not_verified.err, HasSubstr("ITL of tftp1, generation 1: "));
   EXPECT_TRUE(lists_.published_signed.empty());
 
-  lists_.Add("tftp1", "", 2, VectorFile("ITLFile-sha512.tlv"));
+  lists_.Add("tftp1", "", 2, ReadVectorFile("ITLFile-sha512.tlv"));
   lists_.fail_signed_at = 1;
   const ProgramResult failed = Run(command);
   EXPECT_EQ(failed.exit_status, 1);
@@ -201,11 +245,11 @@ TEST_F(ItlRecoveryTest, TheDrillProvesEveryGenerationThatWasEverPublished) {
   const std::vector<std::string> command = {
       "itl", "recovery", "drill", WriteKeyFile("itlrecovery.pem"), "--passphrase-file", passphrase_file};
   EXPECT_EQ(Run(command).exit_status, 1);
-  lists_.Add("tftp1", "", 1, VectorFile("ITLFile-sha1.tlv"));
-  lists_.Add("tftp1", "", 2, VectorFile("ITLFile-vendor-form.tlv"));
-  lists_.Add("tftp1", "", 3, VectorFile("ITLFile-sha512.tlv"));
-  lists_.Add("tftp1", "SEP001122334455", 1, VectorFile("ITLFile-sha1.tlv"));
-  lists_.Add("gone", "", 1, VectorFile("ITLFile-blank.tlv"));
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("tftp1", "", 2, ReadVectorFile("ITLFile-vendor-form.tlv"));
+  lists_.Add("tftp1", "", 3, ReadVectorFile("ITLFile-sha512.tlv"));
+  lists_.Add("tftp1", "SEP001122334455", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.Add("gone", "", 1, ReadVectorFile("ITLFile-blank.tlv"));
   lists_.hidden_server = "gone";
   lists_.largest_page = 2;
   const ProgramResult good = Run(command);
@@ -213,13 +257,7 @@ TEST_F(ItlRecoveryTest, TheDrillProvesEveryGenerationThatWasEverPublished) {
   EXPECT_THAT(good.out,
               StartsWith("5 of 5 generations: a phone that holds it accepts a list signed by CN=itlrecovery"));
 
-  // Signed by another key, with ITLRecovery no SAST any more.
-  const std::string lost = [] {
-    const TrustList list = Decode(VectorFile("ITLFile-sha1.tlv"));
-    const Sha256Digest other = VectorKey("callmanager.pem").certificate.sha256();
-    return SignAnew(list, VectorKey("tvs.pem"), other, absl::Now())->file;
-  }();
-  lists_.Add("gone", "", 2, lost);
+  lists_.Add("gone", "", 2, SignedByAnother("ITLFile-sha1.tlv"));
   const ProgramResult bad = Run(command);
   EXPECT_EQ(bad.exit_status, 1);
   EXPECT_THAT(bad.out, AllOf(HasSubstr("NOT rescued: ITL of gone, generation 2 (SHA-1 "), HasSubstr(", current): "),
@@ -236,8 +274,41 @@ TEST_F(ItlRecoveryTest, TheDrillProvesEveryGenerationThatWasEverPublished) {
   const ProgramResult foreign =
       Run({"itl", "recovery", "drill", WriteKeyFile("capf.pem"), "--passphrase-file", passphrase_file});
   EXPECT_EQ(foreign.exit_status, 1);
-  EXPECT_THAT(foreign.out, HasSubstr("0 of 6 generations"));
+  // The blank one takes any list.
+  EXPECT_THAT(foreign.out, AllOf(HasSubstr("1 of 6 generations"), HasSubstr("\n1 of these are blank")));
   EXPECT_TRUE(lists_.published_signed.empty());
+}
+
+TEST_F(ItlRecoveryTest, TheDrillProvesItForCtlsToo) {
+  SetRecovery("itlrecovery.pem");
+  const std::vector<std::string> command = {
+      "itl", "recovery", "drill", WriteKeyFile("itlrecovery.pem"), "--passphrase-file", WritePassphraseFile()};
+  lists_.Add("tftp1", "", 1, ReadVectorFile("ITLFile-sha1.tlv"));
+  lists_.AddCtl(1, SignedByAnother("ITLFile-sha1.tlv"));
+  lists_.AddCtl(2, ReadVectorFile("ITLFile-sha512.tlv"));
+  const ProgramResult table = Run(command);
+  EXPECT_EQ(table.exit_status, 1);
+  EXPECT_THAT(table.out, AllOf(HasSubstr("NOT rescued: CTL, generation 1 (SHA-1 "),
+                               HasSubstr("only where they hold an ITL that has it"), HasSubstr("2 of 3 generations")));
+  std::vector<std::string> as_json = command;
+  as_json.insert(as_json.end(), {"--output", "json"});
+  const boost::json::value json = boost::json::parse(Run(as_json).out);
+  EXPECT_EQ(json.at("rescued_as_blank"), 0);
+  ASSERT_EQ(json.at("not_rescued").as_array().size(), 1u);
+  EXPECT_EQ(json.at("not_rescued").at(0).at("kind"), "CTL");
+  EXPECT_TRUE(json.at("not_rescued").at(0).at("tftp_server").is_null());
+}
+
+TEST_F(ItlRecoveryTest, APhoneWithABlankListIsRescuedByAnyKey) {
+  SetRecovery("itlrecovery.pem");
+  const std::vector<std::string> command = {
+      "itl", "recovery", "drill", WriteKeyFile("itlrecovery.pem"), "--passphrase-file", WritePassphraseFile()};
+  lists_.Add("tftp1", "", 1, SignedByAnother("ITLFile-blank.tlv"));
+  lists_.Add("tftp1", "", 2, ReadVectorFile("ITLFile-blank.tlv"));
+  lists_.AddCtl(1, SignedByAnother("ITLFile-blank.tlv"));
+  const ProgramResult table = Run(command);
+  EXPECT_EQ(table.exit_status, 0) << table.out;
+  EXPECT_THAT(table.out, AllOf(StartsWith("3 of 3 generations"), HasSubstr("\n2 of these are blank and do not know")));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// trustctl itl reset: the current ITLs signed by another key than the one that signs them now.
+// trustctl itl reset, ctl reset: the current lists signed by another key than the one that signs them now.
 #include <fmt/format.h>
 
 #include <memory>
@@ -20,6 +20,7 @@ namespace trustline {
 namespace {
 
 struct ResetArguments {
+  v1::TrustListKind kind = v1::TRUST_LIST_KIND_ITL;
   bool local_key = false;
   bool recovery = false;
   std::string recovery_key;
@@ -28,10 +29,17 @@ struct ResetArguments {
   PublicationArguments publication;
 };
 
+absl::Status NothingToSign(v1::TrustListKind kind) {
+  return FailedPrecondition("no {} is published: there is nothing to sign anew; `trustctl {}` makes the first",
+                            KindText(kind),
+                            kind == v1::TRUST_LIST_KIND_CTL ? "ctl mixed-mode on" : "itl server add NAME");
+}
+
 absl::StatusOr<v1::PublishResponse> ResetWithServersKey(Environment& environment, Client<v1::TrustLists>& client,
                                                         const ResetArguments& arguments) {
   v1::ResetWithLocalKeyRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
+  request.set_kind(arguments.kind);
   request.set_tftp_server(arguments.tftp_server);
   request.set_recovery(arguments.recovery);
   FillPublication(arguments.publication, request);
@@ -43,8 +51,9 @@ absl::StatusOr<std::vector<v1::PublishSignedRequest>> SignCurrentLists(Environme
                                                                        Client<v1::TrustLists>& client,
                                                                        const ResetArguments& arguments,
                                                                        const CertifiedKey& signer) {
-  ASSIGN_OR_RETURN(const PublishedLists published, FetchCurrentItls(environment, client, arguments.tftp_server));
-  if (published.lists.empty()) return FailedPrecondition("no ITL is published: there is nothing to sign anew");
+  ASSIGN_OR_RETURN(const PublishedLists published,
+                   FetchCurrentLists(environment, client, arguments.kind, arguments.tftp_server));
+  if (published.lists.empty()) return NothingToSign(arguments.kind);
   std::vector<v1::PublishSignedRequest> requests;
   for (const PublishedList& current : published.lists) {
     const std::string name = GenerationText(current.generation);
@@ -63,6 +72,7 @@ absl::StatusOr<std::vector<v1::PublishSignedRequest>> SignCurrentLists(Environme
     }
     v1::PublishSignedRequest& request = requests.emplace_back();
     ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
+    request.set_kind(arguments.kind);
     request.set_tftp_server(current.generation.tftp_server());
     request.set_device(current.generation.device());
     request.set_file(std::move(resigned->file));
@@ -99,6 +109,7 @@ absl::StatusOr<int> Reset(Environment& environment, const ResetArguments& argume
   ASSIGN_OR_RETURN(const v1::PublishResponse response, arguments.recovery_key.empty()
                                                            ? ResetWithServersKey(environment, client, arguments)
                                                            : ResetWithKeyFile(environment, client, arguments));
+  if (response.lists().empty()) return NothingToSign(arguments.kind);
   const std::string key = arguments.local_key ? "local-key" : arguments.recovery ? "recovery" : "recovery-key";
   WriteOutcomes(environment, response, Record().Add("signed_with", "Signed with", key));
   return OutcomeExit(response, /*may_wait=*/false);
@@ -106,34 +117,40 @@ absl::StatusOr<int> Reset(Environment& environment, const ResetArguments& argume
 
 }  // namespace
 
-void AddListResetCommand(CommandLine& line, CLI::App& itl) {
+void AddListResetCommand(CommandLine& line, const ListGroup& lists) {
   auto arguments = std::make_shared<ResetArguments>();
-  CLI::App& command =
-      AddCommand(line, itl, "reset",
-                 "Sign the current ITLs with another key, for phones that do not believe the present signer; a key in "
-                 "a file signs "
-                 "here and is not sent",
-                 "  trustctl itl reset --local-key --reason 'phones refuse the list of ITLRecovery'\n"
-                 "  trustctl itl reset --recovery --reason 'back to ITLRecovery'\n"
-                 "  trustctl itl reset --recovery-key itlrecovery.p12 --reason 'restored from an old backup'",
-                 [arguments](Environment& environment) { return Reset(environment, *arguments); });
-  CLI::Option* const local = command.add_flag("--local-key", arguments->local_key,
-                                              "With the CallManager key of each TFTP server, which itld has");
+  arguments->kind = lists.kind;
+  const bool is_itl = lists.kind == v1::TRUST_LIST_KIND_ITL;
+  CLI::App& command = AddCommand(
+      line, lists.group, "reset",
+      fmt::format("Sign the current {} with another key, for phones that do not believe the present signer; a key in a "
+                  "file signs here and is not sent",
+                  is_itl ? "ITLs" : "CTL"),
+      fmt::format("{1}  trustctl {0} reset --recovery --reason 'back to ITLRecovery'\n"
+                  "  trustctl {0} reset --recovery-key itlrecovery.p12 --reason 'restored from an old backup'",
+                  lists.name(),
+                  is_itl ? "  trustctl itl reset --local-key --reason 'phones refuse the list of ITLRecovery'\n" : ""),
+      [arguments](Environment& environment) { return Reset(environment, *arguments); });
   CLI::Option* const recovery =
-      command.add_flag("--recovery", arguments->recovery, "Back to the ITLRecovery key that itld has")->excludes(local);
+      command.add_flag("--recovery", arguments->recovery, "Back to the ITLRecovery key that itld has");
   CLI::Option* const key =
       AddFile(command, "--recovery-key", arguments->recovery_key, "With the key in this PKCS#12 file")
-          ->excludes(local)
           ->excludes(recovery);
   AddPassphraseFile(command, arguments->passphrase_file)->needs(key);
-  command.add_option("--tftp-server", arguments->tftp_server, "Only the lists of this one; all unless given")
-      ->type_name("NAME");
+  if (is_itl) {
+    command
+        .add_flag("--local-key", arguments->local_key, "With the CallManager key of each TFTP server, which itld has")
+        ->excludes(recovery)
+        ->excludes(key);
+    command.add_option("--tftp-server", arguments->tftp_server, "Only the lists of this one; all unless given")
+        ->type_name("NAME");
+  }
   AddReason(command, arguments->publication, /*required=*/true);
   AddWithoutNodes(command, arguments->publication);
-  command.parse_complete_callback([arguments] {
-    if (!arguments->local_key && !arguments->recovery && arguments->recovery_key.empty()) {
-      throw CLI::ValidationError("reset", "say which key signs: give --local-key, --recovery or --recovery-key");
-    }
+  command.parse_complete_callback([arguments, is_itl] {
+    if (arguments->local_key || arguments->recovery || !arguments->recovery_key.empty()) return;
+    throw CLI::ValidationError("reset", fmt::format("say which key signs: give {}--recovery or --recovery-key",
+                                                    is_itl ? "--local-key, " : ""));
   });
 }
 

@@ -159,9 +159,13 @@ absl::StatusOr<int> SetDeviceList(Environment& environment, const DeviceArgument
   ASSIGN_OR_RETURN(const v1::PublishResponse response,
                    (environment.Ask(client, &v1::TrustLists::Stub::SetDeviceList, request)));
   if (environment.options().output == OutputFormat::kTable) {
-    environment.out() << fmt::format(
-        "{} has {}\n", arguments.device,
-        remove ? "no list of its own any more: it gets that of all phones" : "a list of its own");
+    environment.out() << arguments.device
+                      << (remove ? " has no list of its own any more: it takes the list of all phones again\n"
+                                 : " has a list of its own\n");
+    if (remove && response.lists().empty()) {
+      WriteNotices(environment, response.notices());
+      return kExitSuccess;
+    }
   }
   WriteOutcomes(environment, response,
                 Record().Add("device", "DEVICE", arguments.device).Add("own_list", "OWN LIST", !remove));

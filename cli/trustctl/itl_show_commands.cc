@@ -6,6 +6,7 @@
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/list_choice.h"
+#include "cli/trustctl/list_file.h"
 #include "cli/trustctl/terminal_questions.h"
 #include "cli/trustctl/trust_list_commands.h"
 #include "cli/trustctl/trust_list_print.h"
@@ -22,18 +23,20 @@ struct ShowArguments {
 };
 
 absl::StatusOr<int> Show(Environment& environment, const ShowArguments& arguments) {
-  std::string bytes;
+  TrustList list;
   v1::Generation generation;
   const bool from_server = arguments.file.empty();
   if (from_server) {
-    ASSIGN_OR_RETURN(v1::FetchGenerationResponse response, FetchList(environment, arguments.choice));
-    bytes = std::move(*response.mutable_file());
+    ASSIGN_OR_RETURN(const v1::FetchGenerationResponse response, FetchList(environment, arguments.choice));
     generation = response.generation();
+    ASSIGN_OR_RETURN(list, DecodeList(response.file(), GenerationText(generation)));
   } else {
-    ASSIGN_OR_RETURN(bytes, ReadListFile(arguments.file));
+    ASSIGN_OR_RETURN(list, ReadListFile(arguments.file));
   }
-  ASSIGN_OR_RETURN(const TrustList list, DecodeList(bytes, from_server ? GenerationText(generation) : arguments.file));
-  const absl::Status verified = VerifyTrustList(list).status();
+  absl::Status verified = VerifyTrustList(list).status();
+  if (!from_server) {
+    verified = WithVerificationAdvice(verified, arguments.file, GroupName(arguments.choice.kind));
+  }
   if (environment.options().output == OutputFormat::kTable) {
     environment.out() << TrustListPrint(list, KindText(arguments.choice.kind), verified);
     return kExitSuccess;

@@ -6,10 +6,8 @@
 
 #include "cli/trustctl/fake_trust_lists_service.h"
 #include "cli/trustctl/trustctl_testing.h"
-#include "common/x509/certificate.h"
+#include "cli/trustctl/vector_lists_testing.h"
 #include "common/x509/pkcs12.h"
-#include "common/x509/private_key.h"
-#include "itl/trust_list/reader.h"
 
 namespace trustline {
 
@@ -20,14 +18,6 @@ class TrustListsFixture : public TrustctlFixture {
     ASSERT_OK_AND_ASSIGN(itld_, StartServer("itld", {&lists_}));
     WriteContext({{"itld", itld_.get()}});
   }
-
-  // A certificate and its key of tests/vectors.
-  static CertifiedKey VectorKey(const std::string& name) {
-    const std::string pem = ReadFile(Vector(name));
-    return {*Certificate::FromPem(pem), *PrivateKey::FromPem(pem, nullptr)};
-  }
-
-  static std::string VectorFile(const std::string& name) { return ReadFile(Vector(name)); }
 
   // A PKCS#12 file of a vector's key, and the file with its passphrase.
   std::string WriteKeyFile(const std::string& vector) const {

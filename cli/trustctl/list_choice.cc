@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <limits>
 
-#include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/device_arguments.h"
 #include "cli/trustctl/trust_list_words.h"
 #include "common/bytes/bytes.h"
 #include "common/bytes/sha256.h"
-#include "common/service/text_file.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -23,6 +21,8 @@ constexpr size_t kHashSizes[] = {16, 20, 32};
 
 std::string KindText(v1::TrustListKind kind) { return WordFor(kTrustListKinds, kind); }
 
+std::string_view GroupName(v1::TrustListKind kind) { return kind == v1::TRUST_LIST_KIND_CTL ? "ctl" : "itl"; }
+
 void AddListOptions(CLI::App& command, ListChoice& choice) {
   if (choice.kind == v1::TRUST_LIST_KIND_CTL) return;
   command.add_option("--tftp-server", choice.tftp_server, "Whose list; not needed when there is only one")
@@ -34,7 +34,7 @@ void AddGenerationOptions(CLI::App& command, ListChoice& choice) {
   CLI::Option* const generation =
       AddNumber(command, "--generation", "N", 1, std::numeric_limits<int64_t>::max(), choice.generation,
                 fmt::format("Number of the generation: see `trustctl {} history`; the current one unless given",
-                            choice.kind == v1::TRUST_LIST_KIND_CTL ? "ctl" : "itl"));
+                            GroupName(choice.kind)));
   CLI::Option* const hash =
       command
           .add_option_function<std::string>(
@@ -80,12 +80,6 @@ absl::StatusOr<v1::FetchGenerationResponse> FetchList(Environment& environment, 
                     ToHex(AsBytes(response.generation().sha256())));
   }
   return response;
-}
-
-absl::StatusOr<std::string> ReadListFile(const std::string& path) {
-  absl::StatusOr<std::string> bytes = ReadTextFile(path, kMaxReadableTrustListSize);
-  if (!bytes.ok()) return WithFileAdvice(bytes.status());
-  return bytes;
 }
 
 absl::StatusOr<TrustList> DecodeList(std::string_view bytes, std::string_view source) {

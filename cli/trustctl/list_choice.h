@@ -1,4 +1,4 @@
-// Which trust list, and which generation of it, a command is about; and where lists come from.
+// Which trust list, and which generation of it, a command is about; and how it is fetched.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -24,6 +24,8 @@ struct ListChoice {
 
 // "ITL" or "CTL".
 std::string KindText(v1::TrustListKind kind);
+// Of the commands about it: "itl" or "ctl".
+std::string_view GroupName(v1::TrustListKind kind);
 
 // --tftp-server and --device: of ITLs only, since a cluster has one CTL.
 void AddListOptions(CLI::App& command, ListChoice& choice);
@@ -34,9 +36,6 @@ void AddGenerationOptions(CLI::App& command, ListChoice& choice);
 absl::StatusOr<v1::FetchGenerationResponse> FetchList(Environment& environment, const ListChoice& choice);
 absl::StatusOr<v1::FetchGenerationResponse> FetchList(Environment& environment, Client<v1::TrustLists>& client,
                                                       const ListChoice& choice);
-
-// A file of any size that can be read; errors have the next step.
-absl::StatusOr<std::string> ReadListFile(const std::string& path);
 
 // Errors name `source`.
 absl::StatusOr<TrustList> DecodeList(std::string_view bytes, std::string_view source);

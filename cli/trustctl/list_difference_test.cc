@@ -1,10 +1,8 @@
 // What `trustctl itl diff` says (itl/trust_list/difference.h), on lists of the vectors.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "cli/trustctl/list_resigning.h"
+#include "cli/trustctl/vector_lists_testing.h"
 #include "itl/trust_list/difference.h"
 #include "tests/support/status_matchers.h"
 
@@ -16,15 +14,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
-
-std::string ReadVectorFile(const std::string& name) {
-  std::ifstream file(TRUSTLINE_SOURCE_DIR "/tests/vectors/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-TrustList VectorList(const std::string& name) { return *DecodeTrustList(AsBytes(ReadVectorFile(name))); }
 
 // What differs after `change`.
 template <typename Change>
@@ -40,10 +29,8 @@ std::vector<std::string> TextsAfter(Change change) {
 TEST(ListDifferenceTest, TimestampAndSignatureAreNoDifference) {
   const TrustList list = VectorList("ITLFile-sha1.tlv");
   EXPECT_THAT(DifferencesOf(list, list), IsEmpty());
-  const std::string pem = ReadVectorFile("itlrecovery.pem");
-  ASSERT_OK_AND_ASSIGN(
-      const ResignedList again,
-      SignAnew(list, {*Certificate::FromPem(pem), *PrivateKey::FromPem(pem, nullptr)}, std::nullopt, absl::Now()));
+  ASSERT_OK_AND_ASSIGN(const ResignedList again,
+                       SignAnew(list, VectorKey("itlrecovery.pem"), std::nullopt, absl::Now()));
   EXPECT_NE(*list.bytes, again.file);
   EXPECT_THAT(DifferencesOf(list, again.list), IsEmpty());
 }

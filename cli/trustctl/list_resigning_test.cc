@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "cli/trustctl/vector_lists_testing.h"
 #include "itl/trust_list/difference.h"
 #include "itl/trust_list/writer.h"
 #include "tests/support/status_matchers.h"
@@ -16,20 +14,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const absl::Time kNow = absl::FromCivil(absl::CivilDay(2026, 12, 1), absl::UTCTimeZone());
-
-std::string ReadVectorFile(const std::string& name) {
-  std::ifstream file(TRUSTLINE_SOURCE_DIR "/tests/vectors/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-TrustList VectorList(const std::string& name) { return *DecodeTrustList(AsBytes(ReadVectorFile(name))); }
-
-CertifiedKey VectorKey(const std::string& name) {
-  const std::string pem = ReadVectorFile(name);
-  return {*Certificate::FromPem(pem), *PrivateKey::FromPem(pem, nullptr)};
-}
 
 int SastCount(const TrustList& list) {
   return static_cast<int>(std::ranges::count(list.records, CertificateRole::kSast, &TrustListRecord::role));

@@ -43,9 +43,9 @@ int Run(int argc, char** argv) {
   const absl::StatusOr<int> status = line->chosen(environment);
   std::cout.flush();
   if (!status.ok()) {
-    const std::string message(StatusMessage(status.status()));
-    return IsUsageError(status.status()) ? Fail(message + std::string(kTryHelp), kExitUsage)
-                                         : Fail(message, kExitFailure);
+    std::string message(StatusMessage(status.status()));
+    if (IsUsageError(status.status())) message += kTryHelp;
+    return Fail(message, ExitStatusOf(status.status()));
   }
   if (!std::cout) return Fail("cannot write to the standard output: is the disk full?", kExitFailure);
   return *status;

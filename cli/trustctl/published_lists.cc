@@ -7,11 +7,11 @@
 
 namespace trustline {
 
-absl::StatusOr<PublishedLists> FetchCurrentItls(Environment& environment, Client<v1::TrustLists>& client,
-                                                const std::string& tftp_server) {
+absl::StatusOr<PublishedLists> FetchCurrentLists(Environment& environment, Client<v1::TrustLists>& client,
+                                                 v1::TrustListKind kind, const std::string& tftp_server) {
   v1::ListTrustListsRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  request.set_kind(v1::TRUST_LIST_KIND_ITL);
+  request.set_kind(kind);
   request.set_tftp_server(tftp_server);
   request.set_with_devices(true);
   ASSIGN_OR_RETURN(const v1::ListTrustListsResponse response,
@@ -24,9 +24,11 @@ absl::StatusOr<PublishedLists> FetchCurrentItls(Environment& environment, Client
     std::ranges::copy(AsBytes(sha256), published.recovery->begin());
   }
   for (const v1::TrustListInfo& info : response.lists()) {
-    if (!info.has_current() || info.kind() != v1::TRUST_LIST_KIND_ITL) continue;
-    const ListChoice choice = {
-        .tftp_server = info.tftp_server(), .device = info.device(), .generation = info.current().number()};
+    if (!info.has_current()) continue;
+    const ListChoice choice = {.kind = info.kind(),
+                               .tftp_server = info.tftp_server(),
+                               .device = info.device(),
+                               .generation = info.current().number()};
     ASSIGN_OR_RETURN(const v1::FetchGenerationResponse fetched, FetchList(environment, client, choice));
     ASSIGN_OR_RETURN(TrustList list, DecodeList(fetched.file(), GenerationText(fetched.generation())));
     published.lists.push_back({fetched.generation(), std::move(list)});

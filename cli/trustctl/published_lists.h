@@ -23,9 +23,9 @@ struct PublishedLists {
   std::optional<Sha256Digest> recovery;  // fingerprint of ITLRecovery
 };
 
-// ITLs that have a current generation, those of devices too; of one TFTP server unless `tftp_server` is empty. Each is
-// decoded; whether it verifies is for the caller.
-absl::StatusOr<PublishedLists> FetchCurrentItls(Environment& environment, Client<v1::TrustLists>& client,
-                                                const std::string& tftp_server);
+// Lists of the kind, of both when it is unspecified, that have a current generation, those of devices too; of one TFTP
+// server unless `tftp_server` is empty. Each is decoded; whether it verifies is for the caller.
+absl::StatusOr<PublishedLists> FetchCurrentLists(Environment& environment, Client<v1::TrustLists>& client,
+                                                 v1::TrustListKind kind, const std::string& tftp_server);
 
 }  // namespace trustline

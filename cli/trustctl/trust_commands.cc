@@ -32,6 +32,16 @@ void WriteChange(Environment& environment, std::string_view sentence, int64_t co
   WriteResult(environment.out(), environment.options().output, sentence, record);
 }
 
+// The lists are made when the store has been left alone for a moment, after the answer to its change.
+void SayListsFollow(Environment& environment) {
+  if (environment.options().output != OutputFormat::kTable) return;
+  environment.out().flush();
+  environment.err()
+      << "notice: the phones' trust lists follow within seconds; `trustctl itl list` says when the change "
+         "waits for you or is refused\n"
+      << std::flush;
+}
+
 struct AddArguments {
   std::vector<CertificateRole> roles;
   std::optional<absl::Duration> ttl;
@@ -70,6 +80,7 @@ absl::StatusOr<int> Add(Environment& environment, const AddArguments& arguments)
     for (Row& row : TrustedCertificateRows(trusted)) record.list->rows.push_back(std::move(row));
   }
   WriteResult(environment.out(), environment.options().output, AddSentence(result), record);
+  if (arguments.listed && result.commit() != 0) SayListsFollow(environment);
   return kExitSuccess;
 }
 
@@ -128,6 +139,7 @@ absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments)
               response.commit() == 0 ? fmt::format("{}: nothing changed", text)
                                      : fmt::format("changed {} (commit {})", text, response.commit()),
               response.commit(), response.certificate());
+  if ((arguments.listed || arguments.unlisted) && response.commit() != 0) SayListsFollow(environment);
   return kExitSuccess;
 }
 

@@ -16,7 +16,7 @@ void AddTrustListCommands(CommandLine& line) {
   AddListPublicationCommands(line, itls);
   AddTftpServerCommands(line, itl);
   AddListSettingsCommands(line, itl);
-  AddListResetCommand(line, itl);
+  AddListResetCommand(line, itls);
   AddRecoveryCommands(line, itl);
   AddBlankCommands(line, itl);
 
@@ -28,6 +28,7 @@ void AddTrustListCommands(CommandLine& line) {
   AddListDecodeCommand(line, ctls);
   AddListComparisonCommands(line, ctls);
   AddListPublicationCommands(line, ctls);
+  AddListResetCommand(line, ctls);
   AddMixedModeCommands(line, ctl);
 }
 

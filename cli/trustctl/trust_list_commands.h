@@ -23,11 +23,11 @@ void AddListShowCommands(CommandLine& line, const ListGroup& lists);         // 
 void AddListDecodeCommand(CommandLine& line, const ListGroup& lists);        // decode
 void AddListComparisonCommands(CommandLine& line, const ListGroup& lists);   // verify, diff
 void AddListPublicationCommands(CommandLine& line, const ListGroup& lists);  // list, history, generate, publish
+void AddListResetCommand(CommandLine& line, const ListGroup& lists);
 
 // Of ITLs.
 void AddTftpServerCommands(CommandLine& line, CLI::App& itl);
 void AddListSettingsCommands(CommandLine& line, CLI::App& itl);  // settings, able, device
-void AddListResetCommand(CommandLine& line, CLI::App& itl);
 void AddRecoveryCommands(CommandLine& line, CLI::App& itl);
 void AddRecoveryDrillCommand(CommandLine& line, CLI::App& recovery);
 void AddBlankCommands(CommandLine& line, CLI::App& itl);

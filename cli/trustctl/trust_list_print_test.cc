@@ -2,10 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "cli/trustctl/trust_list_elements.h"
+#include "cli/trustctl/vector_lists_testing.h"
 #include "common/status/status.h"
 #include "tests/support/status_matchers.h"
 
@@ -17,15 +15,6 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-std::string ReadVectorFile(const std::string& name) {
-  std::ifstream file(TRUSTLINE_SOURCE_DIR "/tests/vectors/" + name, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-TrustList VectorList(const std::string& name) { return *DecodeTrustList(AsBytes(ReadVectorFile(name))); }
 
 // Element by element, in the place of `record`: tag, length and value behind each other, at the end of the list.
 void Append(TrustList& list, TrustListRecord& record, uint8_t tag, const std::string& value) {

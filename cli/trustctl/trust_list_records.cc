@@ -84,6 +84,17 @@ std::vector<Column> OutcomeColumns() {
           {"records", "RECORDS"}, {"outcome_reason", "REASON"}, {"changes", "CHANGES"}};
 }
 
+bool IsHeldBack(const v1::PublishResponse::List& outcome) {
+  return outcome.outcome() == v1::PublishResponse::OUTCOME_WAITS ||
+         outcome.outcome() == v1::PublishResponse::OUTCOME_REFUSED;
+}
+
+// Of a list that is as it was, what an earlier candidate would change is not this outcome's.
+std::vector<std::string> ChangesOf(const v1::PublishResponse::List& outcome) {
+  const auto& changes = IsHeldBack(outcome) ? outcome.list().candidate().changes() : outcome.changes();
+  return {changes.begin(), changes.end()};
+}
+
 Row OutcomeRow(const v1::PublishResponse::List& outcome) {
   const v1::TrustListInfo& list = outcome.list();
   const v1::Generation& current = list.current();
@@ -98,8 +109,8 @@ Row OutcomeRow(const v1::PublishResponse::List& outcome) {
           published ? Cell(Fingerprint{current.sha256()}) : Cell(),
           published ? Cell(current.size()) : Cell(),
           published ? Cell(int64_t{current.records()}) : Cell(),
-          TextCell(list.candidate().reason()),
-          std::vector<std::string>(list.candidate().changes().begin(), list.candidate().changes().end())};
+          IsHeldBack(outcome) ? TextCell(list.candidate().reason()) : Cell(),
+          ChangesOf(outcome)};
 }
 
 std::string OutcomeText(const v1::PublishResponse::List& outcome) {
@@ -222,7 +233,7 @@ void WriteOutcomes(Environment& environment, const v1::PublishResponse& response
   for (const v1::PublishResponse::List& outcome : response.lists()) {
     environment.out() << EscapeForTerminal(fmt::format("{}: {}", ListText(outcome.list()), OutcomeText(outcome)))
                       << "\n";
-    for (const std::string& change : outcome.list().candidate().changes()) {
+    for (const std::string& change : ChangesOf(outcome)) {
       environment.out() << "  " << EscapeForTerminal(change) << "\n";
     }
   }

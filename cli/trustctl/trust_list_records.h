@@ -33,8 +33,8 @@ using Notices = google::protobuf::RepeatedPtrField<std::string>;
 void WriteNotices(Environment& environment, const Notices& notices);
 Cell NoticesCell(const Notices& notices);
 
-// What became of each list: a line each, what it waits for and what would change. Data has the rows in "lists", after
-// the fields of `record`.
+// What became of each list: a line each, what it waits for, and what was or would be changed. Data has the rows in
+// "lists", after the fields of `record`.
 void WriteOutcomes(Environment& environment, const v1::PublishResponse& response, Record record);
 
 // kExitFailure when a list was refused, and, unless `may_wait`, when one waits.

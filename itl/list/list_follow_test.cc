@@ -143,6 +143,31 @@ TEST_F(ListFollowTest, WhatIsRefusedIsToldOnceAndRemembered) {
   EXPECT_TRUE(Becomes([&] { return Logged("ITL_CANDIDATES") == 1; }));
 }
 
+// Its reason may have gone without a change of the trust store.
+TEST_F(ListFollowTest, WhatIsRefusedIsTriedAgainEachMinute) {
+  const StoredSigner recovery = Signers().at(0);
+  std::filesystem::rename(KeyPath(recovery), folder_.path() / "away");
+  keys_ = NewKeys();
+  Follow();
+  AddListed(MakePhoneFacing("tvs"));
+  WaitForLooks();
+  now_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(Becomes([&] { return Count("SELECT count(*) FROM trust_list_candidate WHERE state = 'refused'") == 1; }));
+  ASSERT_TRUE(Becomes([&] { return Compared() == 1; }));
+  WaitForLooks();
+  const size_t asked = Asked();
+  now_.Advance(absl::Seconds(59));
+  WaitForLooks();
+  EXPECT_EQ(Asked(), asked);
+  now_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(Becomes([&] { return Asked() == asked + 1; }));
+  WaitForLooks();
+  EXPECT_EQ(Logged("ITL_CANDIDATE_REFUSED"), 1u);
+  std::filesystem::rename(folder_.path() / "away", KeyPath(recovery));
+  now_.Advance(absl::Minutes(1));
+  EXPECT_TRUE(Becomes([&] { return Generations() == 2; }));
+}
+
 TEST_F(ListFollowTest, AChangeOfThePolicyIsFollowedToo) {
   Follow();
   now_.Advance(absl::Seconds(2));
@@ -197,6 +222,9 @@ TEST_F(ListFollowTest, OneClustersFailureIsNotTheOthers) {
   now_.Advance(absl::Seconds(1));
   EXPECT_TRUE(Becomes([&] { return Generations() == 2; }));
   EXPECT_TRUE(Becomes([&] { return Logged("ITL_FOLLOW_FAILED") == 1; }));
+  // The thread itself has not failed.
+  WaitForLooks();
+  EXPECT_EQ(Logged("ITL_FOLLOW_RECOVERED"), 0u);
 }
 
 TEST_F(ListFollowTest, OfTwoItldOnePublishesEachChange) {

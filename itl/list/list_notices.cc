@@ -41,8 +41,8 @@ absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int
                                   TimeTextSeconds(list.candidate->since), list.candidate->reason));
   }
   if (waiting > kNamedLists) {
-    notices.push_back(
-        fmt::format("{} more lists have changes that are not published: `trustctl itl list`", waiting - kNamedLists));
+    notices.push_back(fmt::format("lists with changes that are not published, besides: {}; `trustctl itl list`",
+                                  waiting - kNamedLists));
   }
   if (policy.policy.blank) {
     notices.push_back(fmt::format(
@@ -58,16 +58,16 @@ absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int
                                   signer.certificate.not_after() < now ? "has ended" : "ends",
                                   TimeTextSeconds(signer.certificate.not_after())));
   }
-  ASSIGN_OR_RETURN(const ListMaterial material, ListStore(connection, cluster_id).Material(policy.policy, signers));
+  ASSIGN_OR_RETURN(const std::vector<ListedEntry> listed, ListStore(connection, cluster_id).Listed());
   size_t doubtful = 0;
-  for (const ListedEntry& entry : material.listed) {
+  for (const ListedEntry& entry : listed) {
     const std::vector<std::string> warnings = ListedWarnings(entry.certificate, policy.policy.signer_version, now);
     if (warnings.empty() || ++doubtful > kNamedCertificates) continue;
     notices.push_back("listed: " + absl::StrJoin(warnings, "; "));
   }
   if (doubtful > kNamedCertificates) {
-    notices.push_back(fmt::format("{} more listed certificates have expired or are not of the kind that phones take",
-                                  doubtful - kNamedCertificates));
+    notices.push_back(
+        fmt::format("listed certificates that phones may not take, besides: {}", doubtful - kNamedCertificates));
   }
   ASSIGN_OR_RETURN(const Result nodes, connection.Execute(kWaitingNodes));
   for (const Row row : nodes) {

@@ -186,6 +186,21 @@ absl::Status ListStore::AddSigner(std::string_view tftp_server, const Certificat
       .status();
 }
 
+absl::StatusOr<std::vector<ListedEntry>> ListStore::Listed() {
+  ASSIGN_OR_RETURN(const Result result, connection_.Execute(kListed, Parameters().Int64(cluster_id_)));
+  std::vector<ListedEntry> listed;
+  for (const Row row : result) {
+    int role = 0;
+    std::string der;
+    RETURN_IF_ERROR(row.Scan(role, der));
+    const std::optional<CertificateRole> known = CertificateRoleFromCode(role);
+    if (!known) return Internal("the trust store lists a certificate with the unknown role {}", role);
+    ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(der)));
+    listed.push_back({std::move(certificate), *known});
+  }
+  return listed;
+}
+
 absl::StatusOr<ListMaterial> ListStore::Material(const ListPolicy& policy, const std::vector<StoredSigner>& signers) {
   if (signers.empty() || !signers.front().tftp_server.empty()) {
     return Internal("cluster {} has trust lists, but no ITLRecovery certificate", cluster_id_);
@@ -199,16 +214,7 @@ absl::StatusOr<ListMaterial> ListStore::Material(const ListPolicy& policy, const
       }
     }
   }
-  ASSIGN_OR_RETURN(const Result listed, connection_.Execute(kListed, Parameters().Int64(cluster_id_)));
-  for (const Row row : listed) {
-    int role = 0;
-    std::string der;
-    RETURN_IF_ERROR(row.Scan(role, der));
-    const std::optional<CertificateRole> known = CertificateRoleFromCode(role);
-    if (!known) return Internal("the trust store lists a certificate with the unknown role {}", role);
-    ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(der)));
-    material.listed.push_back({std::move(certificate), *known});
-  }
+  ASSIGN_OR_RETURN(material.listed, Listed());
   return material;
 }
 

@@ -121,6 +121,9 @@ class ListStore {
   absl::Status AddSigner(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,
                          std::string_view reason, std::string_view actor);
 
+  // The entries of the trust store that are listed, in the order of their records.
+  absl::StatusOr<std::vector<ListedEntry>> Listed();
+
   // Policy, signers, servers and what is listed, as lists are made of them.
   absl::StatusOr<ListMaterial> Material(const ListPolicy& policy, const std::vector<StoredSigner>& signers);
 

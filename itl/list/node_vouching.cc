@@ -52,8 +52,9 @@ absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, con
   request.set_issuer(signer.issuer().ToText());
   request.set_serial(std::string(AsText(signer.serial())));
   v1::QueryResponse response;
-  RETURN_IF_ERROR(ToAbsl(stub->Query(&context, request, &response), "tvsd", node.address));
-  // A node says where it answers, but it must be that very node that does.
+  const absl::Status answer = ToAbsl(stub->Query(&context, request, &response), "tvsd", node.address);
+  if (!absl::IsNotFound(answer)) RETURN_IF_ERROR(answer);
+  // A node says where it answers, but it must be that very node that does, also when it has no listener.
   const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
   if (peer == nullptr) return Unauthenticated("the connection to {} is not authenticated", node.address);
   ASSIGN_OR_RETURN(const Identity identity, PeerIdentity(*peer));
@@ -61,6 +62,7 @@ absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, con
     return FailedPrecondition("{} answers at its address {}: restart its tvsd, which announces the address",
                               identity.ToUri(), node.address);
   }
+  RETURN_IF_ERROR(answer);
   if (response.verdict() != v1::VERDICT_VALID) {
     return FailedPrecondition("it says invalid: {}", response.explanation());
   }

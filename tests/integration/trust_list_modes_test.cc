@@ -1,8 +1,20 @@
 // trustctl itl blank and ctl mixed-mode on a real site.
+#include <fstream>
+
+#include "common/x509/pkcs12.h"
 #include "tests/integration/trust_list_testing.h"
 
 namespace trustline {
 namespace {
+
+// A PKCS#12 file with a key that signed no list.
+std::string WriteForeignKey(const std::string& path) {
+  const PrivateKey key = *PrivateKey::Generate(KeyKind::kRsa2048);
+  const Certificate certificate = *BuildSelfSigned(TvsForm("foreign.example", absl::Now()), key);
+  std::ofstream(path, std::ios::binary) << *WritePkcs12(certificate, key, SecretBytes("a passphrase for tests"),
+                                                        "foreign");
+  return path;
+}
 
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -82,10 +94,44 @@ TEST_F(TrustListCommandsTest, MixedModeHasACtlThatSaysLessWhenItIsOff) {
   EXPECT_THAT(Records(Show()), AllOf(Contains("TFTP " + both.subject), Contains("TVS " + both.subject)));
   EXPECT_EQ(Show("ctl").at("generation").as_int64(), 2);
 
-  EXPECT_THAT(Do({"ctl", "mixed-mode", "off", "--reason", "end of the trial"}), HasSubstr("generation 3 published"));
+  Do({"itl", "blank", "on", "--yes", "--reason", "rollback"});
+  EXPECT_THAT(Records(Show("ctl")), AllOf(Contains("CCM+TFTP blank"), Contains("TFTP blank"), Contains(recovery)));
+  Do({"itl", "blank", "off", "--reason", "all phones are back"});
+  EXPECT_THAT(Do({"ctl", "mixed-mode", "off", "--reason", "end of the trial"}), HasSubstr("generation 5 published"));
   EXPECT_THAT(Records(Show("ctl")), ElementsAre(recovery, capf));
   EXPECT_THAT(Refused({"ctl", "mixed-mode", "off"}), HasSubstr("off already"));
   EXPECT_THAT(Do({"ctl", "history"}), AllOf(HasSubstr("secure phones"), HasSubstr("end of the trial")));
+
+  // The key of last resort rescues whoever holds one of all these lists.
+  const std::string recovery_file = ExportRecovery("both-kinds.p12");
+  const ProgramResult drilled = Drill(recovery_file);
+  EXPECT_EQ(drilled.exit_status, 0) << drilled.out << drilled.err;
+  EXPECT_EQ(boost::json::parse(drilled.out).at("generations").as_int64(), Generations());
+  EXPECT_EQ(Rescued(recovery_file), Generations());
+  EXPECT_EQ(boost::json::parse(drilled.out).at("rescued_as_blank").as_int64(), 0);
+  // One that no phone knows rescues those alone that hold a blank list, which take any.
+  const std::string foreign_file = WriteForeignKey(Path("foreign.p12"));
+  const boost::json::value foreign = boost::json::parse(Drill(foreign_file).out);
+  EXPECT_GE(foreign.at("rescued_as_blank").as_int64(), 2);
+  EXPECT_EQ(foreign.at("rescued"), foreign.at("rescued_as_blank"));
+  std::vector<int64_t> not_rescued;
+  for (const boost::json::value& missed : foreign.at("not_rescued").as_array()) {
+    if (Text(missed, "kind") == "CTL") not_rescued.push_back(missed.at("generation").as_int64());
+  }
+  EXPECT_THAT(not_rescued, ElementsAre(5, 4, 2, 1));  // 3 is the blank one
+
+  // Either key signs the CTL that is published, without changing what it lists besides.
+  EXPECT_EQ(Do({"ctl", "reset", "--recovery", "--reason", "as it is"}), "CTLFile.tlv: CTL hash not changed\n");
+  EXPECT_THAT(Do({"ctl", "reset", "--recovery-key", recovery_file, "--passphrase-file", Path("passphrase"), "--reason",
+                  "by hand"}),
+              StartsWith("CTLFile.tlv: "));
+  EXPECT_TRUE(Show("ctl").at("verified").as_bool());
+  EXPECT_THAT(Records(Show("ctl")), ElementsAre(recovery, capf));
+  const ProgramResult unknown = system_->Trustctl({"ctl", "reset", "--recovery-key", foreign_file, "--passphrase-file",
+                                                   Path("passphrase"), "--reason", "nobody knows it"});
+  EXPECT_EQ(unknown.exit_status, 1) << unknown.out;
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("warning: CTL, generation "), HasSubstr("is no SAST of it")));
+  EXPECT_THAT(Records(Show("ctl")), ElementsAre(recovery, capf));
 }
 
 }  // namespace

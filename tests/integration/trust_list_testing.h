@@ -50,8 +50,14 @@ class TrustListCommandsTest : public CaCommandsTest {
     return lists.at(0);
   }
   static int64_t Generation() { return List().at("generation").as_int64(); }
-  // How many ITLs were ever published, of all servers and devices.
-  static int64_t Generations() { return std::ssize(DoJson({"itl", "history", "--limit", "0"}).as_array()); }
+  // How many lists of both kinds were ever published, of all servers and devices.
+  static int64_t Generations() {
+    int64_t generations = 0;
+    for (const char* const group : {"itl", "ctl"}) {
+      generations += std::ssize(DoJson({group, "history", "--limit", "0"}).as_array());
+    }
+    return generations;
+  }
   static boost::json::value Show(const std::string& kind = "itl", const std::string& server = "node1") {
     if (kind == "ctl") return DoJson({"ctl", "show"});
     return DoJson({"itl", "show", "--tftp-server", server});
