@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,7 +26,15 @@ absl::Status AlreadyThere(const std::string& path) {
 absl::StatusOr<std::unique_ptr<ExportFile>> ExportFile::Create(const std::string& path, bool replace, std::ostream& out,
                                                                mode_t mode) {
   if (path.empty()) return std::unique_ptr<ExportFile>(new ExportFile("", "", -1, replace, out));
-  if (!replace && access(path.c_str(), F_OK) == 0) return AlreadyThere(path);
+  struct stat present = {};
+  if (stat(path.c_str(), &present) == 0) {
+    // The new file would take the place of a device or a pipe.
+    if (!S_ISREG(present.st_mode)) {
+      return FailedPrecondition(
+          "{} is no plain file: choose another name, or leave it out and send the standard output there", path);
+    }
+    if (!replace) return AlreadyThere(path);
+  }
   const std::string temporary = fmt::format("{}.new-{}", path, getpid());
   const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (descriptor < 0)

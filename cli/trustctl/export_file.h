@@ -15,7 +15,8 @@ namespace trustline {
 
 class ExportFile {
  public:
-  // An empty `path` is `out`. AlreadyExists for a file that is there, unless `replace`. `mode` as far as the umask lets
+  // An empty `path` is `out`. AlreadyExists for a file that is there, unless `replace`;
+  // FailedPrecondition for what is no plain file. `mode` as far as the umask lets
   // it.
   static absl::StatusOr<std::unique_ptr<ExportFile>> Create(const std::string& path, bool replace, std::ostream& out,
                                                             mode_t mode = 0666);

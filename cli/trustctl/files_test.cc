@@ -1,5 +1,6 @@
 // The files that trustctl reads and writes, and its progress.
 #include <openssl/core_names.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <sstream>
@@ -105,10 +106,17 @@ TEST(ExportFileTest, AFileThatIsThereStaysUnlessForced) {
   EXPECT_THAT(ExportFile::Create("/nonexistent/out.pem", false, out),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("write /nonexistent/out.pem: ")));
 
-  std::filesystem::create_directory(directory.path() / "folder");
+  // What is no file is never replaced: neither a folder nor a pipe, and no device either.
   const std::string folder = directory.path().string() + "/folder";
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<ExportFile> onto_folder, ExportFile::Create(folder, true, out));
-  EXPECT_EQ(StatusMessage(onto_folder->Commit()), "cannot write " + folder + ": Is a directory");
+  std::filesystem::create_directory(folder);
+  const std::string pipe = directory.path().string() + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& no_file : {folder, pipe, std::string("/dev/null")}) {
+    for (const bool replace : {false, true}) {
+      EXPECT_THAT(ExportFile::Create(no_file, replace, out),
+                  StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(no_file + " is no plain file: ")));
+    }
+  }
 }
 
 TEST(ExportFileTest, WithoutANameItIsTheStandardOutput) {

@@ -68,6 +68,11 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_siz
 }
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
+  // A file would take the place of a device or a pipe.
+  struct stat present;
+  if (stat(path.c_str(), &present) == 0 && !S_ISREG(present.st_mode)) {
+    return InvalidArgument("{} is not a plain file", path);
+  }
   std::string name = path + ".XXXXXX";
   UniqueFd file(mkostemp(name.data(), O_CLOEXEC));
   if (!file.valid()) return FileError(path, "write", errno);

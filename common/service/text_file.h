@@ -15,7 +15,7 @@ namespace trustline {
 // named.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_size);
 
-// Replaces the file whole or not at all, on disk when it returns.
+// Replaces the file whole or not at all, on disk when it returns. InvalidArgument for what is there and no plain file.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
 
 // Within one folder, in place of any file of the new name; on disk when it returns. NotFound when `from` is not there.

@@ -12,8 +12,8 @@ constexpr absl::Duration kEndsSoon = absl::Hours(24 * 90);
 constexpr size_t kNamedLists = 10;
 constexpr size_t kNamedCertificates = 10;
 
-constexpr Statement kWaitingNodes = {
-    "nodes_in_no_list", "SELECT name FROM node WHERE removed_at IS NULL AND approved_at IS NULL ORDER BY name"};
+constexpr Statement kNodes = {"nodes_for_notices",
+                              "SELECT name, approved_at IS NOT NULL FROM node WHERE removed_at IS NULL ORDER BY name"};
 
 std::string_view StateText(CandidateState state) {
   switch (state) {
@@ -69,11 +69,21 @@ absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int
     notices.push_back(
         fmt::format("listed certificates that phones may not take, besides: {}", doubtful - kNamedCertificates));
   }
-  ASSIGN_OR_RETURN(const Result nodes, connection.Execute(kWaitingNodes));
+  ASSIGN_OR_RETURN(const Result nodes, connection.Execute(kNodes));
+  bool has_approved = false;
   for (const Row row : nodes) {
-    ASSIGN_OR_RETURN(const std::string name, row.Get<std::string>(0));
+    std::string name;
+    bool is_approved = false;
+    RETURN_IF_ERROR(row.Scan(name, is_approved));
+    has_approved = has_approved || is_approved;
+    if (is_approved) continue;
     notices.push_back(fmt::format(
         "the node {} has joined, but no list names it until it is approved: `trustctl node approve {}`", name, name));
+  }
+  if (!has_approved) {
+    notices.emplace_back(
+        "no TVS node is approved: phones have nobody to ask about what they do not know, and no list is published "
+        "until one is (`trustctl node list`, `trustctl node approve NODE`)");
   }
   return notices;
 }

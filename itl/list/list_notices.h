@@ -13,7 +13,7 @@
 namespace trustline {
 
 // Lists that wait or are refused, blank lists, signers that end within 90 days, listed certificates that phones may not
-// make use of, nodes that are in no list. At most ten lists and ten certificates are named.
+// make use of, nodes that are in no list, or that none is. At most ten lists and ten certificates are named.
 absl::StatusOr<std::vector<std::string>> ListNotices(Connection& connection, int32_t cluster_id,
                                                      const StoredPolicy& policy,
                                                      const std::vector<StoredSigner>& signers,

@@ -21,6 +21,11 @@ constexpr absl::Duration kSoon = absl::Hours(24 * 90);
 
 class ListNoticesTest : public ItlDatabaseTest {
  protected:
+  void SetUp() override {
+    ItlDatabaseTest::SetUp();
+    AddNode("node");
+    RunByHand("UPDATE node SET approved_at = now(), approved_by = 'x'");
+  }
   std::vector<std::string> Notices() {
     const auto notices = ListNotices(*itld_, 1, policy_, signers_, lists_, now_);
     EXPECT_OK(notices);
@@ -152,10 +157,17 @@ TEST_F(ListNoticesTest, NodesThatWaitForApprovalAreNamed) {
   AddNode("node3");
   AddNode("node4");
   RunByHand("UPDATE node SET approved_at = now(), approved_by = 'x' WHERE name = 'node3'");
-  RunByHand("UPDATE node SET removed_at = now() WHERE name = 'node4'");
+  RunByHand("UPDATE node SET removed_at = now() WHERE name IN ('node', 'node4')");
   EXPECT_THAT(Notices(), ElementsAre(AllOf(HasSubstr("the node node1 has joined"), HasSubstr("no list names it"),
                                            HasSubstr("trustctl node approve node1")),
                                      HasSubstr("trustctl node approve node2")));
+}
+
+TEST_F(ListNoticesTest, PhonesNeedANodeToAsk) {
+  RunByHand("UPDATE node SET removed_at = now()");
+  EXPECT_THAT(Notices(), ElementsAre(AllOf(HasSubstr("no TVS node is approved"), HasSubstr("trustctl node approve"))));
+  AddNode("node2");
+  EXPECT_THAT(Notices(), ElementsAre(HasSubstr("the node node2 has joined"), HasSubstr("no TVS node is approved")));
 }
 
 TEST_F(ListNoticesTest, AnErrorOfTheDatabaseIsOne) {

@@ -32,6 +32,9 @@ class TrustListServiceTest : public ItlServicesTest {
     grant.set_role(v1::ACCESS_ROLE_OPERATOR);
     v1::GrantResponse granted;
     ASSERT_OK(Call(*As<v1::Access>(admin_.files()), &v1::Access::Stub::Grant, grant, granted));
+    RunByHand(
+        "INSERT INTO node (name, identity, identity_expires_at, approved_at, approved_by) VALUES ('node1', "
+        "'trustline:default/tvsd/node1', now(), now(), 'test')");
   }
 
   // As an itld that has just started.

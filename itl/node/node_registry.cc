@@ -290,27 +290,13 @@ absl::StatusOr<std::string> NodeRegistry::Announce(const Identity& caller, std::
   return address;
 }
 
-absl::Status NodeRegistry::CheckOneIsLeft(std::string_view removed) {
-  static constexpr Statement kApproved = {
-      "nodes_approved", "SELECT 1 FROM node WHERE removed_at IS NULL AND approved_at IS NOT NULL LIMIT 1"};
-  ASSIGN_OR_RETURN(const Result left, connection_.Execute(kApproved));
-  if (!left.empty()) return absl::OkStatus();
-  return FailedPrecondition(
-      "{} is the last approved TVS node: without it phones have nobody to ask about a certificate that they do not "
-      "know. Approve another one first (`trustctl node list`, `trustctl node approve NODE`)",
-      removed);
-}
-
 absl::Status NodeRegistry::Remove(std::string_view node, std::string_view actor) {
   static constexpr Statement kRemove = {"node_remove",
                                         "UPDATE node SET removed_at = $2 WHERE name = $1 AND removed_at IS NULL "
-                                        "RETURNING tvs_sha256, approved_at IS NOT NULL"};
+                                        "RETURNING tvs_sha256"};
   ASSIGN_OR_RETURN(const Result removed, connection_.Execute(kRemove, Parameters().Text(node).Time(now_)));
   if (removed.empty()) return NoSuchNode(node);
-  std::optional<Sha256Digest> tvs;
-  bool was_approved = false;
-  RETURN_IF_ERROR(removed[0].Scan(tvs, was_approved));
-  if (was_approved) RETURN_IF_ERROR(CheckOneIsLeft(node));
+  ASSIGN_OR_RETURN(const std::optional<Sha256Digest> tvs, removed.Value<std::optional<Sha256Digest>>());
   if (tvs) {
     ASSIGN_OR_RETURN(const int32_t cluster_id, SystemClusterId());
     TrustEditor editor(connection_, {cluster_id, std::string(kSystemCluster), std::string(actor)});

@@ -87,12 +87,11 @@ class NodeRegistry {
   // name or address, NotFound when the caller belongs to no node that is there.
   absl::StatusOr<std::string> Announce(const Identity& caller, std::string_view host, uint32_t port);
 
-  // NotFound when no such node is there; FailedPrecondition for the last approved one.
+  // NotFound when no such node is there.
   absl::Status Remove(std::string_view node, std::string_view actor);
 
  private:
   absl::StatusOr<int32_t> SystemClusterId();
-  absl::Status CheckOneIsLeft(std::string_view removed);
   absl::Status CheckNotThere(std::string_view node);
   absl::StatusOr<std::string> UseToken(std::string_view secret);
   absl::Status TrustTvsCertificate(const std::string& node, const Certificate& certificate, int32_t cluster_id,
