@@ -109,6 +109,7 @@ struct ImportArguments {
   std::string path;
   std::string passphrase_file;
   PublicationArguments publication;
+  bool yes = false;
 };
 
 absl::StatusOr<int> WriteReplaced(Environment& environment, const v1::ReplaceRecoveryResponse& response) {
@@ -125,10 +126,23 @@ absl::StatusOr<int> WriteReplaced(Environment& environment, const v1::ReplaceRec
   return OutcomeExit(response.published(), /*may_wait=*/true);
 }
 
+constexpr std::string_view kReplaceWarning =
+    "WARNING: another ITLRecovery key is another signer of all lists.\n"
+    "  Phones that hold lists with the old ITLRecovery only believe the new lists while a TVS that they can reach\n"
+    "  vouches for the new key. A phone that is away or cut off from its TVS until then is locked: it refuses every "
+    "new\n"
+    "  list and every new configuration, until a list is signed with a key that it knows (trustctl itl reset) or\n"
+    "  somebody deletes its trust list at the phone itself.\n"
+    "  Keep the old key for them, before you go on: trustctl itl recovery export --out old-itlrecovery.p12\n";
+
 absl::StatusOr<int> Import(Environment& environment, const ImportArguments& arguments) {
   // Opened here first, so that a mistake does not reach the audit log as an attempt.
   ASSIGN_OR_RETURN(const RecoveryKeyFile key,
                    ReadRecoveryKeyFile(environment, arguments.path, arguments.passphrase_file));
+  environment.err() << kReplaceWarning << std::flush;
+  RETURN_IF_ERROR(
+      Confirm(environment, arguments.yes,
+              fmt::format("Sign the lists as {} from now on?", key.content.certificate.subject().ToText())));
   v1::ReplaceRecoveryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_file(key.bytes);
@@ -145,16 +159,8 @@ struct RegenerateArguments {
   bool yes = false;
 };
 
-constexpr std::string_view kRegenerateWarning =
-    "WARNING: a new ITLRecovery key is a new signer of all lists.\n"
-    "  Phones that hold lists with the old ITLRecovery only believe the new lists while a TVS that they can reach\n"
-    "  vouches for the new key. A phone that is away or cut off from its TVS until then is locked: it refuses every "
-    "new\n"
-    "  list and every new configuration, and somebody has to delete its trust list at the phone itself.\n"
-    "  Keep the old key for them first: trustctl itl recovery export --out old-itlrecovery.p12\n";
-
 absl::StatusOr<int> Regenerate(Environment& environment, const RegenerateArguments& arguments) {
-  environment.err() << kRegenerateWarning << std::flush;
+  environment.err() << kReplaceWarning << std::flush;
   RETURN_IF_ERROR(Confirm(environment, arguments.yes, "Make a new ITLRecovery key?"));
   v1::ReplaceRecoveryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
@@ -204,6 +210,7 @@ void AddRecoveryCommands(CommandLine& line, CLI::App& itl) {
   AddFile(import_command, "FILE", imported->path, "PKCS#12 file with the key and its certificate")->required();
   AddPassphraseFile(import_command, imported->passphrase_file);
   AddReason(import_command, imported->publication, /*required=*/true);
+  AddYes(import_command, imported->yes);
 
   auto regenerated = std::make_shared<RegenerateArguments>();
   CLI::App& regenerate = AddCommand(

@@ -183,7 +183,7 @@ TEST_F(ItlRecoveryTest, ShowExportAndImport) {
 
   AddOutcome(v1::PublishResponse::OUTCOME_WAITS, "the signer is new");
   const ProgramResult imported =
-      Run({"itl", "recovery", "import", out, "--passphrase-file", passphrase_file, "--reason", "restored"});
+      Run({"itl", "recovery", "import", out, "--passphrase-file", passphrase_file, "--reason", "restored", "--yes"});
   EXPECT_EQ(imported.exit_status, 0) << imported.err;
   EXPECT_THAT(imported.out, AllOf(HasSubstr("CN=new recovery"), HasSubstr("waits: the signer is new")));
   EXPECT_EQ(lists_.replaced.file(), ReadFile(out));

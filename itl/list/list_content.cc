@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kMostSasts = 2;
 constexpr int kLargestKeyBits = 2048;
-constexpr size_t kNamedRecords = 5;
+constexpr size_t kNamedRecords = 10;
 constexpr char kRenewOwn[] =
     "make a new one (a TFTP server's: `trustctl itl server remove NAME`, then `add` it again; ITLRecovery's: `trustctl "
     "itl recovery regenerate`)";
@@ -40,38 +40,59 @@ bool IsSpareable(CertificateRole role) {
 
 absl::Status CheckSize(const ListContent& content, size_t size) {
   if (size <= kMaxTrustListSize) return absl::OkStatus();
-  std::vector<std::pair<size_t, const ListRecord*>> spareable;
+  const size_t too_much = size - kMaxTrustListSize;
+  std::vector<const ListRecord*> spareable;
   for (const ListRecord& listed : content.listed) {
-    if (IsSpareable(listed.role)) spareable.emplace_back(listed.certificate.der().size(), &listed);
+    if (IsSpareable(listed.role) && !listed.is_own) spareable.push_back(&listed);
   }
-  std::stable_sort(spareable.begin(), spareable.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  // Phones enrol with the CAPF that their list names: others first. The largest of them are the fewest.
+  std::stable_sort(spareable.begin(), spareable.end(), [](const ListRecord* a, const ListRecord* b) {
+    const bool a_is_capf = a->role == CertificateRole::kCapf;
+    return a_is_capf != (b->role == CertificateRole::kCapf) ? !a_is_capf : a->size > b->size;
+  });
   std::vector<std::string> names;
-  for (const auto& [bytes, listed] : spareable) {
-    if (names.size() == kNamedRecords) break;
-    names.push_back(fmt::format("{} {} with {} bytes, by {}", CertificateRoleName(listed->role),
-                                listed->certificate.subject().ToText(), bytes, Unlist(listed->certificate)));
+  size_t count = 0;
+  for (size_t taken = 0; taken < too_much && count < spareable.size(); ++count) {
+    const ListRecord& listed = *spareable[count];
+    taken += listed.size;
+    if (count >= kNamedRecords) continue;
+    names.push_back(fmt::format("{} {} with {} bytes, by {}", CertificateRoleName(listed.role),
+                                listed.certificate.subject().ToText(), listed.size, Unlist(listed.certificate)));
   }
+  if (count > kNamedRecords) names.push_back(fmt::format("{} more of them", count - kNamedRecords));
   return FailedPrecondition(
       "the list would have {} bytes with {} records, and phones read at most {}: take {} bytes out. TVS can vouch for "
       "{}",
-      size, content.count, kMaxTrustListSize, size - kMaxTrustListSize,
+      size, content.count, kMaxTrustListSize, too_much,
       names.empty() ? "certificates of TFTP servers and TVS nodes that are not in use any more; unlist those"
                     : absl::StrJoin(names, "; for "));
 }
 
+absl::Status CheckNoneTwice(const ListContent& content) {
+  std::set<std::pair<CertificateRole, Sha256Digest>> seen;
+  for (const ListRecord& listed : content.listed) {
+    if (seen.emplace(listed.role, listed.certificate.sha256()).second) continue;
+    return FailedPrecondition(
+        "{} would stand twice in the list with role {}: itld lists its own certificates by itself, so unlist the entry "
+        "of the trust store ({})",
+        CertificateText(listed.certificate), CertificateRoleName(listed.role), Unlist(listed.certificate));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSigners(const ListContent& content) {
-  std::vector<std::string> sasts;
+  std::vector<std::string> sasts, added;
   bool signer_is_listed = false;
   for (const ListRecord& listed : content.listed) {
     if (listed.role != CertificateRole::kSast) continue;
     sasts.push_back(CertificateText(listed.certificate));
+    if (!listed.is_own) added.push_back(Unlist(listed.certificate));
     signer_is_listed = signer_is_listed || listed.certificate == content.signer;
   }
   if (sasts.size() > kMostSasts) {
     return FailedPrecondition(
-        "the list would have {} SAST records, and phones accept no more than {}: {}. Unlist what was added "
-        "(`trustctl trust set FINGERPRINT --unlisted`)",
-        sasts.size(), kMostSasts, absl::StrJoin(sasts, "; "));
+        "the list would have {} SAST records, and phones accept no more than {}: {}. Unlist what was added: {}",
+        sasts.size(), kMostSasts, absl::StrJoin(sasts, "; "), absl::StrJoin(added, ", "));
   }
   if (!signer_is_listed) {
     return FailedPrecondition(
@@ -177,7 +198,8 @@ absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
     }
     RETURN_IF_ERROR(listed_records_[i].status());
     content.records += *listed_records_[i];
-    content.listed.push_back({entry.certificate, entry.role, IsBlanked(entry.role), ""});
+    content.listed.push_back(
+        {entry.certificate, entry.role, IsBlanked(entry.role), "", /*is_own=*/false, listed_records_[i]->size()});
     ++content.count;
   }
   const bool has_capf = std::any_of(content.listed.begin(), content.listed.end(),
@@ -213,15 +235,9 @@ std::vector<std::string> ListedWarnings(const Certificate& certificate, FileVers
 absl::Status CheckListContent(const ListContent& content, size_t size, const std::vector<Sha256Digest>& before,
                               absl::Time now, std::vector<std::string>& warnings) {
   RETURN_IF_ERROR(CheckSize(content, size));
+  RETURN_IF_ERROR(CheckNoneTwice(content));
   RETURN_IF_ERROR(CheckSigners(content));
-  std::set<std::pair<CertificateRole, Sha256Digest>> seen;
   for (const ListRecord& listed : content.listed) {
-    if (!seen.emplace(listed.role, listed.certificate.sha256()).second) {
-      return FailedPrecondition(
-          "{} would stand twice in the list with role {}: itld lists its own certificates by itself, so unlist the "
-          "entry of the trust store ({})",
-          CertificateText(listed.certificate), CertificateRoleName(listed.role), Unlist(listed.certificate));
-    }
     if (listed.blank) continue;
     RETURN_IF_ERROR(CheckKey(listed));
     for (std::string& warning :

@@ -75,6 +75,7 @@ struct ListRecord {
   bool blank = false;    // its bytes do not name the certificate
   std::string dns_name;  // as they have it; empty: none
   bool is_own = false;   // itld's: no entry of the trust store makes or takes it
+  size_t size = 0;       // bytes of the record
 };
 
 // A list before it is signed.

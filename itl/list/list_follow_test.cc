@@ -196,6 +196,23 @@ TEST_F(ListFollowTest, BlankListsAreBroughtToMindEachHour) {
   EXPECT_TRUE(Becomes([&] { return Logged("ITL_BLANK") == 2; }));
 }
 
+TEST_F(ListFollowTest, WhoMadeTheChangeIsWhoPublished) {
+  const Certificate tvs = MakePhoneFacing("tvs");
+  ASSERT_OK(Import({tvs}, {.roles = {CertificateRole::kTvs}}));
+  // Another one lists it than the one who added it.
+  TrustChange change;
+  change.listed = true;
+  ASSERT_OK(RunInTransaction(*itld_, {}, [&](Connection& connection) {
+    return TrustEditor(connection, {1, "default", "trustline:default/person/other"})
+        .Set(PrefixOf(tvs.sha256()), change);
+  }));
+  Follow();
+  WaitForLooks();
+  now_.Advance(absl::Seconds(5));
+  ASSERT_TRUE(Becomes([&] { return Generations() == 2; }));
+  EXPECT_EQ(List().current->published_by, "trustline:default/person/other");
+}
+
 TEST_F(ListFollowTest, AFailureIsToldOnceAndItsEndToo) {
   Follow();
   WaitForLooks();

@@ -21,10 +21,13 @@ constexpr Statement kFollowed = {
     "trust_list_policy p JOIN cluster c USING (cluster_id) LEFT JOIN trust_list_candidate k USING (cluster_id) GROUP "
     "BY "
     "p.cluster_id, c.name, c.trust_commit, p.considered_commit, p.blank ORDER BY p.cluster_id"};
-// Who changed the trust store last, for the record of what follows from it.
-constexpr Statement kLastChange = {
-    "last_trust_change",
-    "SELECT coalesce(removed_by, added_by) FROM trust_entry WHERE cluster_id = $1 ORDER BY commit_number DESC LIMIT 1"};
+// Who made a change of the trust store, for the record of what follows from it. It is among the latest events, or so
+// long ago that nobody is waiting for it.
+constexpr Statement kWhoChanged = {
+    "who_changed_trust",
+    "SELECT actor FROM (SELECT event_id, actor, detail FROM audit_event WHERE cluster_id = $1 AND outcome = 'done' "
+    "ORDER "
+    "BY event_id DESC LIMIT 1000) AS latest WHERE detail::jsonb->>'commit' = $2 ORDER BY event_id DESC LIMIT 1"};
 
 constexpr char kGenerationsMetric[] = "trustline_trust_list_generations_total";
 constexpr char kGenerationsHelp[] = "Generations of trust lists that were published";
@@ -107,9 +110,12 @@ absl::Status ListPublisher::LookOnce() {
                           .without_nodes = {}};
     {
       ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-      ASSIGN_OR_RETURN(const Result last, lease->Execute(kLastChange, Parameters().Int64(followed.cluster_id)));
-      if (!last.empty()) {
-        ASSIGN_OR_RETURN(order.actor, last.Value<std::string>());
+      ASSIGN_OR_RETURN(
+          const Result who,
+          lease->Execute(kWhoChanged,
+                         Parameters().Int64(followed.cluster_id).Text(std::to_string(followed.trust_commit))));
+      if (!who.empty()) {
+        ASSIGN_OR_RETURN(order.actor, who.Value<std::string>());
       }
     }
     TellOnce(seen.failure, Publish(followed.cluster_id, followed.cluster, order).status(), followed.cluster);
@@ -289,8 +295,10 @@ absl::StatusOr<PublishResult> ListPublisher::FinishResigned(Connection& connecti
 
 void ListPublisher::Report(const std::string& cluster, const PublishResult& result) {
   bool is_unchanged = !result.lists.empty();
+  bool has_news = false;
   for (const PublishedList& list : result.lists) {
     is_unchanged = is_unchanged && list.outcome == ListOutcome::kUnchanged;
+    has_news = has_news || (list.outcome != ListOutcome::kUnchanged && list.is_news);
     const std::string text = ListText(list.list.form);
     if (list.outcome == ListOutcome::kPublished) {
       metrics_
@@ -316,6 +324,8 @@ void ListPublisher::Report(const std::string& cluster, const PublishResult& resu
     log_.Info("ITL_HASH_NOT_CHANGED", "ITL hash not changed",
               {{"cluster", cluster}, {"lists", static_cast<int64_t>(result.lists.size())}});
   }
+  // Lists that wait for a node are looked at every other second.
+  if (!has_news) return;
   for (const std::string& warning : result.warnings) {
     log_.Warning("ITL_WARNING", warning, {{"cluster", cluster}});
   }

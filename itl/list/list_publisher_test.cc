@@ -382,7 +382,7 @@ TEST_F(ListPublisherTest, AChangeDoesNotTakeAlongWhatNobodyApproved) {
   SetVouching(absl::FailedPreconditionError("node2 does not answer"));
   ASSERT_EQ(Outcome(Approved()), ListOutcome::kWaits);
   EXPECT_THAT(publisher_->ChangeAndPublish(1, "default", order, blank),
-              StatusIs(kRefused, HasSubstr("are approved but wait for TVS nodes")));
+              StatusIs(kRefused, HasSubstr("are approved, but not published yet")));
   SetVouching(absl::OkStatus());
   const Certificate third = MakePhoneFacing("third");
   SetListed(tvs_, true);

@@ -136,6 +136,13 @@ absl::Status ListRun::PublishFile(StoredList list, const TrustList& read, const 
     }
   }
   prepared.refusal = CheckListContent(prepared.content, prepared.file.size(), known, now_, prepared.warnings);
+  ASSIGN_OR_RETURN(const bool ctl_knows,
+                   prepared.list.form.kind == ListKind::kCtl ? absl::StatusOr<bool>(true) : ctl_signers_.Knows(signer));
+  if (!ctl_knows) {
+    prepared.warnings.emplace_back(
+        "the CTL does not have this signer: phones that hold no list take the CTL first and then refuse the ITL. Start "
+        "no new phones until the ITLs are signed by ITLRecovery again (`trustctl itl reset --recovery`)");
+  }
   return Decide(prepared, result, publish);
 }
 
@@ -162,7 +169,7 @@ absl::StatusOr<PublishResult> ListRun::Resign(const ListPolicy& policy, bool loc
     if (!Has(reference.signers, signer->certificate)) {
       return FailedPrecondition(
           "{} is no SAST of the {}, so that signing with it would help no phone: publish a list that has it first "
-          "(`trustctl itl list`)",
+          "(`trustctl itl list`), or sign the others alone (`--tftp-server`)",
           signer->certificate.subject().ToText(), ListText(list.form));
     }
     ASSIGN_OR_RETURN(const KeyFolder::Key key, KeyOf(signer->certificate));

@@ -59,6 +59,7 @@ ListRun::ListRun(Connection& transaction, int32_t cluster_id, KeyFolder& keys, c
     : connection_(transaction),
       cluster_id_(cluster_id),
       store_(transaction, cluster_id),
+      ctl_signers_(store_),
       keys_(keys),
       vouched_(vouched),
       order_(order),
@@ -92,7 +93,9 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
   RETURN_IF_ERROR(HoldFirstLists(composer, changed));
   FailPoint("signed");
 
-  // 3. What becomes of each.
+  // 3. What becomes of each. The CTL first, as phones take it.
+  std::stable_partition(changed.begin(), changed.end(),
+                        [](const Prepared& prepared) { return prepared.list.form.kind == ListKind::kCtl; });
   std::vector<NewGeneration> publish;
   for (Prepared& prepared : changed) RETURN_IF_ERROR(Decide(prepared, result, publish));
   RETURN_IF_ERROR(Store(publish, result));
@@ -109,7 +112,7 @@ absl::Status ListRun::CheckNothingWaits(const ListPolicy& policy) {
       "the {0} has changes that {2}, and this would bring them along: publish them first (`trustctl {1} list`, "
       "`trustctl {1} publish`) or take them back",
       ListText(waiting->form), ProgramText(waiting->form),
-      is_approved ? "are approved but wait for TVS nodes" : "nobody has approved");
+      is_approved ? "are approved, but not published yet" : "nobody has approved");
 }
 
 absl::StatusOr<std::optional<StoredList>> ListRun::FindWaiting(const ListComposer& composer) {
@@ -285,8 +288,17 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
   }
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
   const bool approved_before = waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
+  ASSIGN_OR_RETURN(const bool ctl_knows, !prepared.signer_changes || prepared.list.form.kind == ListKind::kCtl
+                                             ? absl::StatusOr<bool>(true)
+                                             : ctl_signers_.Knows(prepared.content.signer));
   if (prepared.needs_approval && !IsApproved(prepared.content.digest) && !approved_before) {
-    return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared), result);
+    return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared, ctl_knows), result);
+  }
+  if (!ctl_knows) {
+    return KeepCandidate(prepared, CandidateState::kApproval,
+                         "it is approved, and follows when the CTL has its signer (`trustctl ctl publish`): phones "
+                         "that are new take the CTL first, and would refuse this list",
+                         result);
   }
   const auto vouched = vouched_.find(prepared.content.signer.sha256());
   if (vouched == vouched_.end()) {
@@ -297,6 +309,7 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
     return KeepCandidate(prepared, CandidateState::kNodes, std::string(StatusMessage(vouched->second)), result);
   }
   AddGeneration(prepared, publish);
+  if (prepared.list.form.kind == ListKind::kCtl) ctl_signers_.Publish(prepared.content);
   PublishedList& published = result.lists.emplace_back(PublishedList{prepared.list, ListOutcome::kPublished});
   published.list.current = publish.back().record;
   // So that it can be said what was published.
@@ -309,7 +322,7 @@ bool ListRun::IsApproved(const Sha256Digest& content) const {
   return order_.approved && (seen.empty() || std::find(seen.begin(), seen.end(), content) != seen.end());
 }
 
-std::string ListRun::ApprovalReason(const Prepared& prepared) {
+std::string ListRun::ApprovalReason(const Prepared& prepared, bool ctl_knows_signer) {
   const std::string_view program = ProgramText(prepared.list.form);
   if (!prepared.held_by.empty()) {
     return fmt::format("it is new, but would say what waits for approval {}: it follows when that is published",
@@ -319,11 +332,12 @@ std::string ListRun::ApprovalReason(const Prepared& prepared) {
     return fmt::format("more than additions and renewals: look at the changes, then `trustctl {} publish`", program);
   }
   return fmt::format(
-      "its signer changes, to one that {}: look at the changes, then `trustctl {} publish`",
+      "its signer changes, to one that {}: look at the changes, then {}`trustctl {} publish`",
       prepared.phones_know_signer
           ? "is a SAST of the present list, so that phones accept it"
           : "the present list does not have as SAST, so that phones have to ask a TVS about it; one that reaches none "
             "refuses this list and everything after it",
+      ctl_knows_signer ? "" : "`trustctl ctl publish` (new phones take the CTL first, which does not have it) and ",
       program);
 }
 
@@ -358,10 +372,10 @@ absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState sta
                                .reason = reason,
                                .changes = absl::StrJoin(prepared.changes, "\n"),
                                .since = same_content ? before->since : now_};
-  if (state == CandidateState::kNodes && IsApproved(prepared.content.digest)) {
+  if (state != CandidateState::kRefused && IsApproved(prepared.content.digest)) {
     candidate.approved_by = order_.actor;
     candidate.approval_reason = order_.reason;
-  } else if (same_content && state == CandidateState::kNodes) {
+  } else if (same_content && state != CandidateState::kRefused) {
     candidate.approved_by = before->approved_by;
     candidate.approval_reason = before->approval_reason;
   }

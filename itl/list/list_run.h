@@ -12,6 +12,7 @@
 #include "common/bytes/sha256.h"
 #include "common/postgres/connection.h"
 #include "common/service/key_folder.h"
+#include "itl/list/ctl_signers.h"
 #include "itl/list/list_content.h"
 #include "itl/list/list_order.h"
 #include "itl/list/list_store.h"
@@ -81,7 +82,7 @@ class ListRun {
   absl::Status Decide(Prepared& prepared, PublishResult& result, std::vector<NewGeneration>& publish);
   // By the order.
   bool IsApproved(const Sha256Digest& content) const;
-  static std::string ApprovalReason(const Prepared& prepared);
+  static std::string ApprovalReason(const Prepared& prepared, bool ctl_knows_signer);
   absl::Status KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
                              PublishResult& result);
   void AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const;
@@ -91,6 +92,7 @@ class ListRun {
   Connection& connection_;
   const int32_t cluster_id_;
   ListStore store_;
+  CtlSigners ctl_signers_;
   KeyFolder& keys_;
   const VouchedSigners& vouched_;
   const PublishOrder& order_;

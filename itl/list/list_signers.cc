@@ -11,6 +11,7 @@
 #include "common/status/status.h"
 #include "common/x509/certificate_builder.h"
 #include "itl/list/list_store.h"
+#include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_import.h"
 
 namespace trustline {
@@ -86,6 +87,19 @@ absl::Status ListSigners::ImportRecovery(CertifiedKey imported, std::string_view
   const std::string key_name = KeyName(imported.key.public_key_sha256());
   RETURN_IF_ERROR(keys_.Keep(std::move(imported.key)).status());
   return Adopt(imported.certificate, key_name, "", {CertificateRole::kSast}, reason);
+}
+
+absl::Status ListSigners::ForgetUnused(const Certificate& replaced) {
+  static constexpr Statement kHasSigned = {
+      "list_signer_has_signed",
+      "SELECT EXISTS (SELECT FROM trust_list_generation WHERE cluster_id = $1 AND signer_sha256 = $2)"};
+  ASSIGN_OR_RETURN(const Result result,
+                   connection_.Execute(kHasSigned, Parameters().Int64(caller_.cluster_id).Bytes(replaced.sha256())));
+  ASSIGN_OR_RETURN(const bool has_signed, result.Value<bool>());
+  if (has_signed) return absl::OkStatus();
+  return TrustEditor(connection_, caller_)
+      .RemoveEntries(replaced.sha256(), [](const TrustEntry& entry) { return entry.origin == "system"; })
+      .status();
 }
 
 absl::Status ListSigners::RestoreRecovery(const StoredSigner& previous, std::string_view reason) {

@@ -40,6 +40,10 @@ class ListSigners {
   // One that was ITLRecovery before. FailedPrecondition when its key is not here any more, or it has expired.
   absl::Status RestoreRecovery(const StoredSigner& previous, std::string_view reason);
 
+  // One that was replaced before any list was signed with it: TVS answers for it no longer, because no phone can hold
+  // it. What an administrator trusted stays.
+  absl::Status ForgetUnused(const Certificate& replaced);
+
  private:
   absl::Status Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
                      const std::vector<CertificateRole>& roles, std::string_view reason);

@@ -52,9 +52,10 @@ constexpr Statement kSigners = {
 constexpr Statement kPreviousRecovery = {
     "list_signer_previous",
     "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
-    "(sha256) WHERE s.cluster_id = $1 AND s.tftp_server = '' AND s.replaced_at IS NOT NULL ORDER BY s.replaced_at "
-    "DESC, "
-    "s.signer_id DESC LIMIT 1"};
+    "(sha256) WHERE s.cluster_id = $1 AND s.tftp_server = '' AND NOT EXISTS (SELECT FROM list_signer p WHERE "
+    "p.cluster_id = $1 AND p.tftp_server = '' AND p.replaced_at IS NULL AND p.sha256 = s.sha256) ORDER BY EXISTS "
+    "(SELECT FROM trust_list l JOIN trust_list_generation g USING (cluster_id, list_id, generation) WHERE l.cluster_id "
+    "= $1 AND l.removed_at IS NULL AND g.signer_sha256 = s.sha256) DESC, s.replaced_at DESC, s.signer_id DESC LIMIT 1"};
 constexpr Statement kReplaceSigner = {
     "list_signer_replace",
     "UPDATE list_signer SET replaced_at = now() WHERE cluster_id = $1 AND tftp_server = $2 AND replaced_at IS NULL"};

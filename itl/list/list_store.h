@@ -115,7 +115,7 @@ class ListStore {
   absl::StatusOr<bool> RemoveServer(std::string_view name);
 
   absl::StatusOr<std::vector<StoredSigner>> Signers();
-  // The ITLRecovery signer that was replaced last.
+  // An ITLRecovery signer that was replaced: the one that lists are still signed with, else the last.
   absl::StatusOr<std::optional<StoredSigner>> PreviousRecovery();
   // In the place of the present one.
   absl::Status AddSigner(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,

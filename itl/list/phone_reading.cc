@@ -1,7 +1,9 @@
 #include "itl/list/phone_reading.h"
 
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/device/device_name.h"
 #include "common/service/audit.h"
 #include "common/status/status.h"
@@ -76,18 +78,21 @@ absl::Status PhoneReading::CheckAll(DigestAlgorithm digest, FileVersion signer_v
   const bool needs_version = signer_version != kSignerVersion;
   if (!needs_sha512 && !needs_version) return absl::OkStatus();
   ASSIGN_OR_RETURN(const ReadingCount count, Count());
-  const auto refuse = [&](int64_t without, const char* what, const char* option) {
-    return FailedPrecondition(
-        "{} of {} devices in service are not recorded to read {}: phones that cannot would refuse the list and stay "
-        "with the one they hold. Record what can (`trustctl itl able --model MODEL {}`), or give single devices a list "
-        "of their own (`trustctl itl device set`)",
-        without, count.devices, what, option);
+  std::vector<std::string> what, options;
+  const auto need = [&](bool needed, int64_t without, const char* form, const char* option) {
+    if (!needed || without == 0) return;
+    what.push_back(
+        fmt::format("{} of {} devices in service are not recorded to read {}", without, count.devices, form));
+    options.emplace_back(option);
   };
-  if (needs_sha512 && count.without_sha512 > 0) return refuse(count.without_sha512, "SHA-512", "--sha512");
-  if (needs_version && count.without_version_1_1 > 0) {
-    return refuse(count.without_version_1_1, "signer version 1.1", "--signer-version-1.1");
-  }
-  return absl::OkStatus();
+  need(needs_sha512, count.without_sha512, "SHA-512", "--sha512");
+  need(needs_version, count.without_version_1_1, "signer version 1.1", "--signer-version-1.1");
+  if (what.empty()) return absl::OkStatus();
+  return FailedPrecondition(
+      "{}: phones that cannot would refuse the list and stay with the one they hold. Record what can (`trustctl itl "
+      "able "
+      "--model MODEL {}`), or give single devices a list of their own (`trustctl itl device set`)",
+      absl::StrJoin(what, ", "), absl::StrJoin(options, " "));
 }
 
 }  // namespace trustline

@@ -55,6 +55,19 @@ bool NamesHost(const Certificate& certificate, const std::string& host) {
   return std::find(names.begin(), names.end(), host) != names.end();
 }
 
+// Of phones that nobody has recorded nothing is known.
+absl::Status CheckFormCanBeRead(Connection& connection, const Caller& caller, const ListPolicy& policy) {
+  if (policy.digest == DigestAlgorithm::kSha1 && policy.signer_version == kSignerVersion) return absl::OkStatus();
+  PhoneReading reading(connection, caller.cluster_id);
+  ASSIGN_OR_RETURN(const ReadingCount count, reading.Count());
+  if (count.devices == 0) {
+    return FailedPrecondition(
+        "no phone is on record, so that nothing is known of what they can read: add them first (`trustctl device add`, "
+        "`trustctl itl able`), or give single devices a list of their own (`trustctl itl device set`)");
+  }
+  return reading.CheckAll(policy.digest, policy.signer_version);
+}
+
 // What only the cluster's first server decides is not passed over when a later one asks for something else.
 absl::Status CheckSamePolicy(const v1::AddTftpServerRequest& request, const ListPolicy& wanted,
                              const ListPolicy& present) {
@@ -194,9 +207,7 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
     policy.tftp_role = role.value_or(policy.tftp_role);
     if (request.recovery_years() != 0) policy.recovery_years = request.recovery_years();
     if (request.has_vendor_names()) policy.name_form = request.vendor_names() ? NameForm::kVendor : NameForm::kComma;
-    if (digest || version) {
-      RETURN_IF_ERROR(PhoneReading(connection, caller.cluster_id).CheckAll(policy.digest, policy.signer_version));
-    }
+    if (digest || version) RETURN_IF_ERROR(CheckFormCanBeRead(connection, caller, policy));
     if (policy.tftp_role != before->policy.tftp_role) {
       // TVS must answer with the role that the lists will say.
       ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store.Signers());

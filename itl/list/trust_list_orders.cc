@@ -22,6 +22,33 @@ std::vector<std::string> Texts(const Repeated& texts) {
   return {texts.begin(), texts.end()};
 }
 
+// The only SAST of a CTL is ITLRecovery. Phones that hold nothing take the CTL first, and look for the ITL's signer
+// there.
+absl::Status CheckSignedByRecovery(ListStore& store) {
+  ASSIGN_OR_RETURN(const std::vector<StoredList> itls, store.Lists({.kind = ListKind::kItl}));
+  for (const StoredList& itl : itls) {
+    if (!itl.form.local_signer) continue;
+    return FailedPrecondition(
+        "the {} is signed with its server's key, which a CTL does not have: new phones would take the CTL and then "
+        "refuse the ITL. Sign it with ITLRecovery first: `trustctl itl reset --recovery --reason ...`",
+        ListText(itl.form));
+  }
+  return absl::OkStatus();
+}
+
+// A key that no list is signed with yet is not replaced: the one before it, which phones know, would be out of reach.
+absl::Status CheckIsInUse(ListStore& store, const Certificate& recovery) {
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store.Lists({}));
+  for (const StoredList& list : lists) {
+    if (!list.current || list.form.local_signer || list.current->signer_sha256 == recovery.sha256()) continue;
+    return FailedPrecondition(
+        "the {} is not signed with the present ITLRecovery key ({}) yet: publish it first (`trustctl itl publish`, "
+        "`trustctl ctl publish`), or take the key back (`trustctl itl recovery restore`)",
+        ListText(list.form), recovery.subject().ToText());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status TrustListService::ChooseServer(const Caller& caller, const std::string& named, PublishOrder& order) {
@@ -63,6 +90,7 @@ absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, c
         if (!request.on() && !before.policy.mixed_mode) {
           return FailedPrecondition("mixed mode is off already");
         }
+        if (request.on() && !before.policy.mixed_mode) RETURN_IF_ERROR(CheckSignedByRecovery(store));
         ListPolicy policy = before.policy;
         policy.mixed_mode = request.on();
         RETURN_IF_ERROR(store.WritePolicy(policy, caller.actor()));
@@ -190,8 +218,10 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
       made = imported.certificate;
       RETURN_IF_ERROR(signers.ImportRecovery(std::move(imported), request.reason()));
     } else {
+      RETURN_IF_ERROR(CheckIsInUse(store, before.front().certificate));
       ASSIGN_OR_RETURN(made, signers.MakeRecovery(policy->policy, request.reason()));
     }
+    RETURN_IF_ERROR(signers.ForgetUnused(before.front().certificate));
     *response.mutable_certificate() = SummaryOf(made);
     return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                     .actor = caller.actor(),

@@ -2,6 +2,7 @@
 #include "common/x509/pkcs12.h"
 #include "itl/list/trust_list_service_testing.h"
 #include "itl/trust_list/trust_list_testing.h"
+#include "tests/support/tvs_form.h"
 
 namespace trustline {
 namespace {
@@ -251,6 +252,102 @@ TEST_F(TrustListOrdersTest, AReplacementIsTakenBack) {
   EXPECT_EQ(Outcomes(response.published()), "unchanged");
   EXPECT_FALSE(Listed().lists(0).has_candidate());
   EXPECT_THAT(Audited(), HasSubstr("itl.recovery.regenerate itl.recovery.restore"));
+}
+
+TEST_F(TrustListOrdersTest, AKeyThatPhonesKnowIsNeverOutOfReach) {
+  const std::string first = RecoverySubject();
+  v1::ReplaceRecoveryRequest replace;
+  replace.set_reason("leaked");
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
+  const Certificate unused = Signer("");
+  EXPECT_THAT(Admin(&Stub::ReplaceRecovery, replace),
+              StatusIs(kRefused, AllOf(HasSubstr("not signed with the present ITLRecovery key"),
+                                       HasSubstr("trustctl itl recovery restore"))));
+  EXPECT_EQ(Signer(""), unused);
+  // Whatever came in between, what the lists are signed with is what is restored.
+  v1::ReplaceRecoveryRequest import;
+  import.set_reason("another mistake");
+  import.set_passphrase(kPassphrase);
+  ASSERT_OK_AND_ASSIGN(const PrivateKey key, PrivateKey::Generate(KeyKind::kRsa2048));
+  const Certificate foreign = *BuildSelfSigned(TvsForm("recovery.example", absl::Now()), key);
+  ASSERT_OK_AND_ASSIGN(*import.mutable_file(), WritePkcs12(foreign, key, SecretBytes(kPassphrase), "x"));
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, import));
+  const auto sasts = [&](const Certificate& certificate) {
+    return Count(fmt::format("SELECT count(*) FROM trust_entry WHERE role = 0 AND removed_at IS NULL AND sha256 = "
+                             "'\\x{}'",
+                             ToHex(certificate.sha256()))
+                     .c_str());
+  };
+  // No phone can hold what was signed with it.
+  EXPECT_EQ(sasts(unused), 0);
+  EXPECT_EQ(sasts(foreign), 1);
+  v1::ReplaceRecoveryRequest restore;
+  restore.set_reason("back");
+  restore.set_previous(true);
+  v1::ReplaceRecoveryResponse restored;
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, restore, &restored));
+  EXPECT_EQ(RecoverySubject(), first);
+  EXPECT_EQ(Outcomes(restored.published()), "unchanged");
+  EXPECT_EQ(sasts(foreign), 0);
+  EXPECT_EQ(sasts(Signer("")), 1);
+  // Again: the other one, which is trusted again.
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, restore));
+  EXPECT_EQ(Signer(""), foreign);
+  EXPECT_EQ(sasts(foreign), 1);
+}
+
+TEST_F(TrustListOrdersTest, NewPhonesFindTheSignerInTheCtl) {
+  AddListed(MakeCertificate("capf.example"), v1::CERTIFICATE_ROLE_CAPF);
+  ASSERT_EQ(Generate(), "published");
+  // A CTL of whose signer the ITL is not would lock them.
+  v1::ResetWithLocalKeyRequest reset;
+  reset.set_reason("rescue");
+  v1::PublishResponse response;
+  ASSERT_OK(Admin(&Stub::ResetWithLocalKey, reset, &response));
+  EXPECT_THAT(response.notices(), Not(Contains(HasSubstr("the CTL does not have this signer"))));
+  v1::SetMixedModeRequest mode;
+  mode.set_on(true);
+  EXPECT_THAT(Admin(&Stub::SetMixedMode, mode),
+              StatusIs(kRefused, AllOf(HasSubstr("the ITL of tftp1 is signed with its server's key"),
+                                       HasSubstr("trustctl itl reset --recovery"))));
+  reset.set_recovery(true);
+  ASSERT_OK(Admin(&Stub::ResetWithLocalKey, reset));
+  ASSERT_OK(Admin(&Stub::SetMixedMode, mode));
+  // While there is one a rescue says what it does to them.
+  reset.set_recovery(false);
+  ASSERT_OK(Admin(&Stub::ResetWithLocalKey, reset, &response));
+  EXPECT_THAT(response.notices(), Contains(HasSubstr("the CTL does not have this signer")));
+  reset.set_recovery(true);
+  ASSERT_OK(Admin(&Stub::ResetWithLocalKey, reset, &response));
+  EXPECT_THAT(response.notices(), Not(Contains(HasSubstr("the CTL does not have this signer"))));
+  ASSERT_OK(Admin(&Stub::SetMixedMode, mode));  // update is no matter of who signs
+
+  // A new ITLRecovery: the ITL follows the CTL, however it was approved.
+  v1::ReplaceRecoveryRequest replace;
+  replace.set_reason("leaked");
+  v1::ReplaceRecoveryResponse replaced;
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace, &replaced));
+  ASSERT_EQ(Outcomes(replaced.published()), "waits waits");
+  EXPECT_THAT(Listed().lists(0).candidate().reason(),
+              HasSubstr("then `trustctl ctl publish` (new phones take the CTL"));
+  EXPECT_THAT(Listed().lists(1).candidate().reason(), HasSubstr("then `trustctl ctl publish`"));
+  v1::PublishRequest itl;
+  itl.set_kind(v1::TRUST_LIST_KIND_ITL);
+  ASSERT_OK(Admin(&Stub::Publish, itl, &response));
+  ASSERT_EQ(Outcomes(response), "waits");
+  EXPECT_THAT(response.lists(0).list().candidate().reason(), HasSubstr("it is approved, and follows when the CTL has"));
+  ASSERT_EQ(Generate(), "waits waits");
+  v1::PublishRequest ctl;
+  ctl.set_kind(v1::TRUST_LIST_KIND_CTL);
+  ASSERT_OK(Admin(&Stub::Publish, ctl, &response));
+  ASSERT_EQ(Outcomes(response), "published");
+  EXPECT_EQ(Generate(), "unchanged published");
+  EXPECT_EQ(Fetched().generation().published_by(), kTestActor);
+  // Both at once: the CTL first.
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
+  ASSERT_OK(Admin(&Stub::Publish, v1::PublishRequest(), &response));
+  EXPECT_EQ(Outcomes(response), "published published");
+  EXPECT_EQ(response.lists(0).list().kind(), v1::TRUST_LIST_KIND_CTL);
 }
 
 TEST_F(TrustListOrdersTest, AnExportedRecoveryKeyComesBack) {

@@ -192,7 +192,7 @@ TEST_F(TrustListRefusalsTest, OneBeforeWhoseKeyIsGoneDoesNotComeBack) {
 
 TEST_F(TrustListRefusalsTest, AKeyIsReplacedThoughNoListCanBeCompared) {
   const Certificate first = Signer("");
-  RunByHand("REVOKE SELECT ON trust_list_candidate FROM trustline_itld");
+  RunByHand("REVOKE SELECT ON tftp_server FROM trustline_itld");
   v1::ReplaceRecoveryRequest replace;
   replace.set_reason("the old one leaked");
   v1::ReplaceRecoveryResponse response;

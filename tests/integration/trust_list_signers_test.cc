@@ -69,7 +69,7 @@ TEST_F(TrustListCommandsTest, ANewRecoveryKeyWaitsAndTheDrillSaysWhomItDoesNotRe
   const ProgramResult regenerated =
       system_->Trustctl({"itl", "recovery", "regenerate", "--yes", "--reason", "it may be known to others"});
   EXPECT_EQ(regenerated.exit_status, 0) << regenerated.err;
-  EXPECT_THAT(regenerated.err, HasSubstr("WARNING: a new ITLRecovery key"));
+  EXPECT_THAT(regenerated.err, HasSubstr("WARNING: another ITLRecovery key"));
   const boost::json::value waiting = WaitForCandidate("waits-for-approval");
   EXPECT_THAT(Text(waiting, "candidate_reason"), HasSubstr("signer"));
   EXPECT_EQ(Generation(), before);
@@ -101,15 +101,21 @@ TEST_F(TrustListCommandsTest, ANewRecoveryKeyWaitsAndTheDrillSaysWhomItDoesNotRe
               HasSubstr(fmt::format("NOT rescued: ITL of node1, generation {} (", before)));
 
   // 3. Published, it rescues those that hold what it has signed; the old key the others.
+  const int64_t ctls = PublishCtlIfItWaits("the old one is not safe");
   Publish("the old one is not safe");
   EXPECT_EQ(Generation(), before + 1);
   EXPECT_NE(Signer(Show()), old_recovery);
   EXPECT_THAT(Signer(Show()), StartsWith("CN=ITLRECOVERY-"));
   EXPECT_THAT(Records(Show()), Not(Contains("SAST " + old_recovery)));
-  EXPECT_EQ(Rescued(new_file), blank + 1);
+  EXPECT_EQ(Rescued(new_file), blank + 1 + ctls);
   const ProgramResult old_drill = Drill(old_file);
   EXPECT_EQ(old_drill.exit_status, 1);
-  EXPECT_EQ(boost::json::parse(old_drill.out).at("not_rescued").at(0).at("generation").as_int64(), before + 1);
+  const boost::json::value drilled_again = boost::json::parse(old_drill.out);
+  const boost::json::array& missed_by_old = drilled_again.at("not_rescued").as_array();
+  EXPECT_EQ(std::ssize(missed_by_old), 1 + ctls);
+  EXPECT_TRUE(std::ranges::any_of(missed_by_old, [&](const boost::json::value& missed) {
+    return Text(missed, "kind") == "ITL" && missed.at("generation").as_int64() == before + 1;
+  })) << old_drill.out;
 
   // 4. The current content once more by the old key: for phones from before. Then back.
   const ProgramResult rescue = system_->Trustctl({"itl", "reset", "--recovery-key", old_file, "--passphrase-file",
@@ -127,8 +133,9 @@ TEST_F(TrustListCommandsTest, ANewRecoveryKeyWaitsAndTheDrillSaysWhomItDoesNotRe
 
   // 5. The old one is ITLRecovery again.
   const ProgramResult imported = system_->Trustctl({"itl", "recovery", "import", old_file, "--passphrase-file",
-                                                    Path("passphrase"), "--reason", "it was safe after all"});
+                                                    Path("passphrase"), "--reason", "it was safe after all", "--yes"});
   EXPECT_EQ(imported.exit_status, 0) << imported.err;
+  PublishCtlIfItWaits("it was safe after all");
   Publish("it was safe after all");
   EXPECT_EQ(Signer(Show()), old_recovery);
   EXPECT_THAT(Do({"audit", "list", "--action", "itl.recovery.export", "--output", "json"}), HasSubstr("ITLRECOVERY-"));

@@ -112,6 +112,14 @@ class TrustListCommandsTest : public CaCommandsTest {
   }
   // As an administrator who has looked at it.
   static void Publish(const std::string& reason) { Do({"itl", "publish", "--yes", "--reason", reason}); }
+  // Phones take the CTL first, so that the ITL waits for it when the signer changes. How many were published.
+  static int64_t PublishCtlIfItWaits(const std::string& reason) {
+    const boost::json::value lists = DoJson({"ctl", "list"}).at("lists");
+    const bool waits = std::ranges::any_of(
+        lists.as_array(), [](const boost::json::value& list) { return !list.at("candidate").is_null(); });
+    if (waits) Do({"ctl", "publish", "--yes", "--reason", reason});
+    return waits ? 1 : 0;
+  }
 
   static std::string ExportRecovery(const std::string& name) {
     Do({"itl", "recovery", "export", "--out", Path(name), "--passphrase-file", Path("passphrase"), "--force"});
