@@ -45,10 +45,20 @@ absl::Status ToAbsl(const grpc::Status& status, std::string_view service_kind, s
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
     const std::string& words = status.error_message();
     if (words.find("handshake") != std::string::npos || words.find("Handshake") != std::string::npos ||
-        words.find("verification") != std::string::npos || words.find("Socket closed") != std::string::npos) {
+        words.find("verification") != std::string::npos) {
       return Unavailable(
           "{0} at {1} did not agree to a connection: is it a {0}, are both identities valid and from the same "
           "authority, and are the clocks right? ({2})",
+          service_kind, address, words);
+    }
+    // Of TLS 1.3 too, where a server refuses a client only after the client's side is done.
+    if (words.find("Socket closed") != std::string::npos || words.find("Connection reset") != std::string::npos) {
+      return Unavailable(
+          "{0} at {1} ended the connection before it answered: it was stopped, or does not accept this identity "
+          "(valid, "
+          "from the same authority, clocks right?). A change may have been made all the same: look before you repeat "
+          "it "
+          "({2})",
           service_kind, address, words);
     }
     // gRPC's own words; the service's may speak of a connection to its database.
