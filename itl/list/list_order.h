@@ -16,8 +16,9 @@ struct PublishOrder {
   ListFilter filter;
   std::string actor;  // identity URI
   std::string reason;
-  // What waits for an administrator is published too: an administrator ordered it.
+  // What waits for an administrator is published too: an administrator ordered it, of these lists.
   bool approved = false;
+  ListFilter approves;
   // What the administrator has looked at, by content digest: nothing else is approved. Empty: whatever it is.
   std::vector<Sha256Digest> approved_contents;
   // All or nothing: what cannot be published at once is an error.

@@ -96,6 +96,7 @@ absl::StatusOr<PublishResult> ListRun::Publish(const ListPolicy& policy) {
   // 3. What becomes of each. The CTL first, as phones take it.
   std::stable_partition(changed.begin(), changed.end(),
                         [](const Prepared& prepared) { return prepared.list.form.kind == ListKind::kCtl; });
+  ASSIGN_OR_RETURN(left_behind_, FindLeftBehind(changed));
   std::vector<NewGeneration> publish;
   for (Prepared& prepared : changed) RETURN_IF_ERROR(Decide(prepared, result, publish));
   RETURN_IF_ERROR(Store(publish, result));
@@ -286,18 +287,25 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
   if (!prepared.refusal.ok()) {
     return KeepCandidate(prepared, CandidateState::kRefused, std::string(StatusMessage(prepared.refusal)), result);
   }
-  const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
-  const bool approved_before = waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest;
-  ASSIGN_OR_RETURN(const bool ctl_knows, !prepared.signer_changes || prepared.list.form.kind == ListKind::kCtl
+  const bool is_ctl = prepared.list.form.kind == ListKind::kCtl;
+  ASSIGN_OR_RETURN(const bool ctl_knows, is_ctl || !prepared.signer_changes
                                              ? absl::StatusOr<bool>(true)
                                              : ctl_signers_.Knows(prepared.content.signer));
-  if (prepared.needs_approval && !IsApproved(prepared.content.digest) && !approved_before) {
+  if (prepared.needs_approval && !IsOrWasApproved(prepared)) {
     return KeepCandidate(prepared, CandidateState::kApproval, ApprovalReason(prepared, ctl_knows), result);
   }
+  // Phones that are new take the CTL first, and look for the ITL's signer there: both in one transaction.
   if (!ctl_knows) {
     return KeepCandidate(prepared, CandidateState::kApproval,
-                         "it is approved, and follows when the CTL has its signer (`trustctl ctl publish`): phones "
-                         "that are new take the CTL first, and would refuse this list",
+                         "it is approved, and follows together with the CTL, which does not have its signer yet "
+                         "(`trustctl ctl list`, `trustctl ctl publish`)",
+                         result);
+  }
+  if (is_ctl && prepared.signer_changes && !left_behind_.empty()) {
+    return KeepCandidate(prepared, CandidateState::kApproval,
+                         fmt::format("it is approved, and follows together with the {}, which another one signs still "
+                                     "(`trustctl itl list`, `trustctl itl publish`)",
+                                     left_behind_),
                          result);
   }
   const auto vouched = vouched_.find(prepared.content.signer.sha256());
@@ -317,9 +325,33 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
   return absl::OkStatus();
 }
 
-bool ListRun::IsApproved(const Sha256Digest& content) const {
+bool ListRun::IsApproved(const Prepared& prepared) const {
+  if (!order_.approved || !order_.approves.Chooses(prepared.list.form)) return false;
   const std::vector<Sha256Digest>& seen = order_.approved_contents;
-  return order_.approved && (seen.empty() || std::find(seen.begin(), seen.end(), content) != seen.end());
+  return seen.empty() || std::find(seen.begin(), seen.end(), prepared.content.digest) != seen.end();
+}
+
+bool ListRun::IsOrWasApproved(const Prepared& prepared) const {
+  const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
+  return IsApproved(prepared) ||
+         (waiting && waiting->approved_by && waiting->content_sha256 == prepared.content.digest);
+}
+
+absl::StatusOr<std::string> ListRun::FindLeftBehind(const std::vector<Prepared>& changed) {
+  const auto ctl = std::find_if(changed.begin(), changed.end(), [](const Prepared& prepared) {
+    return prepared.list.form.kind == ListKind::kCtl && prepared.signer_changes;
+  });
+  if (ctl == changed.end()) return std::string();
+  ASSIGN_OR_RETURN(const std::vector<StoredList> itls, store_.Lists({.kind = ListKind::kItl}));
+  for (const StoredList& itl : itls) {
+    // One that the server's own key signs is a rescue, whose order has said what that means.
+    if (!itl.current || itl.form.local_signer || itl.current->signer_sha256 == ctl->content.signer.sha256()) continue;
+    const auto follows = std::find_if(changed.begin(), changed.end(), [&](const Prepared& prepared) {
+      return prepared.list.list_id == itl.list_id && prepared.refusal.ok() && IsOrWasApproved(prepared);
+    });
+    if (follows == changed.end()) return ListText(itl.form);
+  }
+  return std::string();
 }
 
 std::string ListRun::ApprovalReason(const Prepared& prepared, bool ctl_knows_signer) {
@@ -337,7 +369,7 @@ std::string ListRun::ApprovalReason(const Prepared& prepared, bool ctl_knows_sig
           ? "is a SAST of the present list, so that phones accept it"
           : "the present list does not have as SAST, so that phones have to ask a TVS about it; one that reaches none "
             "refuses this list and everything after it",
-      ctl_knows_signer ? "" : "`trustctl ctl publish` (new phones take the CTL first, which does not have it) and ",
+      ctl_knows_signer ? "" : "`trustctl ctl publish` (new phones take the CTL first: both go out together) and ",
       program);
 }
 
@@ -372,7 +404,7 @@ absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState sta
                                .reason = reason,
                                .changes = absl::StrJoin(prepared.changes, "\n"),
                                .since = same_content ? before->since : now_};
-  if (state != CandidateState::kRefused && IsApproved(prepared.content.digest)) {
+  if (state != CandidateState::kRefused && IsApproved(prepared)) {
     candidate.approved_by = order_.actor;
     candidate.approval_reason = order_.reason;
   } else if (same_content && state != CandidateState::kRefused) {
@@ -390,8 +422,7 @@ absl::Status ListRun::KeepCandidate(const Prepared& prepared, CandidateState sta
 void ListRun::AddGeneration(const Prepared& prepared, std::vector<NewGeneration>& publish) const {
   const ByteView file = AsBytes(prepared.file);
   const std::optional<StoredCandidate>& waiting = prepared.list.candidate;
-  const bool approved_before = !IsApproved(prepared.content.digest) && waiting && waiting->approved_by &&
-                               waiting->content_sha256 == prepared.content.digest;
+  const bool approved_before = !IsApproved(prepared) && IsOrWasApproved(prepared);
   publish.push_back({.list_id = prepared.list.list_id,
                      .file = prepared.file,
                      .record = {.number = prepared.list.current ? prepared.list.current->number + 1 : 1,

@@ -79,9 +79,13 @@ class ListRun {
   // What it is to say: signed, read back, checked against `before`.
   absl::Status Sign(Prepared& prepared, const std::string* before);
   void SignAll(std::vector<Prepared>& all, const std::map<int64_t, std::string>& before);
+  // An ITL that would go on being signed by another than the CTL, if any, were the CTL's signer changed now.
+  absl::StatusOr<std::string> FindLeftBehind(const std::vector<Prepared>& changed);
   absl::Status Decide(Prepared& prepared, PublishResult& result, std::vector<NewGeneration>& publish);
   // By the order.
-  bool IsApproved(const Sha256Digest& content) const;
+  bool IsApproved(const Prepared& prepared) const;
+  // Or by an order before.
+  bool IsOrWasApproved(const Prepared& prepared) const;
   static std::string ApprovalReason(const Prepared& prepared, bool ctl_knows_signer);
   absl::Status KeepCandidate(const Prepared& prepared, CandidateState state, const std::string& reason,
                              PublishResult& result);
@@ -100,6 +104,7 @@ class ListRun {
   std::vector<StoredSigner> signers_;
   std::map<Sha256Digest, std::string> key_names_;  // of signers, by certificate
   std::vector<Sha256Digest> known_;                // certificates of current lists, where that matters
+  std::string left_behind_;                        // FindLeftBehind()
   absl::Status reading_;                           // whether all phones can read lists of the policy's form
 };
 

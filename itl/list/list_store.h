@@ -88,6 +88,10 @@ struct ListFilter {
   std::optional<std::string> device;  // "" chooses those for all phones
 
   bool empty() const { return !kind && !tftp_server && !device; }
+  bool Chooses(const ListForm& form) const {
+    return kind.value_or(form.kind) == form.kind && tftp_server.value_or(form.tftp_server) == form.tftp_server &&
+           device.value_or(form.device) == form.device;
+  }
 };
 
 struct NewGeneration {

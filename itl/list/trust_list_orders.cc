@@ -68,12 +68,18 @@ absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& cal
                         .without_nodes = Texts(request.without_nodes())};
   ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
   RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
+  // All lists are looked at, because what is approved may go out together with others; the order is about these.
+  std::swap(order.approves, order.filter);
   for (const std::string& content : request.contents()) {
     Sha256Digest& digest = order.approved_contents.emplace_back();
     if (content.size() != digest.size()) return InvalidArgument("a content is named by its SHA-256, 32 bytes");
     std::copy(content.begin(), content.end(), digest.begin());
   }
-  return parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
+  ASSIGN_OR_RETURN(PublishResult result, parts_.publisher->Publish(caller.cluster_id, caller.cluster, order));
+  std::erase_if(result.lists, [&](const PublishedList& list) {
+    return list.outcome != ListOutcome::kPublished && !order.approves.Chooses(list.list.form);
+  });
+  return result;
 }
 
 absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request) {

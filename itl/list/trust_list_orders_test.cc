@@ -322,31 +322,42 @@ TEST_F(TrustListOrdersTest, NewPhonesFindTheSignerInTheCtl) {
   EXPECT_THAT(response.notices(), Not(Contains(HasSubstr("the CTL does not have this signer"))));
   ASSERT_OK(Admin(&Stub::SetMixedMode, mode));  // update is no matter of who signs
 
-  // A new ITLRecovery: the ITL follows the CTL, however it was approved.
+  // A new ITLRecovery: both go out together, whichever was approved first.
   v1::ReplaceRecoveryRequest replace;
   replace.set_reason("leaked");
+  const auto publish = [&](v1::TrustListKind kind) {
+    v1::PublishRequest request;
+    request.set_kind(kind);
+    EXPECT_OK(Admin(&Stub::Publish, request, &response));
+    return Outcomes(response);
+  };
   v1::ReplaceRecoveryResponse replaced;
   ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace, &replaced));
   ASSERT_EQ(Outcomes(replaced.published()), "waits waits");
   EXPECT_THAT(Listed().lists(0).candidate().reason(),
               HasSubstr("then `trustctl ctl publish` (new phones take the CTL"));
   EXPECT_THAT(Listed().lists(1).candidate().reason(), HasSubstr("then `trustctl ctl publish`"));
-  v1::PublishRequest itl;
-  itl.set_kind(v1::TRUST_LIST_KIND_ITL);
-  ASSERT_OK(Admin(&Stub::Publish, itl, &response));
-  ASSERT_EQ(Outcomes(response), "waits");
-  EXPECT_THAT(response.lists(0).list().candidate().reason(), HasSubstr("it is approved, and follows when the CTL has"));
+  ASSERT_EQ(publish(v1::TRUST_LIST_KIND_ITL), "waits");
+  EXPECT_THAT(response.lists(0).list().candidate().reason(), HasSubstr("follows together with the CTL"));
   ASSERT_EQ(Generate(), "waits waits");
-  v1::PublishRequest ctl;
-  ctl.set_kind(v1::TRUST_LIST_KIND_CTL);
-  ASSERT_OK(Admin(&Stub::Publish, ctl, &response));
-  ASSERT_EQ(Outcomes(response), "published");
-  EXPECT_EQ(Generate(), "unchanged published");
+  ASSERT_EQ(publish(v1::TRUST_LIST_KIND_CTL), "published published");
   EXPECT_EQ(Fetched().generation().published_by(), kTestActor);
-  // Both at once: the CTL first.
+  EXPECT_EQ(
+      Count("SELECT count(DISTINCT published_at) FROM trust_list l JOIN trust_list_generation g USING (cluster_id, "
+            "list_id, generation)"),
+      1);
+
   ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
-  ASSERT_OK(Admin(&Stub::Publish, v1::PublishRequest(), &response));
-  EXPECT_EQ(Outcomes(response), "published published");
+  ASSERT_EQ(publish(v1::TRUST_LIST_KIND_CTL), "waits");
+  EXPECT_THAT(response.lists(0).list().candidate().reason(), HasSubstr("follows together with the ITL of tftp1"));
+  v1::GenerateRequest ctl;
+  ctl.set_kind(v1::TRUST_LIST_KIND_CTL);
+  ASSERT_OK(Admin(&Stub::Generate, ctl, &response));
+  EXPECT_EQ(Outcomes(response), "waits");
+  ASSERT_EQ(publish(v1::TRUST_LIST_KIND_ITL), "published published");
+
+  ASSERT_OK(Admin(&Stub::ReplaceRecovery, replace));
+  ASSERT_EQ(publish(v1::TRUST_LIST_KIND_UNSPECIFIED), "published published");
   EXPECT_EQ(response.lists(0).list().kind(), v1::TRUST_LIST_KIND_CTL);
 }
 

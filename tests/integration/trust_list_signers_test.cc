@@ -101,7 +101,7 @@ TEST_F(TrustListCommandsTest, ANewRecoveryKeyWaitsAndTheDrillSaysWhomItDoesNotRe
               HasSubstr(fmt::format("NOT rescued: ITL of node1, generation {} (", before)));
 
   // 3. Published, it rescues those that hold what it has signed; the old key the others.
-  const int64_t ctls = PublishCtlIfItWaits("the old one is not safe");
+  const int64_t ctls = ApproveCtlIfItWaits("the old one is not safe");
   Publish("the old one is not safe");
   EXPECT_EQ(Generation(), before + 1);
   EXPECT_NE(Signer(Show()), old_recovery);
@@ -135,7 +135,7 @@ TEST_F(TrustListCommandsTest, ANewRecoveryKeyWaitsAndTheDrillSaysWhomItDoesNotRe
   const ProgramResult imported = system_->Trustctl({"itl", "recovery", "import", old_file, "--passphrase-file",
                                                     Path("passphrase"), "--reason", "it was safe after all", "--yes"});
   EXPECT_EQ(imported.exit_status, 0) << imported.err;
-  PublishCtlIfItWaits("it was safe after all");
+  ApproveCtlIfItWaits("it was safe after all");
   Publish("it was safe after all");
   EXPECT_EQ(Signer(Show()), old_recovery);
   EXPECT_THAT(Do({"audit", "list", "--action", "itl.recovery.export", "--output", "json"}), HasSubstr("ITLRECOVERY-"));
