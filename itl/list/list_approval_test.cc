@@ -24,9 +24,6 @@ class ListApprovalTest : public ListDatabaseTest {
     AddListed(tvs_);
     ASSERT_EQ(Outcome(), ListOutcome::kPublished);
   }
-  static ListFilter Of(ListKind kind, const std::string& server, const std::string& device = "") {
-    return {.kind = kind, .tftp_server = server, .device = device};
-  }
   void ChangePolicy(const std::function<void(ListPolicy&)>& change) {
     ASSERT_OK(InStore([&](Connection&, ListStore& store) -> absl::Status {
       ASSIGN_OR_RETURN(const auto stored, store.LockPolicy());
@@ -47,20 +44,6 @@ class ListApprovalTest : public ListDatabaseTest {
     return count;
   }
   void NodesAreAway() { SetVouching(absl::FailedPreconditionError("node2 does not answer")); }
-  // An administrator's order about the CTL alone.
-  absl::StatusOr<PublishResult> TurnMixedModeOn() {
-    PublishOrder order = Approved();
-    order.filter.kind = ListKind::kCtl;
-    order.must_publish = true;
-    return publisher_->ChangeAndPublish(
-        1, "default", order, [](Connection&, ListStore& store, const StoredPolicy& before) -> absl::Status {
-          ListPolicy policy = before.policy;
-          policy.mixed_mode = true;
-          RETURN_IF_ERROR(store.WritePolicy(policy, kTestActor));
-          return store.PutList({.kind = ListKind::kCtl, .tftp_server = "", .device = ""}, kTestActor);
-        });
-  }
-
   const Certificate tvs_ = MakePhoneFacing("tvs");
 };
 
@@ -186,11 +169,7 @@ TEST_F(ListApprovalTest, AnOrderAboutTheCtlDoesNotPassOverTheItl) {
   EXPECT_THAT(TurnMixedModeOn(), refused);
   SetListed(third, false);
   // One that cannot be made.
-  const PrivateKey key = PrivateKey::FromEvp(EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")));
-  X509Ptr form(X509_dup(MakePhoneFacing("odd").x509()));
-  X509_set_pubkey(form.get(), key.get());
-  X509_sign(form.get(), SharedRsaKey().get(), EVP_sha256());
-  const Certificate odd = *Certificate::FromX509(form.get());
+  const Certificate odd = Ed25519Certificate();
   AddListed(odd);
   EXPECT_THAT(TurnMixedModeOn(), refused);
   SetListed(odd, false);

@@ -23,17 +23,6 @@ class ListCautionTest : public ListDatabaseTest {
     AddServer("tftp1");
     ASSERT_EQ(Outcome(), ListOutcome::kPublished);
   }
-  // With a key that no phone knows.
-  static Certificate Ed25519Certificate() {
-    const PrivateKey key = PrivateKey::FromEvp(EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")));
-    X509Ptr odd(X509_dup(MakePhoneFacing("odd").x509()));
-    X509_set_pubkey(odd.get(), key.get());
-    X509_sign(odd.get(), SharedRsaKey().get(), EVP_sha256());
-    return *Certificate::FromX509(odd.get());
-  }
-  static ListFilter Of(ListKind kind, const std::string& server) {
-    return {.kind = kind, .tftp_server = server, .device = ""};
-  }
   void ReplaceRecovery() {
     const TrustStoreCaller actor = caller();
     ASSERT_OK(InStore([&](Connection& connection, ListStore& store) -> absl::Status {
@@ -70,18 +59,7 @@ TEST_F(ListCautionTest, AFirstListDoesNotSayWhatWaitsInOthers) {
   ASSERT_TRUE(second.candidate);
   EXPECT_EQ(second.candidate->state, CandidateState::kApproval);
   EXPECT_THAT(second.candidate->reason, HasSubstr("what waits for approval in the ITL of tftp1 (`trustctl itl list`)"));
-  PublishOrder order = Approved();
-  order.filter.kind = ListKind::kCtl;
-  order.must_publish = true;
-  EXPECT_THAT(publisher_->ChangeAndPublish(
-                  1, "default", order,
-                  [](Connection&, ListStore& store, const StoredPolicy& before) -> absl::Status {
-                    ListPolicy policy = before.policy;
-                    policy.mixed_mode = true;
-                    RETURN_IF_ERROR(store.WritePolicy(policy, kTestActor));
-                    return store.PutList({.kind = ListKind::kCtl, .tftp_server = "", .device = ""}, kTestActor);
-                  }),
-              StatusIs(kRefused, HasSubstr("nobody has approved")));
+  EXPECT_THAT(TurnMixedModeOn(), StatusIs(kRefused, HasSubstr("nobody has approved")));
 
   // Once that one is published, the first list is looked at again, and needs nobody.
   ASSERT_NE(Count(kConsidered), -1);

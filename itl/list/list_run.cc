@@ -317,7 +317,7 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
     return KeepCandidate(prepared, CandidateState::kNodes, std::string(StatusMessage(vouched->second)), result);
   }
   AddGeneration(prepared, publish);
-  if (prepared.list.form.kind == ListKind::kCtl) ctl_signers_.Publish(prepared.content);
+  if (is_ctl) ctl_signers_.Publish(prepared.content);
   PublishedList& published = result.lists.emplace_back(PublishedList{prepared.list, ListOutcome::kPublished});
   published.list.current = publish.back().record;
   // So that it can be said what was published.

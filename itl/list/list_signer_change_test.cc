@@ -21,7 +21,7 @@ class ListSignerChangeTest : public ListDatabaseTest {
     AddListed(tvs_);
     ASSERT_EQ(Outcome(), ListOutcome::kPublished);
   }
-  static ListFilter Of(const std::string& server, const std::string& device = "") {
+  static ListFilter ItlOf(const std::string& server, const std::string& device = "") {
     return {.kind = ListKind::kItl, .tftp_server = server, .device = device};
   }
   static PublishOrder MustPublish(const ListFilter& filter) {
@@ -30,7 +30,7 @@ class ListSignerChangeTest : public ListDatabaseTest {
     order.must_publish = true;
     return order;
   }
-  absl::StatusOr<PublishResult> Resign(bool local, const ListFilter& filter = Of("tftp1")) {
+  absl::StatusOr<PublishResult> Resign(bool local, const ListFilter& filter = ItlOf("tftp1")) {
     PublishOrder order = MustPublish(filter);
     order.to_local_signer = local;
     return publisher_->Resign(1, "default", local, order,
@@ -38,7 +38,7 @@ class ListSignerChangeTest : public ListDatabaseTest {
   }
   absl::StatusOr<PublishResult> PublishSigned(const std::string& file) {
     return publisher_->PublishSigned(1, "default", {.tftp_server = "tftp1", .device = ""}, file,
-                                     MustPublish(Of("tftp1")));
+                                     MustPublish(ItlOf("tftp1")));
   }
   // The list of tftp1, with these records.
   std::string Sign(const std::vector<std::string>& records, const StoredSigner& signer) {
@@ -47,7 +47,7 @@ class ListSignerChangeTest : public ListDatabaseTest {
     for (const std::string& record : records) payload += record;
     return *WriteTrustList(payload, FormOfHeader(current.header()), signer.certificate, **keys_->Find(signer.key_name));
   }
-  TrustList Current() { return *DecodeTrustList(AsBytes(FileOf(List(Of("tftp1"))))); }
+  TrustList Current() { return *DecodeTrustList(AsBytes(FileOf(List(ItlOf("tftp1"))))); }
   std::vector<std::string> Records() {
     std::vector<std::string> records;
     for (const TrustListRecord& record : Current().records)
@@ -119,7 +119,8 @@ TEST_F(ListSignerChangeTest, ARecoveryCertificateThatHasEndedDoesNotComeBack) {
 
 TEST_F(ListSignerChangeTest, WhatIsNotPublishedIsNotSignedAnew) {
   AddServer("tftp2");
-  EXPECT_THAT(Resign(true, Of("tftp2")), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such list is published")));
+  EXPECT_THAT(Resign(true, ItlOf("tftp2")),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such list is published")));
   ASSERT_OK_AND_ASSIGN(const PublishResult both, Resign(true, {.kind = ListKind::kItl}));
   EXPECT_THAT(both.lists, SizeIs(1));
 }
@@ -144,7 +145,7 @@ TEST_F(ListSignerChangeTest, AnotherServersKeyIsNotThisListsOwn) {
   std::vector<std::string> records = Records();
   records[2] = *WriteRecord({signers[2].certificate, CertificateRole::kSast, "", ""}, NameForm::kComma);
   ASSERT_OK(PublishSigned(Sign(records, signers[2])));
-  EXPECT_EQ(List(Of("tftp1")).current->signer_sha256, signers[2].certificate.sha256());
+  EXPECT_EQ(List(ItlOf("tftp1")).current->signer_sha256, signers[2].certificate.sha256());
   EXPECT_THAT(LocalSigners(), SizeIs(0));
 }
 
@@ -176,11 +177,11 @@ TEST_F(ListSignerChangeTest, ADevicesFirstListIsSignedAsThatOfAllPhones) {
     asked_.clear();
   }
   ASSERT_OK(publisher_->ChangeAndPublish(
-      1, "default", MustPublish(Of("tftp1", kPhone)), [](Connection&, ListStore& store, const StoredPolicy&) {
+      1, "default", MustPublish(ItlOf("tftp1", kPhone)), [](Connection&, ListStore& store, const StoredPolicy&) {
         return store.PutList({.kind = ListKind::kItl, .tftp_server = "tftp1", .device = kPhone, .local_signer = true},
                              kTestActor);
       }));
-  EXPECT_EQ(List(Of("tftp1", kPhone)).current->signer_sha256, Signers().at(1).certificate.sha256());
+  EXPECT_EQ(List(ItlOf("tftp1", kPhone)).current->signer_sha256, Signers().at(1).certificate.sha256());
   const std::lock_guard lock(mutex_);
   EXPECT_THAT(asked_, Contains(Signers().at(1).certificate.subject().ToText()));
 }

@@ -39,6 +39,15 @@ inline Certificate MakePhoneFacing(std::string_view common_name,
   return *BuildSelfSigned(form, key);
 }
 
+// With a key that no phone knows.
+inline Certificate Ed25519Certificate() {
+  const PrivateKey key = PrivateKey::FromEvp(EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")));
+  X509Ptr odd(X509_dup(MakePhoneFacing("odd").x509()));
+  X509_set_pubkey(odd.get(), key.get());
+  X509_sign(odd.get(), SharedRsaKey().get(), EVP_sha256());
+  return *Certificate::FromX509(odd.get());
+}
+
 inline ListPolicy TestListPolicy() {
   ListPolicy policy;
   policy.organization = "Example";
@@ -134,6 +143,9 @@ class ListDatabaseTest : public ItlDatabaseTest {
     order.approved = true;
     return order;
   }
+  static ListFilter Of(ListKind kind, const std::string& server, const std::string& device = "") {
+    return {.kind = kind, .tftp_server = server, .device = device};
+  }
   absl::StatusOr<PublishResult> Publish(const PublishOrder& order = Order()) {
     return publisher_->Publish(1, "default", order);
   }
@@ -181,6 +193,19 @@ class ListDatabaseTest : public ItlDatabaseTest {
     ASSERT_OK(RunInTransaction(*itld_, {}, [&](Connection& connection) {
       return TrustEditor(connection, caller()).Set(PrefixOf(certificate.sha256()), change);
     }));
+  }
+  // An administrator's order about the CTL alone.
+  absl::StatusOr<PublishResult> TurnMixedModeOn() {
+    PublishOrder order = Approved();
+    order.filter.kind = ListKind::kCtl;
+    order.must_publish = true;
+    return publisher_->ChangeAndPublish(
+        1, "default", order, [](Connection&, ListStore& store, const StoredPolicy& before) -> absl::Status {
+          ListPolicy policy = before.policy;
+          policy.mixed_mode = true;
+          RETURN_IF_ERROR(store.WritePolicy(policy, kTestActor));
+          return store.PutList({.kind = ListKind::kCtl, .tftp_server = "", .device = ""}, kTestActor);
+        });
   }
   // Whether it becomes so before a deadline.
   static bool Becomes(const std::function<bool()>& state) {
