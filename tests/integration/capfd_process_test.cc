@@ -85,7 +85,8 @@ TEST_F(CapfdProcessTest, AKeyThatItDoesNotOpenEndsItWithOneLine) {
   EXPECT_EQ(fs::status(strings).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 
   std::string changed = whole;
-  changed[changed.size() / 2] = changed[changed.size() / 2] == 'A' ? 'B' : 'A';
+  // Another digit: 'A' in the place of 'a' would be the same key.
+  changed[changed.size() / 2] = changed[changed.size() / 2] == '0' ? '1' : '0';
   std::ofstream(strings) << changed;
   EXPECT_THAT(Refusal(), HasSubstr(strings));
   EXPECT_THAT(Refusal({"--check-config"}), HasSubstr(strings));
