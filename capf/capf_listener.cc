@@ -17,7 +17,7 @@ absl::StatusOr<std::unique_ptr<CapfListener>> CapfListener::Start(const Listener
 
 absl::Status CapfListener::Open(LoadedListener loaded, EnrolmentDesk& desk) {
   chain_ = std::move(loaded.chain);
-  TlsServerOptions options = config_.server;
+  StreamServerOptions options = config_.server;
   options.tls = std::move(loaded.tls);
   options.on_event = [&log = parts_.log](const ConnectionEvent& event) {
     log.Info("CAPF_CONNECTION", "a connection ended before its session",
@@ -28,8 +28,9 @@ absl::Status CapfListener::Open(LoadedListener loaded, EnrolmentDesk& desk) {
   };
   endpoint_ = std::make_unique<CapfEndpoint>(parts_.endpoint, desk, parts_.work, parts_.pace, parts_.clock, parts_.log);
   ASSIGN_OR_RETURN(
-      server_, TlsServer::Start(parts_.workers, std::move(options),
-                                [endpoint = endpoint_.get()](const Peer& peer) { return endpoint->NewSession(peer); }));
+      server_, StreamServer::Start(parts_.workers, std::move(options), [endpoint = endpoint_.get()](const Peer& peer) {
+        return endpoint->NewSession(peer);
+      }));
   parts_.log.Info("CAPF_LISTENING", "phones are enrolled",
                   {{"cluster", config_.cluster},
                    {"address", config_.server.address},

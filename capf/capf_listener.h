@@ -13,7 +13,7 @@
 #include "capf/session_pace.h"
 #include "capf/work_queue.h"
 #include "common/net/io_workers.h"
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 #include "common/postgres/pool.h"
 #include "common/rpc/listener_service.h"
 #include "common/service/clock.h"
@@ -44,7 +44,7 @@ class CapfListener {
   ManagedListener Managed();
 
   const std::string& cluster() const { return config_.cluster; }
-  const TlsServer& server() const { return *server_; }
+  const StreamServer& server() const { return *server_; }
   const CapfEndpoint& endpoint() const { return *endpoint_; }
   void Stop() { server_->Stop(); }
 
@@ -59,7 +59,7 @@ class CapfListener {
   const CapfListenerParts parts_;
   std::vector<Certificate> chain_;  // at the start
   std::unique_ptr<CapfEndpoint> endpoint_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 }  // namespace trustline

@@ -7,7 +7,7 @@
 namespace trustline {
 
 std::vector<Metrics::Registration> RegisterListenerMetrics(Metrics& metrics, const std::string& cluster,
-                                                           const TlsServer& server, const CapfEndpoint& endpoint) {
+                                                           const StreamServer& server, const CapfEndpoint& endpoint) {
   MetricLabels labels = {{"cluster", cluster}, {"listener", server.options().name}};
   std::vector<Metrics::Registration> registrations = RegisterTlsMetrics(metrics, labels, server);
   const CapfStatistics& capf = endpoint.statistics();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "capf/session.h"
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 #include "common/service/metrics.h"
 
 namespace trustline {
@@ -13,6 +13,6 @@ namespace trustline {
 // Counters of the socket layer and of the protocol, labelled with the listener and its cluster. The objects must
 // outlive the registrations.
 std::vector<Metrics::Registration> RegisterListenerMetrics(Metrics& metrics, const std::string& cluster,
-                                                           const TlsServer& server, const CapfEndpoint& endpoint);
+                                                           const StreamServer& server, const CapfEndpoint& endpoint);
 
 }  // namespace trustline

@@ -30,7 +30,7 @@ struct CapfEndpointOptions {
   std::function<uint32_t()> new_session_id;  // random unless given (recorded sessions have theirs)
 };
 
-// What the sessions of one listener share. To be ended in this order: the TlsServer, whose sessions give work to the
+// What the sessions of one listener share. To be ended in this order: the StreamServer, whose sessions give work to the
 // executor to the last; the executor (WorkQueue::Stop), whose work uses the endpoint and what it was made with; then
 // the endpoint.
 class CapfEndpoint {

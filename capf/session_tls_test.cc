@@ -3,8 +3,8 @@
 
 #include "capf/session_testing.h"
 #include "common/net/listener_test_support.h"
+#include "common/net/stream_server.h"
 #include "common/net/tls_client.h"
-#include "common/net/tls_server.h"
 #include "tests/support/status_matchers.h"
 
 namespace trustline {
@@ -18,12 +18,12 @@ class CapfSessionTlsTest : public CapfSessionTest {
   void SetUp() override {
     Schedule(CapfOperation::kInstall);
     ASSERT_OK_AND_ASSIGN(workers_, IoWorkers::Start(2));
-    TlsServerOptions options;
+    StreamServerOptions options;
     options.name = "capf";
     options.address = "127.0.0.1";
     options.tls = MakeTestTlsContext();
-    ASSERT_OK_AND_ASSIGN(
-        server_, TlsServer::Start(*workers_, options, [this](const Peer& peer) { return endpoint_.NewSession(peer); }));
+    ASSERT_OK_AND_ASSIGN(server_, StreamServer::Start(*workers_, options,
+                                                      [this](const Peer& peer) { return endpoint_.NewSession(peer); }));
   }
   // In the order that CapfEndpoint asks for.
   void Stop() {
@@ -62,7 +62,7 @@ class CapfSessionTlsTest : public CapfSessionTest {
   WorkQueue work_{2, 100};
   CapfEndpoint endpoint_{{.new_session_id = [] { return kTestSession; }}, desk_, work_, pace_, clock_, log_};
   std::unique_ptr<IoWorkers> workers_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 TEST_F(CapfSessionTlsTest, InstallsACertificateOneMessageARecord) {

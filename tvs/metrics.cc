@@ -23,7 +23,7 @@ void AddAnswers(Registrations& registrations, Metrics& metrics, const std::strin
 
 }  // namespace
 
-Registrations RegisterListenerMetrics(Metrics& metrics, const std::string& cluster, const TlsServer& server,
+Registrations RegisterListenerMetrics(Metrics& metrics, const std::string& cluster, const StreamServer& server,
                                       const TvsEndpoint& endpoint) {
   const MetricLabels labels = {{"cluster", cluster}, {"listener", server.options().name}};
   Registrations registrations = RegisterTlsMetrics(metrics, labels, server);
@@ -43,6 +43,17 @@ Registrations RegisterListenerMetrics(Metrics& metrics, const std::string& clust
           tvs.silent_away);
   counter("trustline_tvs_silent_stale_total", "Connections closed without a verdict: the node over its age limit.",
           tvs.silent_stale);
+  return registrations;
+}
+
+Registrations RegisterQuestionMetrics(Metrics& metrics, const QuestionFlusher& flusher) {
+  Registrations registrations;
+  registrations.push_back(metrics.AddGaugeCallback("trustline_tvs_questions_waiting",
+                                                   "Different questions of phones that itld was not told yet.", {},
+                                                   [&flusher] { return static_cast<double>(flusher.waiting()); }));
+  registrations.push_back(metrics.AddCounterCallback(
+      "trustline_tvs_questions_without_room_total", "Questions of phones that were counted without a name.", {},
+      [&flusher] { return static_cast<double>(flusher.without_room()); }));
   return registrations;
 }
 

@@ -25,9 +25,9 @@ class ScriptedCapf {
   // `new_script` makes the script of each session.
   explicit ScriptedCapf(std::function<Script()> new_script) : new_script_(std::move(new_script)) {
     workers_ = *IoWorkers::Start(1);
-    TlsServerOptions options{.name = "capf", .address = "127.0.0.1", .tls = MakeTestTlsContext()};
-    server_ = *TlsServer::Start(*workers_, std::move(options),
-                                [this](const Peer&) { return std::make_unique<Session>(*this); });
+    StreamServerOptions options{.name = "capf", .address = "127.0.0.1", .tls = MakeTestTlsContext()};
+    server_ = *StreamServer::Start(*workers_, std::move(options),
+                                   [this](const Peer&) { return std::make_unique<Session>(*this); });
   }
 
   Endpoint endpoint() const { return {"127.0.0.1", server_->port()}; }
@@ -84,7 +84,7 @@ class ScriptedCapf {
   std::vector<size_t> pieces_;
   std::vector<std::string> messages_;
   std::unique_ptr<IoWorkers> workers_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 }  // namespace trustline

@@ -22,9 +22,9 @@ class ScriptedTvs {
 
   explicit ScriptedTvs(Script script) : script_(std::move(script)) {
     workers_ = *IoWorkers::Start(1);
-    TlsServerOptions options{.name = "tvs", .address = "127.0.0.1", .tls = MakeTestTlsContext()};
-    server_ = *TlsServer::Start(*workers_, std::move(options),
-                                [this](const Peer&) { return std::make_unique<Session>(*this); });
+    StreamServerOptions options{.name = "tvs", .address = "127.0.0.1", .tls = MakeTestTlsContext()};
+    server_ = *StreamServer::Start(*workers_, std::move(options),
+                                   [this](const Peer&) { return std::make_unique<Session>(*this); });
   }
 
   Endpoint endpoint() const { return {"127.0.0.1", server_->port()}; }
@@ -68,7 +68,7 @@ class ScriptedTvs {
   std::vector<size_t> pieces_;
   std::vector<std::string> requests_;
   std::unique_ptr<IoWorkers> workers_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 }  // namespace trustline

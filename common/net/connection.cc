@@ -1,7 +1,6 @@
 #include "common/net/connection.h"
 
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -9,8 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/net/socket_bio.h"
-#include "common/net/tls_context.h"
+#include "common/status/status.h"
 
 namespace trustline {
 namespace {
@@ -31,7 +29,7 @@ void Count(std::atomic<uint64_t>& counter, uint64_t by = 1) { counter.fetch_add(
 
 }  // namespace
 
-ListenerShard::ListenerShard(std::shared_ptr<IoWorker> worker, const TlsServerOptions& options,
+ListenerShard::ListenerShard(std::shared_ptr<IoWorker> worker, const StreamServerOptions& options,
                              const std::atomic<TlsContext*>& tls, const SessionFactory& factory,
                              ListenerStatistics& statistics)
     : worker_(std::move(worker)),
@@ -73,7 +71,7 @@ void ListenerShard::AdoptWaiting() {
 }
 
 void ListenerShard::Adopt(AcceptedSocket socket) {
-  auto connection = std::make_shared<TlsConnection>(*this, std::move(socket.peer), std::move(socket.slot));
+  auto connection = std::make_shared<StreamConnection>(*this, std::move(socket.peer), std::move(socket.slot));
   connections_.insert(connection);
   statistics_.open_connections.fetch_add(1, std::memory_order_relaxed);
   connection->Start(std::move(socket.fd), socket.is_v4);
@@ -95,12 +93,12 @@ void ListenerShard::Report(ConnectionEvent::Kind kind, const Peer& peer, std::st
   if (options_.on_event) options_.on_event({kind, peer, detail});
 }
 
-TlsConnection::TlsConnection(ListenerShard& shard, Peer peer, ConnectionLimits::Slot slot)
+StreamConnection::StreamConnection(ListenerShard& shard, Peer peer, ConnectionLimits::Slot slot)
     : shard_(shard), peer_(std::move(peer)), slot_(std::move(slot)), socket_(shard.worker_->context()) {}
 
-TlsConnection::~TlsConnection() = default;
+StreamConnection::~StreamConnection() = default;
 
-void TlsConnection::Start(UniqueFd fd, bool is_v4) {
+void StreamConnection::Start(UniqueFd fd, bool is_v4) {
   boost::system::error_code error;
   socket_.assign(is_v4 ? tcp::v4() : tcp::v6(), fd.get(), error);
   if (error) {
@@ -112,14 +110,14 @@ void TlsConnection::Start(UniqueFd fd, bool is_v4) {
   Wait(WaitType::wait_read);
 }
 
-void TlsConnection::Close() {
+void StreamConnection::Close() {
   if (state_ == State::kClosed) return;
-  const std::shared_ptr<TlsConnection> self = shared_from_this();
+  const std::shared_ptr<StreamConnection> self = shared_from_this();
   state_ = State::kClosed;
   unlink();
   session_.reset();
   actions_ = {};
-  ssl_.reset();
+  transport_.reset();
   boost::system::error_code ignored;
   socket_.close(ignored);
   slot_ = {};
@@ -127,7 +125,7 @@ void TlsConnection::Close() {
   shard_.connections_.erase(self);
 }
 
-void TlsConnection::OnDeadline() {
+void StreamConnection::OnDeadline() {
   switch (state_) {
     case State::kFirstBytes:
     case State::kHandshake:
@@ -152,16 +150,16 @@ void TlsConnection::OnDeadline() {
   Close();
 }
 
-void TlsConnection::Wait(WaitType type) {
+void StreamConnection::Wait(WaitType type) {
   socket_.async_wait(type, [self = shared_from_this()](const boost::system::error_code& error) {
     if (!error) self->OnReady();
   });
 }
 
-void TlsConnection::OnReady() {
+void StreamConnection::OnReady() {
   switch (state_) {
     case State::kFirstBytes:
-      BeginTls();
+      BeginTransport();
       break;
     case State::kHandshake:
       ContinueHandshake();
@@ -181,132 +179,153 @@ void TlsConnection::OnReady() {
   }
 }
 
-void TlsConnection::BeginTls() {
-  ssl_.reset(SSL_new(shard_.tls_.load(std::memory_order_acquire)->ssl_ctx()));
-  if (ssl_ == nullptr || !AttachSocket(ssl_.get(), socket_.native_handle())) {
-    ERR_clear_error();
+void StreamConnection::WaitFor(Transport::Outcome wanted) {
+  Wait(wanted == Transport::Outcome::kWantWrite ? WaitType::wait_write : WaitType::wait_read);
+}
+
+void StreamConnection::BeginTransport() {
+  const TlsContext* const tls = shard_.tls_.load(std::memory_order_acquire);
+  const int fd = socket_.native_handle();
+  transport_ = tls == nullptr ? MakePlainTransport(fd) : MakeTlsTransport(*tls, fd);
+  if (transport_ == nullptr) {
     Count(shard_.statistics_.handshakes_failed);
     shard_.Report(ConnectionEvent::Kind::kHandshakeFailed, peer_, "out of memory");
     Close();
     return;
   }
-  SSL_set_accept_state(ssl_.get());
   state_ = State::kHandshake;
   ContinueHandshake();
 }
 
-void TlsConnection::ContinueHandshake() {
-  ERR_clear_error();
-  errno = 0;
-  const int result = SSL_do_handshake(ssl_.get());
-  if (result == 1) {
-    Count(SSL_session_reused(ssl_.get()) ? shard_.statistics_.handshakes_resumed : shard_.statistics_.handshakes_full);
-    session_ = shard_.factory_(peer_);
-    state_ = State::kRequest;
-    RestartExchangeDeadline();
-    actions_ = session_->OnConnected();
-    if (SendAnswer()) ReadRequests();
-    return;
-  }
-  const int error_number = errno;
-  const int error = SSL_get_error(ssl_.get(), result);
-  if (error == SSL_ERROR_WANT_READ) {
-    Wait(WaitType::wait_read);
-  } else if (error == SSL_ERROR_WANT_WRITE) {
-    Wait(WaitType::wait_write);
-  } else {
-    Count(shard_.statistics_.handshakes_failed);
-    shard_.Report(ConnectionEvent::Kind::kHandshakeFailed, peer_, TlsFailureReason(ssl_.get(), error, error_number));
-    CloseAfterLastBytes();  // The alert tells the peer why.
+void StreamConnection::ContinueHandshake() {
+  const Transport::Outcome outcome = transport_->ShakeHands();
+  switch (outcome) {
+    case Transport::Outcome::kDone:
+      BeginSession();
+      break;
+    case Transport::Outcome::kWantRead:
+    case Transport::Outcome::kWantWrite:
+      WaitFor(outcome);
+      break;
+    case Transport::Outcome::kEnd:
+    case Transport::Outcome::kFailed:
+      Count(shard_.statistics_.handshakes_failed);
+      shard_.Report(ConnectionEvent::Kind::kHandshakeFailed, peer_, transport_->failure());
+      CloseAfterLastBytes();  // The alert tells the peer why.
+      break;
   }
 }
 
-void TlsConnection::ReadRequests() {
+void StreamConnection::BeginSession() {
+  switch (transport_->handshake()) {
+    case Transport::Handshake::kNone:
+      break;
+    case Transport::Handshake::kFull:
+      Count(shard_.statistics_.handshakes_full);
+      break;
+    case Transport::Handshake::kResumed:
+      Count(shard_.statistics_.handshakes_resumed);
+      break;
+  }
+  peer_.certificate = transport_->peer_certificate();
+  session_ = shard_.factory_(peer_);
+  state_ = State::kRequest;
+  RestartExchangeDeadline();
+  actions_ = session_->OnConnected();
+  if (SendAnswer()) ReadRequests();
+}
+
+void StreamConnection::ReadRequests() {
   auto& buffer = shard_.worker_->read_buffer();
   for (int reads = 0; reads < kReadsPerTurn; ++reads) {
-    ERR_clear_error();
-    errno = 0;
-    const int count = SSL_read(ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
-    if (count <= 0) {
-      OnReadFailure(count);
+    const auto [outcome, count] = transport_->Read(buffer);
+    if (outcome != Transport::Outcome::kDone) {
+      OnNothingToRead(outcome);
       return;
     }
-    Count(shard_.statistics_.bytes_in, static_cast<uint64_t>(count));
+    Count(shard_.statistics_.bytes_in, count);
     message_begun_ = true;
-    actions_ = session_->OnBytes(ByteView(buffer.data(), static_cast<size_t>(count)));
+    drain_due_ = true;
+    actions_ = session_->OnBytes(ByteView(buffer.data(), count));
     // It may have been an authentication string. Sessions keep what they need.
-    OPENSSL_cleanse(buffer.data(), static_cast<size_t>(count));
+    OPENSSL_cleanse(buffer.data(), count);
     if (!SendAnswer()) return;
   }
   boost::asio::post(socket_.get_executor(), [self = shared_from_this()] { self->OnReady(); });
 }
 
-void TlsConnection::OnReadFailure(int result) {
-  const int error_number = errno;
-  const int error = SSL_get_error(ssl_.get(), result);
-  switch (error) {
-    case SSL_ERROR_WANT_READ:
-      Wait(WaitType::wait_read);
-      return;
-    case SSL_ERROR_WANT_WRITE:
-      Wait(WaitType::wait_write);
-      return;
-    case SSL_ERROR_ZERO_RETURN:
+// A peer that has said its last word (kEnd) still gets the answers that it waits for. The transport says kEnd again
+// after each of them, until nothing is left to do.
+void StreamConnection::OnNothingToRead(Transport::Outcome why) {
+  switch (why) {
+    case Transport::Outcome::kDone:
+      break;
+    case Transport::Outcome::kWantRead:
+    case Transport::Outcome::kWantWrite:
+      if (Drain()) WaitFor(why);
+      break;
+    case Transport::Outcome::kEnd:
+      if (!Drain()) return;
       if (message_begun_) {
         CloseMidMessage("the peer closed the connection before its request was complete");
         return;
       }
-      SSL_shutdown(ssl_.get());
-      ERR_clear_error();
+      transport_->SayEnd();
       CloseAfterLastBytes();
-      return;
-    default:
+      break;
+    case Transport::Outcome::kFailed:
       if (message_begun_) {
-        CloseMidMessage(TlsFailureReason(ssl_.get(), error, error_number));
+        CloseMidMessage(transport_->failure());
         return;
       }
-      ERR_clear_error();
       Close();
+      break;
   }
 }
 
-void TlsConnection::RestartExchangeDeadline() {
+// Tells the session, if bytes have come, that there are no more. True when nothing is left to be done before the next.
+bool StreamConnection::Drain() {
+  if (!std::exchange(drain_due_, false)) return true;
+  actions_ = session_->OnDrained();
+  return SendAnswer();
+}
+
+void StreamConnection::RestartExchangeDeadline() {
   (is_patient_ ? shard_.patient_deadlines_ : shard_.exchange_deadlines_).Restart(*this);
 }
 
 // Sends what `actions_` asks for and does the rest of it. True when the connection is ready to read on.
-bool TlsConnection::SendAnswer() {
+bool StreamConnection::SendAnswer() {
   // Once, though a `send` that does not leave at once comes here again.
   const bool becomes_patient = std::exchange(actions_.patient, false) && !std::exchange(is_patient_, true);
   const bool renews = std::exchange(actions_.renew_deadline, false);
   if (renews) message_begun_ = false;
   if (renews || becomes_patient) RestartExchangeDeadline();
   if (actions_.send.empty()) return FinishActions();
-  ERR_clear_error();
-  errno = 0;
-  const int sent = SSL_write(ssl_.get(), actions_.send.data(), static_cast<int>(actions_.send.size()));
-  if (sent > 0) {
-    Count(shard_.statistics_.bytes_out, static_cast<uint64_t>(sent));
-    message_begun_ = false;
-    if (!actions_.close) RestartExchangeDeadline();
-    return FinishActions();
+  const Transport::Outcome outcome = transport_->Write(AsBytes(actions_.send));
+  switch (outcome) {
+    case Transport::Outcome::kDone:
+      Count(shard_.statistics_.bytes_out, actions_.send.size());
+      message_begun_ = false;
+      if (!actions_.close) RestartExchangeDeadline();
+      return FinishActions();
+    case Transport::Outcome::kWantRead:
+    case Transport::Outcome::kWantWrite:
+      state_ = State::kAnswerToLeave;
+      WaitFor(outcome);
+      return false;
+    case Transport::Outcome::kEnd:
+    case Transport::Outcome::kFailed:
+      CloseMidMessage(fmt::format("the answer could not leave: {}", transport_->failure()));
+      break;
   }
-  const int error_number = errno;
-  const int error = SSL_get_error(ssl_.get(), sent);
-  if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ) {
-    state_ = State::kAnswerToLeave;
-    Wait(error == SSL_ERROR_WANT_WRITE ? WaitType::wait_write : WaitType::wait_read);
-    return false;
-  }
-  CloseMidMessage(fmt::format("the answer could not leave: {}", TlsFailureReason(ssl_.get(), error, error_number)));
   return false;
 }
 
-bool TlsConnection::FinishActions() {
+bool StreamConnection::FinishActions() {
   state_ = State::kRequest;
   if (actions_.close) {
-    SSL_shutdown(ssl_.get());
-    ERR_clear_error();
+    transport_->SayEnd();
     CloseAfterLastBytes();
     return false;
   }
@@ -317,7 +336,7 @@ bool TlsConnection::FinishActions() {
   return true;
 }
 
-void TlsConnection::StartOutsideWork() {
+void StreamConnection::StartOutsideWork() {
   state_ = State::kOutsideWork;
   const auto work = std::move(actions_.wait_for);
   actions_ = {};
@@ -329,33 +348,33 @@ void TlsConnection::StartOutsideWork() {
   });
 }
 
-void TlsConnection::OnOutsideWorkDone(uint64_t number) {
+void StreamConnection::OnOutsideWorkDone(uint64_t number) {
   if (state_ != State::kOutsideWork || number != outside_work_number_) return;
   actions_ = session_->OnWaitDone();
   if (SendAnswer()) ReadRequests();
 }
 
-void TlsConnection::CloseMidMessage(std::string_view detail) {
+void StreamConnection::CloseMidMessage(std::string_view detail) {
   Count(shard_.statistics_.closed_mid_message);
   shard_.Report(ConnectionEvent::Kind::kClosedMidMessage, peer_, detail);
   Close();
 }
 
-void TlsConnection::CloseAfterLastBytes() {
+void StreamConnection::CloseAfterLastBytes() {
   int unread = 0;
   if (ioctl(socket_.native_handle(), FIONREAD, &unread) != 0 || unread == 0) {
     Close();
     return;
   }
   session_.reset();
-  ssl_.reset();
+  transport_.reset();
   shutdown(socket_.native_handle(), SHUT_WR);
   state_ = State::kLastBytes;
   shard_.linger_deadlines_.Restart(*this);
   DiscardLastBytes();
 }
 
-void TlsConnection::DiscardLastBytes() {
+void StreamConnection::DiscardLastBytes() {
   auto& buffer = shard_.worker_->read_buffer();
   while (discarded_ < kLingerBytes) {
     const ssize_t count = recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);

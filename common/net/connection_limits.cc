@@ -26,7 +26,8 @@ ConnectionLimits::Verdict ConnectionLimits::Admit(const IpAddress& address, Slot
 
 bool ConnectionLimits::IsExempt(const IpAddress& address) const {
   return std::any_of(exempt_.begin(), exempt_.end(),
-                     [&address](const IpNetwork& network) { return network.Contains(address); });
+                     [&address](const IpNetwork& network) { return network.Contains(address); }) ||
+         (is_exempt_ && is_exempt_(address));
 }
 
 void ConnectionLimits::SweepIfGrown() {

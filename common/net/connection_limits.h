@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -36,10 +37,11 @@ class ConnectionLimits {
 
   enum class Verdict { kAdmitted, kAddressCap, kTotalCap };
 
-  // IPv6 peers are counted by their /64: a host has all of its addresses. Addresses in `exempt` have no cap of their
-  // own; the total holds for them too.
-  ConnectionLimits(uint32_t per_address, uint32_t total, std::vector<IpNetwork> exempt)
-      : per_address_(per_address), total_cap_(total), exempt_(std::move(exempt)) {}
+  // IPv6 peers are counted by their /64: a host has all of its addresses. Addresses in `exempt`, and those of which
+  // `is_exempt` (may be empty) says so, have no cap of their own; the total holds for them too.
+  ConnectionLimits(uint32_t per_address, uint32_t total, std::vector<IpNetwork> exempt,
+                   std::function<bool(const IpAddress&)> is_exempt = {})
+      : per_address_(per_address), total_cap_(total), exempt_(std::move(exempt)), is_exempt_(std::move(is_exempt)) {}
 
   // Fills `slot` when admitted.
   Verdict Admit(const IpAddress& address, Slot& slot);
@@ -51,6 +53,7 @@ class ConnectionLimits {
   const uint32_t per_address_;
   const uint32_t total_cap_;
   const std::vector<IpNetwork> exempt_;
+  const std::function<bool(const IpAddress&)> is_exempt_;
 
   std::atomic<uint32_t> total_{0};
   // By IpAddress::HostPrefix. Node-based: a counter stays in place while slots point to it, and is erased only at zero,

@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <boost/asio/post.hpp>
 #include <csignal>
+#include <future>
 #include <system_error>
 
 #include "common/status/status.h"
@@ -42,6 +44,16 @@ absl::Status IoWorker::Start() {
 void IoWorker::YieldToOthers() {
   const sched_param parameters{};
   pthread_setschedparam(thread_.native_handle(), SCHED_BATCH, &parameters);
+}
+
+void IoWorker::RunAndSettle(const std::function<void()>& work) {
+  std::promise<void> settled;
+  boost::asio::post(context_, [&] {
+    work();
+    // Operations that `work` cancelled are queued now; the next handler comes after them.
+    boost::asio::post(context_, [&] { settled.set_value(); });
+  });
+  settled.get_future().wait();
 }
 
 void IoWorker::Join() {

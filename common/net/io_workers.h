@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,6 +36,10 @@ class IoWorker {
   // (SCHED_BATCH, sched(7)). On a busy machine it then accepts many connections at each turn.
   void YieldToOthers();
 
+  // Runs `work` in the worker's thread and returns when it, and all handlers queued before its end, have run. Not from
+  // that thread.
+  void RunAndSettle(const std::function<void()>& work);
+
   // Lets the handler that runs finish, drops the others, and ends the thread.
   void Join();
 
@@ -48,7 +53,7 @@ class IoWorker {
 };
 
 // A fixed number of workers, and one more thread that only accepts connections, so that no handshake delays it.
-// Must outlive every TlsServer that was started on it.
+// Must outlive every server that was started on it.
 class IoWorkers {
  public:
   // `count` 0 is one worker for each processor core that this process may use.

@@ -1,6 +1,7 @@
 #include "common/net/listener_test_support.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <sys/socket.h>
@@ -123,6 +124,8 @@ RawClient RawClient::Connect(uint16_t port, const std::string& address, const st
   client.fd_.Reset(socket(target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval limit{30, 0};
   setsockopt(client.fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  const int on = 1;  // What was sent is there at once, though what was sent before it is not acknowledged yet.
+  setsockopt(client.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   if (!source.empty()) {
     socklen_t source_size = 0;
     sockaddr_storage from = MakeSockaddr(source, 0, source_size);
@@ -133,6 +136,20 @@ RawClient RawClient::Connect(uint16_t port, const std::string& address, const st
 }
 
 void RawClient::Send(std::string_view bytes) { send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+
+void RawClient::EndOutput() { shutdown(fd(), SHUT_WR); }
+
+std::string RawClient::ReadExactly(size_t count) {
+  std::string bytes(count, '\0');
+  size_t have = 0;
+  while (have < count) {
+    const ssize_t more = recv(fd(), bytes.data() + have, count - have, 0);
+    if (more <= 0) break;
+    have += static_cast<size_t>(more);
+  }
+  bytes.resize(have);
+  return bytes;
+}
 
 std::optional<std::string> RawClient::ReadUntilClosed() {
   std::string bytes;
@@ -166,16 +183,24 @@ void ListenerTest::StartWorkers(size_t count) {
   workers_ = *std::move(workers);
 }
 
-void ListenerTest::StartServer(TlsServerOptions options, EchoBehaviour behaviour) {
+void ListenerTest::StartServer(StreamServerOptions options, EchoBehaviour behaviour) {
+  if (options.tls == nullptr) options.tls = MakeTestTlsContext();
+  StartPlainServer(std::move(options), std::move(behaviour));
+}
+
+void ListenerTest::StartPlainServer(StreamServerOptions options, EchoBehaviour behaviour) {
+  StartServerWith(std::move(options), [this, behaviour = std::move(behaviour)](const Peer&) {
+    return std::make_unique<EchoSession>(behaviour, live_sessions_);
+  });
+}
+
+void ListenerTest::StartServerWith(StreamServerOptions options, SessionFactory factory) {
   if (workers_ == nullptr) StartWorkers();
   ASSERT_NE(workers_, nullptr);
   options.name = "test";
   if (options.address == "::") options.address = "127.0.0.1";
-  if (options.tls == nullptr) options.tls = MakeTestTlsContext();
   options.on_event = [this](const ConnectionEvent& event) { events_.Add(event); };
-  auto server = TlsServer::Start(*workers_, std::move(options), [this, behaviour = std::move(behaviour)](const Peer&) {
-    return std::make_unique<EchoSession>(behaviour, live_sessions_);
-  });
+  auto server = StreamServer::Start(*workers_, std::move(options), std::move(factory));
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
 }

@@ -15,8 +15,8 @@
 
 #include "common/net/io_workers.h"
 #include "common/net/session.h"
+#include "common/net/stream_server.h"
 #include "common/net/tls_context.h"
-#include "common/net/tls_server.h"
 #include "common/posix/unique_fd.h"
 #include "common/x509/openssl_ptr.h"
 
@@ -87,6 +87,10 @@ class RawClient {
   static RawClient Connect(uint16_t port, const std::string& address = "127.0.0.1", const std::string& source = "");
 
   void Send(std::string_view bytes);
+  // So many bytes, or what came before the end or 30 seconds of silence.
+  std::string ReadExactly(size_t count);
+  // Says that nothing more comes from here.
+  void EndOutput();
   // All that comes until the server closes, for 30 seconds at most. nullopt: still open then.
   std::optional<std::string> ReadUntilClosed();
   int fd() const { return fd_.get(); }
@@ -103,7 +107,11 @@ class ListenerTest : public testing::Test {
  protected:
   void StartWorkers(size_t count = 2);
   // Starts `server_` with the given options; address, certificate and event log are filled in where missing.
-  void StartServer(TlsServerOptions options = {}, EchoBehaviour behaviour = {});
+  void StartServer(StreamServerOptions options = {}, EchoBehaviour behaviour = {});
+  // The same without TLS.
+  void StartPlainServer(StreamServerOptions options = {}, EchoBehaviour behaviour = {});
+  // With sessions of the test's own, and TLS only where the options have it.
+  void StartServerWith(StreamServerOptions options, SessionFactory factory);
   void StopServer() { server_.reset(); }
   uint16_t port() const { return server_->port(); }
   const ListenerStatistics& statistics() const { return server_->statistics(); }
@@ -111,7 +119,7 @@ class ListenerTest : public testing::Test {
   EventLog events_;
   std::atomic<int> live_sessions_{0};
   std::unique_ptr<IoWorkers> workers_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 }  // namespace trustline

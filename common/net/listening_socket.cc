@@ -17,6 +17,9 @@ namespace {
 // The kernel lowers it to net.core.somaxconn.
 constexpr int kBacklog = 4'096;
 
+// Bytes for datagrams that wait to be read, and to leave. The kernel lowers it to net.core.rmem_max and wmem_max.
+constexpr int kDatagramBuffer = 4 * 1'024 * 1'024;
+
 struct BindAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
@@ -40,12 +43,26 @@ BindAddress MakeBindAddress(const IpAddress& address, bool as_v4, uint16_t port)
   return result;
 }
 
-absl::Status BindError(const std::string& endpoint, uint16_t port, int error) {
+// Where a socket of one type is to be.
+struct Place {
+  int type;  // SOCK_STREAM or SOCK_DGRAM
+  IpAddress address;
+  uint16_t port;
+  std::string endpoint;  // in words
+};
+
+struct UnboundSocket {
+  UniqueFd fd;
+  bool is_v4;
+};
+
+absl::Status BindError(const Place& place, int error) {
+  const std::string& endpoint = place.endpoint;
   switch (error) {
     case EADDRINUSE:
       return FailedPrecondition(
-          "cannot listen on {}: the address is in use; find the program that holds it with: ss -ltnp 'sport = :{}'",
-          endpoint, port);
+          "cannot listen on {}: the address is in use; find the program that holds it with: ss -l{}np 'sport = :{}'",
+          endpoint, place.type == SOCK_STREAM ? 't' : 'u', place.port);
     case EACCES:
       return PermissionDenied(
           "cannot listen on {}: no right to ports below 1024; start as root, grant CAP_NET_BIND_SERVICE, or choose a "
@@ -59,36 +76,67 @@ absl::Status BindError(const std::string& endpoint, uint16_t port, int error) {
   }
 }
 
+void SetOption(const UnboundSocket& socket, int level, int name, int value) {
+  setsockopt(socket.fd.get(), level, name, &value, sizeof(value));
+}
+
+absl::StatusOr<Place> ParsePlace(int type, const std::string& address, uint16_t port) {
+  ASSIGN_OR_RETURN(IpAddress ip, IpAddress::Parse(address));
+  return Place{.type = type, .address = ip, .port = port, .endpoint = EndpointText(address, port)};
+}
+
+absl::StatusOr<UnboundSocket> MakeSocket(const Place& place, const std::string& interface) {
+  const int type = place.type | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  UnboundSocket result{.fd = {}, .is_v4 = place.address.is_v4()};
+  result.fd.Reset(socket(result.is_v4 ? AF_INET : AF_INET6, type, 0));
+  if (!result.fd.valid() && errno == EAFNOSUPPORT && place.address == IpAddress()) {
+    result.is_v4 = true;
+    result.fd.Reset(socket(AF_INET, type, 0));
+  }
+  if (!result.fd.valid()) return BindError(place, errno);
+  if (!result.is_v4) SetOption(result, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (!interface.empty() &&
+      setsockopt(result.fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.data(), interface.size()) != 0) {
+    const int error = errno;
+    return FailedPrecondition("cannot bind {} to interface {}: {}; list the interfaces with: ip link", place.endpoint,
+                              interface, std::strerror(error));
+  }
+  return result;
+}
+
+absl::Status Bind(const UnboundSocket& socket, const Place& place) {
+  const BindAddress address = MakeBindAddress(place.address, socket.is_v4, place.port);
+  if (bind(socket.fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0) {
+    return BindError(place, errno);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> ListenOn(const std::string& address, uint16_t port, const std::string& interface) {
-  ASSIGN_OR_RETURN(IpAddress ip, IpAddress::Parse(address));
-  const std::string endpoint = EndpointText(address, port);
-  bool as_v4 = ip.is_v4();
-  UniqueFd fd(socket(as_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid() && errno == EAFNOSUPPORT && ip == IpAddress()) {
-    as_v4 = true;
-    fd.Reset(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  }
-  if (!fd.valid()) return BindError(endpoint, port, errno);
+  ASSIGN_OR_RETURN(const Place place, ParsePlace(SOCK_STREAM, address, port));
+  ASSIGN_OR_RETURN(UnboundSocket socket, MakeSocket(place, interface));
+  SetOption(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+  SetOption(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  RETURN_IF_ERROR(Bind(socket, place));
+  if (listen(socket.fd.get(), kBacklog) != 0) return BindError(place, errno);
+  return std::move(socket.fd);
+}
 
-  const int on = 1;
-  const int off = 0;
-  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (!as_v4) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  if (!interface.empty() &&
-      setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.data(), interface.size()) != 0) {
-    const int error = errno;
-    return FailedPrecondition("cannot bind {} to interface {}: {}; list the interfaces with: ip link", endpoint,
-                              interface, std::strerror(error));
+absl::StatusOr<UniqueFd> ReceiveDatagramsOn(const std::string& address, uint16_t port, const std::string& interface) {
+  ASSIGN_OR_RETURN(const Place place, ParsePlace(SOCK_DGRAM, address, port));
+  ASSIGN_OR_RETURN(UnboundSocket socket, MakeSocket(place, interface));
+  // No SO_REUSEADDR: with it another program could take the port over while this one has it.
+  SetOption(socket, SOL_SOCKET, SO_RCVBUF, kDatagramBuffer);
+  SetOption(socket, SOL_SOCKET, SO_SNDBUF, kDatagramBuffer);
+  if (socket.is_v4) {
+    SetOption(socket, IPPROTO_IP, IP_PKTINFO, 1);
+  } else {
+    SetOption(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);  // of IPv4 datagrams too, as mapped addresses
   }
-  const BindAddress bind_address = MakeBindAddress(ip, as_v4, port);
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&bind_address.storage), bind_address.size) != 0 ||
-      listen(fd.get(), kBacklog) != 0) {
-    return BindError(endpoint, port, errno);
-  }
-  return fd;
+  RETURN_IF_ERROR(Bind(socket, place));
+  return std::move(socket.fd);
 }
 
 uint16_t LocalPort(int fd) {

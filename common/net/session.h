@@ -18,6 +18,8 @@ struct Peer {
   uint16_t port = 0;     // The peer's own port.
   std::string listener;  // The name of the listener that accepted it.
   size_t worker = 0;     // Index of the worker thread that serves it, below IoWorkers::size().
+  // The certificate that the peer has shown and has the key of, DER; null when it showed none. Nobody has judged it.
+  std::shared_ptr<const std::string> certificate;
 
   std::string ToText() const;  // "192.0.2.1:50000" or "[2001:db8::1]:50000"
 };
@@ -31,10 +33,10 @@ struct SessionActions {
   // The deadline starts anew although nothing is sent: a whole message has said that the peer is still at work.
   bool renew_deadline = false;
 
-  // An answer, which leaves in one TLS write. When it has left, the deadline starts anew.
+  // An answer, which leaves in one write. When it has left, the deadline starts anew.
   std::string send;
 
-  // Close the connection (close_notify first) once `send` has left.
+  // Close the connection (TLS: close_notify first) once `send` has left.
   bool close = false;
 
   // When set (and `close` is not): outside work, such as a database look-up, which the socket layer starts once `send`
@@ -51,8 +53,8 @@ class PhoneSession {
  public:
   virtual ~PhoneSession() = default;
 
-  // The handshake is complete; called once, before anything else. What a protocol says in which the server speaks
-  // first.
+  // The handshake is complete (plain TCP: the first byte has come); called once, before anything else. What a protocol
+  // says in which the server speaks first.
   virtual SessionActions OnConnected() { return {}; }
 
   // Bytes as they came, in pieces of any size (1 to 16,384), never empty. The view is valid during the call only; what
@@ -60,12 +62,17 @@ class PhoneSession {
   // keep: they are not delivered again.
   virtual SessionActions OnBytes(ByteView bytes) = 0;
 
+  // Everything that had arrived was delivered; called after at least one OnBytes. A session that answers many messages
+  // at once waits for this. A peer that sends without a pause never lets it come: the session bounds what it holds. One
+  // that ends its own direction gets this, and the answers that follow from it, before the connection is closed.
+  virtual SessionActions OnDrained() { return {}; }
+
   // The outside work asked for by `wait_for` has called `done`.
   virtual SessionActions OnWaitDone() = 0;
 };
 
-// Called in the worker thread after each complete handshake. Never returns null. Called from several threads at once
-// when there are several workers.
+// Called in the worker thread after each complete handshake, of plain TCP with the first byte. Never returns null.
+// Called from several threads at once when there are several workers.
 using SessionFactory = std::function<std::unique_ptr<PhoneSession>(const Peer&)>;
 
 }  // namespace trustline

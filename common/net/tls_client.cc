@@ -134,6 +134,18 @@ absl::StatusOr<SslCtxPtr> Contexts::Make(const TlsClientOptions& options) {
   return context;
 }
 
+absl::Status UseCertificate(SSL* ssl, const TlsClientOptions& options) {
+  if (options.certificate_chain.empty()) return absl::OkStatus();
+  if (options.private_key == nullptr) return InvalidArgument("the client's certificate has no private key");
+  bool used = SSL_use_certificate(ssl, options.certificate_chain.front().x509()) == 1 &&
+              SSL_use_PrivateKey(ssl, options.private_key) == 1;
+  for (size_t index = 1; used && index < options.certificate_chain.size(); ++index) {
+    used = SSL_add1_chain_cert(ssl, options.certificate_chain[index].x509()) == 1;
+  }
+  if (!used) return OpenSslInvalidArgument("using the client's certificate and key");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 class TlsClient::Impl {
@@ -203,6 +215,7 @@ absl::StatusOr<TlsClient> TlsClient::Connect(const std::string& host, uint16_t p
   if (options.session != nullptr && SSL_set_session(ssl.get(), options.session.get()) != 1) {
     return OpenSslInvalidArgument("the session cannot be resumed");
   }
+  RETURN_IF_ERROR(UseCertificate(ssl.get(), options));
   ASSIGN_OR_RETURN(UniqueFd fd, ConnectTcp(host, port, options, deadline));
   if (!AttachSocket(ssl.get(), fd.get())) return OpenSslInternal("making a TLS connection");
 
@@ -249,14 +262,7 @@ absl::StatusOr<std::string> TlsClient::ReadExactly(size_t count) {
 
 absl::StatusOr<std::string> TlsClient::ReadSome(size_t maximum) { return impl_->Read(maximum, impl_->Deadline()); }
 
-std::string TlsClient::peer_certificate_der() const {
-  X509* certificate = SSL_get0_peer_certificate(impl_->ssl());
-  if (certificate == nullptr) return "";
-  unsigned char* raw = nullptr;
-  const int size = i2d_X509(certificate, &raw);
-  const OpenSslBytesPtr der(raw);
-  return size <= 0 ? "" : std::string(reinterpret_cast<const char*>(der.get()), static_cast<size_t>(size));
-}
+std::string TlsClient::peer_certificate_der() const { return PeerCertificateDer(impl_->ssl()); }
 
 TlsVersion TlsClient::version() const {
   switch (SSL_version(impl_->ssl())) {

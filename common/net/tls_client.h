@@ -8,11 +8,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/bytes/bytes.h"
 #include "common/bytes/sha256.h"
+#include "common/x509/certificate.h"
 
 namespace trustline {
 
@@ -30,12 +32,17 @@ struct TlsClientOptions {
   std::string ciphers;         // OpenSSL cipher list for TLS 1.2 and below; empty for the default.
   std::string source_address;  // Local address to connect from; empty for any.
 
+  // The client's own certificate, then those that lead to its authority; empty for none. Shown to servers that ask.
+  std::vector<Certificate> certificate_chain;
+  EVP_PKEY* private_key = nullptr;  // of the first; borrowed for the call
+
   // The only certificate to accept. When empty the server's certificate is NOT verified.
   std::optional<Sha256Digest> expected_certificate;
 };
 
 // One connection, used by one thread at a time. Errors: Unavailable (nobody listens, connection ended),
-// DeadlineExceeded, Unauthenticated (another certificate than expected), FailedPrecondition (handshake refused, with
+// DeadlineExceeded, InvalidArgument (options that
+// make no sense), Unauthenticated (another certificate than expected), FailedPrecondition (handshake refused, with
 // the reason).
 class TlsClient {
  public:

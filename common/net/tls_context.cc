@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/status/status.h"
@@ -19,6 +20,19 @@ constexpr char kCiphers[] =
 // Sessions belong to a context's own ticket keys and cache, so that one name does for all
 // (SSL_CTX_set_session_id_context).
 constexpr unsigned char kSessionIdContext[] = "trustline";
+
+// Bytes of the certificates that a client may show, which it sends before anybody knows it. A handshake has a buffer of
+// that size in any case; four RSA certificates take half of it.
+constexpr long kLargestClientChain = 16 * 1'024;
+
+// How many fewer sessions are remembered when each holds certificates.
+constexpr long kSessionCacheShare = 10;
+
+// Instead of OpenSSL's path validation, so that nothing of what a stranger shows is computed with but its one key.
+int AcceptAnyCertificate(X509_STORE_CTX* context, void*) {
+  X509_STORE_CTX_set_error(context, X509_V_OK);
+  return 1;
+}
 
 int OnTicketKey(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int seal) {
   const auto* keys = static_cast<const TicketKeyRing*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
@@ -83,6 +97,10 @@ const char* Explanation(int reason) {
     case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
     case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
       return "the peer does not trust this server's certificate";
+    case SSL_R_BAD_SIGNATURE:
+      return "the peer does not have the key of the certificate that it shows";
+    case SSL_R_EXCESSIVE_MESSAGE_SIZE:
+      return "a message of the handshake, such as the peer's certificates, is larger than this listener reads";
     case SSL_R_UNEXPECTED_EOF_WHILE_READING:
       return "the peer closed the connection";
     default:
@@ -114,11 +132,14 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Create(const TlsContextO
                                    SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);  // A record in one read(2), not in two.
-  SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
+  SSL_CTX_set_verify(context, options.ask_client_certificate ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  SSL_CTX_set_cert_verify_callback(context, AcceptAnyCertificate, nullptr);
+  SSL_CTX_set_max_cert_list(context, kLargestClientChain);
 
   SSL_CTX_set_timeout(context, static_cast<long>(options.session_lifetime.count()));
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
-  SSL_CTX_sess_set_cache_size(context, options.session_cache_size);
+  const long share = options.ask_client_certificate ? kSessionCacheShare : 1;
+  SSL_CTX_sess_set_cache_size(context, std::max(1L, options.session_cache_size / share));  // OpenSSL's 0 is no limit.
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_session_id_context(context, kSessionIdContext, sizeof(kSessionIdContext) - 1);
   SSL_CTX_set_app_data(context, &result->ticket_keys_);
@@ -133,9 +154,22 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Create(const TlsContextO
   return result;
 }
 
-std::string TlsFailureReason(SSL* ssl, int ssl_error, int error_number) {
-  const unsigned long error = ERR_get_error();  // The first one is the cause.
+std::string PeerCertificateDer(const SSL* ssl) {
+  const X509* certificate = SSL_get0_peer_certificate(ssl);
+  if (certificate == nullptr) return "";
+  unsigned char* raw = nullptr;
+  const int size = i2d_X509(certificate, &raw);
+  const OpenSslBytesPtr der(raw);
   ERR_clear_error();
+  return size <= 0 ? "" : std::string(reinterpret_cast<const char*>(der.get()), static_cast<size_t>(size));
+}
+
+std::string TlsFailureReason(SSL* ssl, int ssl_error, int error_number) {
+  const unsigned long last = ERR_peek_last_error();
+  unsigned long error = ERR_get_error();  // The first one is the cause.
+  ERR_clear_error();
+  // But before this one stand the details of a calculation.
+  if (ERR_GET_LIB(last) == ERR_LIB_SSL && ERR_GET_REASON(last) == SSL_R_BAD_SIGNATURE) error = last;
   if (error == 0) {
     if (ssl_error == SSL_ERROR_SYSCALL && error_number != 0) return std::strerror(error_number);
     return Explanation(SSL_R_UNEXPECTED_EOF_WHILE_READING);

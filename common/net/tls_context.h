@@ -30,13 +30,18 @@ struct TlsContextOptions {
   // How long one ticket key makes new tickets. It goes on opening old ones for `session_lifetime`.
   std::chrono::seconds ticket_key_interval = std::chrono::hours(1);
 
-  // Sessions remembered for TLS 1.2 clients that resume by session id (RFC 5246, 7.4.1.2), for all workers together.
+  // Sessions remembered for TLS 1.2 clients that resume by session id (RFC 5246, 7.4.1.2), for all workers together. A
+  // tenth of them where clients show certificates: each session then holds what its client has shown.
   long session_cache_size = 20'480;
+
+  // Asks clients for a certificate, of any authority. They need not show one (SSL_VERIFY_PEER, without CA names); the
+  // handshake proves only that who shows one has its key. What the certificate is worth its reader judges.
+  bool ask_client_certificate = false;
 };
 
 // Immutable but for the ticket keys; shared by all workers and safe to use from any thread.
-// TLS 1.2 and 1.3, ECDHE and (for old phones) RSA key transport; no client certificate, renegotiation or compression;
-// one ticket a handshake.
+// TLS 1.2 and 1.3, ECDHE and (for old phones) RSA key transport; no renegotiation or compression; one ticket a
+// handshake.
 class TlsContext {
  public:
   // InvalidArgument when the PEM has no certificate or the key does not belong to it.
@@ -57,6 +62,9 @@ class TlsContext {
   TicketKeyRing ticket_keys_;
   SslCtxPtr context_;
 };
+
+// The certificate that the peer has shown, DER; empty when it showed none. A resumed session still has it.
+std::string PeerCertificateDer(const SSL* ssl);
 
 // Why a TLS call failed, in words for an administrator, from the thread's OpenSSL error queue, which it empties.
 // `ssl_error` is SSL_get_error()'s result and `error_number` the errno of the failed call.

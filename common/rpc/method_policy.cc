@@ -82,6 +82,18 @@ absl::StatusOr<MethodPolicy> MethodPolicy::Find(std::string_view service, std::s
   return Of(*descriptor);
 }
 
+absl::StatusOr<std::map<std::string, MethodPolicy, std::less<>>> MethodPolicy::AllOf(std::string_view service) {
+  const google::protobuf::ServiceDescriptor* const descriptor =
+      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(std::string(service));
+  if (descriptor == nullptr) return NotFound("the service {} is not compiled in", service);
+  std::map<std::string, MethodPolicy, std::less<>> policies;
+  for (int i = 0; i < descriptor->method_count(); ++i) {
+    ASSIGN_OR_RETURN(MethodPolicy policy, Of(*descriptor->method(i)));
+    policies.emplace(descriptor->method(i)->name(), std::move(policy));
+  }
+  return policies;
+}
+
 absl::StatusOr<MethodPolicy> MethodPolicy::Of(const google::protobuf::MethodDescriptor& method) {
   const auto contradiction = [&method](std::string_view message) {
     return FailedPrecondition("{}: {}", method.full_name(), message);

@@ -4,6 +4,8 @@
 #include <google/protobuf/descriptor.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +49,8 @@ class MethodPolicy {
   // for one whose option is missing or contradicts itself.
   static absl::StatusOr<MethodPolicy> Find(std::string_view service, std::string_view method);
   static absl::StatusOr<MethodPolicy> Of(const google::protobuf::MethodDescriptor& method);
+  // Those of a service's methods, by their names: AllOf(v1::TrustLists::service_full_name()).
+  static absl::StatusOr<std::map<std::string, MethodPolicy, std::less<>>> AllOf(std::string_view service);
 
   const std::string& name() const { return name_; }  // "TrustStore.List"
   bool anyone() const { return anyone_; }

@@ -11,6 +11,7 @@
 #include "common/status/status.h"
 #include "gtest/gtest.h"
 #include "proto/access.pb.h"
+#include "proto/adoption.pb.h"
 #include "proto/audit.pb.h"
 #include "proto/authority.pb.h"
 #include "proto/device.pb.h"
@@ -18,8 +19,10 @@
 #include "proto/issuance.pb.h"
 #include "proto/listener.pb.h"
 #include "proto/node.pb.h"
+#include "proto/phone_trust.pb.h"
 #include "proto/trust_list.pb.h"
 #include "proto/trust_store.pb.h"
+#include "proto/tvs_question.pb.h"
 #include "proto/verification.pb.h"
 
 namespace trustline {
@@ -36,7 +39,8 @@ std::vector<const FileDescriptor*> AllFiles() {
        {v1::GrantRequest::descriptor(), v1::ListAuditRequest::descriptor(), v1::AddDeviceRequest::descriptor(),
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
         v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor(),
-        v1::UnlockDeviceRequest::descriptor(), v1::SetBlankRequest::descriptor()}) {
+        v1::UnlockDeviceRequest::descriptor(), v1::SetBlankRequest::descriptor(), v1::ListPhonesRequest::descriptor(),
+        v1::CountQuestionsRequest::descriptor(), v1::AdoptListsRequest::descriptor()}) {
     files.push_back(message->file());
   }
   return files;

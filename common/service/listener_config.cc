@@ -6,19 +6,21 @@
 #include "common/status/status.h"
 
 namespace trustline {
-namespace {
 
-absl::StatusOr<ListenerConfig> ReadListener(ConfigTable table, uint16_t default_port) {
+absl::StatusOr<ListenerConfig> ReadListener(ConfigTable table, std::string_view port_key, uint16_t default_port,
+                                            ListenerSecurity security) {
   ListenerConfig listener;
   ASSIGN_OR_RETURN(listener.cluster, table.TextOr("cluster", "default"));
   ASSIGN_OR_RETURN(listener.server.address, table.TextOr("address", "::"));
-  ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", default_port, 0, 65'535));
+  ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr(port_key, default_port, 0, 65'535));
   listener.server.port = static_cast<uint16_t>(port);
   ASSIGN_OR_RETURN(listener.server.interface, table.TextOr("interface", ""));
-  ASSIGN_OR_RETURN(listener.files.certificate, table.Path("certificate"));
-  ASSIGN_OR_RETURN(listener.files.key, table.Path("key"));
-  ASSIGN_OR_RETURN(listener.files.passphrase_file, table.PassphrasePathOr("passphrase", ""));
-  ASSIGN_OR_RETURN(listener.allow_tls10, table.BoolOr("allow_tls10", false));
+  if (security == ListenerSecurity::kTls) {
+    ASSIGN_OR_RETURN(listener.files.certificate, table.Path("certificate"));
+    ASSIGN_OR_RETURN(listener.files.key, table.Path("key"));
+    ASSIGN_OR_RETURN(listener.files.passphrase_file, table.PassphrasePathOr("passphrase", ""));
+    ASSIGN_OR_RETURN(listener.allow_tls10, table.BoolOr("allow_tls10", false));
+  }
   ASSIGN_OR_RETURN(const int64_t per_address, table.IntegerOr("connections_per_address", 1'024, 1, 1'000'000));
   listener.server.connections_per_address = static_cast<uint32_t>(per_address);
   ASSIGN_OR_RETURN(const int64_t total, table.IntegerOr("connections", 20'000, 1, 1'000'000));
@@ -36,15 +38,13 @@ absl::StatusOr<ListenerConfig> ReadListener(ConfigTable table, uint16_t default_
   return listener;
 }
 
-}  // namespace
-
 absl::StatusOr<std::vector<ListenerConfig>> ReadListeners(ConfigTable root, uint16_t default_port) {
   ASSIGN_OR_RETURN(const std::vector<ConfigTable> tables, root.Tables("listener"));
   if (tables.empty()) return root.Error("listener", "at least one [[listener]] is needed");
   std::vector<ListenerConfig> listeners;
   std::set<std::string> places;
   for (const ConfigTable& table : tables) {
-    ASSIGN_OR_RETURN(ListenerConfig listener, ReadListener(table, default_port));
+    ASSIGN_OR_RETURN(ListenerConfig listener, ReadListener(table, "port", default_port, ListenerSecurity::kTls));
     const std::string place =
         fmt::format("{} {} {}", listener.server.address, listener.server.port, listener.server.interface);
     if (listener.server.port != 0 && !places.insert(place).second) {
@@ -63,7 +63,8 @@ std::vector<std::string> ClustersOf(const std::vector<ListenerConfig>& listeners
 
 absl::StatusOr<LoadedListener> LoadListener(const ListenerConfig& listener) {
   ASSIGN_OR_RETURN(ListenerCredentials credentials, LoadListenerCredentials(listener.files));
-  absl::StatusOr<std::shared_ptr<TlsContext>> tls = MakeListenerTls(credentials, listener.allow_tls10);
+  absl::StatusOr<std::shared_ptr<TlsContext>> tls =
+      MakeListenerTls(credentials, listener.allow_tls10, listener.ask_client_certificate);
   if (!tls.ok()) {
     return Annotate(tls.status(), fmt::format("{} with {}", listener.files.certificate, listener.files.key));
   }

@@ -122,14 +122,17 @@ absl::Status UsePrevious(const ListenerFiles& files) {
   return Replace(files, Previous(files.key), previous.chain);
 }
 
-absl::StatusOr<std::shared_ptr<TlsContext>> MakeListenerTls(const ListenerCredentials& credentials, bool allow_tls10) {
+absl::StatusOr<std::shared_ptr<TlsContext>> MakeListenerTls(const ListenerCredentials& credentials, bool allow_tls10,
+                                                            bool ask_client_certificate) {
   std::string pem = credentials.chain.front().ToPem();
   for (size_t i = 1; i < credentials.chain.size(); ++i) {
     // Whoever does not know the root already gains nothing by being sent it.
     if (!Issued(credentials.chain[i], credentials.chain[i])) pem += credentials.chain[i].ToPem();
   }
-  return TlsContext::Create(
-      {.certificate_chain_pem = pem, .private_key = credentials.key.get(), .allow_tls10 = allow_tls10});
+  return TlsContext::Create({.certificate_chain_pem = pem,
+                             .private_key = credentials.key.get(),
+                             .allow_tls10 = allow_tls10,
+                             .ask_client_certificate = ask_client_certificate});
 }
 
 }  // namespace trustline

@@ -56,6 +56,8 @@ absl::StatusOr<ListenerCredentials> LoadPrevious(const ListenerFiles& files);
 absl::Status UsePrevious(const ListenerFiles& files);
 
 // What a listener presents with them: the chain without its self-signed root, or a self-signed certificate itself.
-absl::StatusOr<std::shared_ptr<TlsContext>> MakeListenerTls(const ListenerCredentials& credentials, bool allow_tls10);
+// `ask_client_certificate` as in TlsContextOptions.
+absl::StatusOr<std::shared_ptr<TlsContext>> MakeListenerTls(const ListenerCredentials& credentials, bool allow_tls10,
+                                                            bool ask_client_certificate = false);
 
 }  // namespace trustline

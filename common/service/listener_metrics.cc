@@ -3,7 +3,7 @@
 namespace trustline {
 
 std::vector<Metrics::Registration> RegisterTlsMetrics(Metrics& metrics, const MetricLabels& labels,
-                                                      const TlsServer& server) {
+                                                      const StreamServer& server) {
   std::vector<Metrics::Registration> registrations;
   const auto counter = [&](const char* name, const char* help, const std::atomic<uint64_t>& value) {
     registrations.push_back(metrics.AddCounterCallback(name, help, labels, value));

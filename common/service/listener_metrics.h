@@ -3,13 +3,13 @@
 
 #include <vector>
 
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 #include "common/service/metrics.h"
 
 namespace trustline {
 
 // The counters of the socket layer. The server must outlive the registrations.
 std::vector<Metrics::Registration> RegisterTlsMetrics(Metrics& metrics, const MetricLabels& labels,
-                                                      const TlsServer& server);
+                                                      const StreamServer& server);
 
 }  // namespace trustline

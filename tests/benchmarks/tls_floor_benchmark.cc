@@ -14,8 +14,8 @@
 #include "common/net/io_workers.h"
 #include "common/net/listening_socket.h"
 #include "common/net/session.h"
+#include "common/net/stream_server.h"
 #include "common/net/tls_context.h"
-#include "common/net/tls_server.h"
 #include "common/x509/certificate_builder.h"
 #include "common/x509/private_key.h"
 #include "tests/benchmarks/floor_server.h"
@@ -71,7 +71,7 @@ class ServerProcess {
     pid_ = fork();
     if (pid_ == 0) {
       PinTo(kServerCore);
-      floor ? RunFloor(ports[1], *tls) : RunTlsServer(ports[1], tls);
+      floor ? RunFloor(ports[1], *tls) : RunStreamServer(ports[1], tls);
     }
     close(ports[1]);
     if (read(ports[0], &port_, sizeof(port_)) != sizeof(port_)) {
@@ -107,15 +107,15 @@ class ServerProcess {
     RunFloorServer(listener->get(), tls.ssl_ctx(), kRequestSize, std::string(kAnswerSize, 'a'));
   }
 
-  [[noreturn]] static void RunTlsServer(int pipe, const std::shared_ptr<TlsContext>& tls) {
+  [[noreturn]] static void RunStreamServer(int pipe, const std::shared_ptr<TlsContext>& tls) {
     const auto workers = IoWorkers::Start(1);
     if (!workers.ok()) _exit(1);
-    TlsServerOptions options;
+    StreamServerOptions options;
     options.name = "benchmark";
     options.address = "127.0.0.1";
     options.tls = tls;
     const auto server =
-        TlsServer::Start(**workers, options, [](const Peer&) { return std::make_unique<ConstantSession>(); });
+        StreamServer::Start(**workers, options, [](const Peer&) { return std::make_unique<ConstantSession>(); });
     if (!server.ok()) _exit(1);
     Announce(pipe, (*server)->port());
     while (true) pause();

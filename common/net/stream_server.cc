@@ -1,4 +1,4 @@
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 
 #include <sys/socket.h>
 
@@ -8,7 +8,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <mutex>
 
 #include "common/net/connection.h"
@@ -30,17 +29,6 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kTicketKeyCheck{1};
 
 bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
-
-// Runs `work` in the worker's thread and returns when it, and all handlers queued before its end, have run.
-void RunAndSettle(IoWorker& worker, const std::function<void()>& work) {
-  std::promise<void> settled;
-  boost::asio::post(worker.context(), [&] {
-    work();
-    // Operations that `work` cancelled are queued now; the next handler comes after them.
-    boost::asio::post(worker.context(), [&] { settled.set_value(); });
-  });
-  settled.get_future().wait();
-}
 
 }  // namespace
 
@@ -66,16 +54,16 @@ std::string_view ConnectionEventName(ConnectionEvent::Kind kind) {
 
 std::string Peer::ToText() const { return EndpointText(address, port); }
 
-class TlsServer::Impl {
+class StreamServer::Impl {
  public:
-  Impl(IoWorkers& workers, TlsServerOptions options, SessionFactory factory, UniqueFd listener,
+  Impl(IoWorkers& workers, StreamServerOptions options, SessionFactory factory, UniqueFd listener,
        std::vector<IpNetwork> exempt)
       : workers_(workers),
         options_(std::move(options)),
         factory_(std::move(factory)),
         tls_(options_.tls.get()),
         port_(LocalPort(listener.get())),
-        limits_(options_.connections_per_address, options_.connections_total, std::move(exempt)),
+        limits_(options_.connections_per_address, options_.connections_total, std::move(exempt), options_.is_exempt),
         listener_(workers.acceptor().context(), listener.Release()),
         pause_(workers.acceptor().context()),
         ticket_key_check_(workers.acceptor().context()) {
@@ -87,7 +75,7 @@ class TlsServer::Impl {
   void Start() {
     boost::asio::post(workers_.acceptor().context(), [this] {
       WaitForConnections();
-      CheckTicketKeys();
+      if (options_.tls != nullptr) CheckTicketKeys();
     });
   }
 
@@ -100,7 +88,7 @@ class TlsServer::Impl {
 
   void Stop() {
     std::call_once(stopped_once_, [this] {
-      RunAndSettle(workers_.acceptor(), [this] {
+      workers_.acceptor().RunAndSettle([this] {
         stopped_ = true;
         boost::system::error_code ignored;
         listener_.close(ignored);
@@ -109,13 +97,13 @@ class TlsServer::Impl {
       });
       // Nothing is enqueued any more.
       for (size_t index = 0; index < shards_.size(); ++index) {
-        RunAndSettle(*workers_.worker(index), [this, index] { shards_[index]->Stop(); });
+        workers_.worker(index)->RunAndSettle([this, index] { shards_[index]->Stop(); });
       }
     });
   }
 
   uint16_t port() const { return port_; }
-  const TlsServerOptions& options() const { return options_; }
+  const StreamServerOptions& options() const { return options_; }
   const ListenerStatistics& statistics() const { return statistics_; }
 
  private:
@@ -150,7 +138,7 @@ class TlsServer::Impl {
   void Dispatch(UniqueFd fd, const sockaddr_storage& sockaddr) {
     const IpAddress address = IpAddress::FromSockaddr(sockaddr);
     const size_t index = next_worker_;
-    Peer peer{address.ToText(), SockaddrPort(sockaddr), options_.name, index};
+    Peer peer{.address = address.ToText(), .port = SockaddrPort(sockaddr), .listener = options_.name, .worker = index};
     ConnectionLimits::Slot slot;
     switch (limits_.Admit(address, slot)) {
       case ConnectionLimits::Verdict::kAddressCap:
@@ -175,7 +163,7 @@ class TlsServer::Impl {
 
   void PauseAccepting(int error) {
     statistics_.accept_pauses.fetch_add(1, std::memory_order_relaxed);
-    Report(ConnectionEvent::Kind::kAcceptPaused, Peer{"", 0, options_.name, 0},
+    Report(ConnectionEvent::Kind::kAcceptPaused, Peer{.listener = options_.name},
            fmt::format("accepting rests for {} ms: {}; raise the limit of open files (LimitNOFILE=, ulimit -n)",
                        kAcceptPause.count(), std::strerror(error)));
     pause_.expires_after(kAcceptPause);
@@ -197,7 +185,7 @@ class TlsServer::Impl {
   }
 
   IoWorkers& workers_;
-  const TlsServerOptions options_;
+  const StreamServerOptions options_;
   const SessionFactory factory_;
   // What UseTls was given. Connections use their context's ticket keys to the end, and workers read the pointer without
   // a lock: so none is given up before they are.
@@ -219,9 +207,8 @@ class TlsServer::Impl {
   std::vector<std::unique_ptr<ListenerShard>> shards_;  // One a worker, each touched by its thread only.
 };
 
-absl::StatusOr<std::unique_ptr<TlsServer>> TlsServer::Start(IoWorkers& workers, TlsServerOptions options,
-                                                            SessionFactory factory) {
-  if (options.tls == nullptr) return InvalidArgument("listener {} has no TLS certificate", options.name);
+absl::StatusOr<std::unique_ptr<StreamServer>> StreamServer::Start(IoWorkers& workers, StreamServerOptions options,
+                                                                  SessionFactory factory) {
   std::vector<IpNetwork> exempt;
   for (const std::string& text : options.exempt_networks) {
     auto network = IpNetwork::Parse(text);
@@ -238,17 +225,17 @@ absl::StatusOr<std::unique_ptr<TlsServer>> TlsServer::Start(IoWorkers& workers, 
     return Unavailable("cannot watch the listening socket: {}", error.what());
   }
   impl->Start();
-  return std::unique_ptr<TlsServer>(new TlsServer(std::move(impl)));
+  return std::unique_ptr<StreamServer>(new StreamServer(std::move(impl)));
 }
 
-TlsServer::TlsServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+StreamServer::StreamServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-TlsServer::~TlsServer() { Stop(); }
+StreamServer::~StreamServer() { Stop(); }
 
-uint16_t TlsServer::port() const { return impl_->port(); }
-const TlsServerOptions& TlsServer::options() const { return impl_->options(); }
-const ListenerStatistics& TlsServer::statistics() const { return impl_->statistics(); }
-void TlsServer::UseTls(std::shared_ptr<TlsContext> tls) { impl_->UseTls(std::move(tls)); }
-void TlsServer::Stop() { impl_->Stop(); }
+uint16_t StreamServer::port() const { return impl_->port(); }
+const StreamServerOptions& StreamServer::options() const { return impl_->options(); }
+const ListenerStatistics& StreamServer::statistics() const { return impl_->statistics(); }
+void StreamServer::UseTls(std::shared_ptr<TlsContext> tls) { impl_->UseTls(std::move(tls)); }
+void StreamServer::Stop() { impl_->Stop(); }
 
 }  // namespace trustline

@@ -2,8 +2,8 @@
 #include <future>
 
 #include "common/net/listener_test_support.h"
+#include "common/net/stream_server.h"
 #include "common/net/tls_client.h"
-#include "common/net/tls_server.h"
 
 namespace trustline {
 namespace {
@@ -56,18 +56,18 @@ class GreetingSession final : public PhoneSession {
   std::promise<void>* const ended_;
 };
 
-class TlsServerSpeaksFirstTest : public ListenerTest {
+class StreamServerSpeaksFirstTest : public ListenerTest {
  protected:
   // One worker, so that what a session has heard is done before the next connection's handshake. `heard` and `ended`
   // are those of the first session.
-  void Start(TlsServerOptions options, const SessionActions& greeting = {.send = std::string(kGreeting)}) {
+  void Start(StreamServerOptions options, const SessionActions& greeting = {.send = std::string(kGreeting)}) {
     StartWorkers(1);
     options.name = "test";
     options.address = "127.0.0.1";
     options.tls = MakeTestTlsContext();
     options.handshake_deadline = kLong;
     options.on_event = [this](const ConnectionEvent& event) { events_.Add(event); };
-    auto server = TlsServer::Start(*workers_, std::move(options), [this, greeting](const Peer&) {
+    auto server = StreamServer::Start(*workers_, std::move(options), [this, greeting](const Peer&) {
       const bool is_first = std::exchange(is_first_, false);
       return std::make_unique<GreetingSession>(greeting, is_first ? &heard_ : nullptr, is_first ? &ended_ : nullptr);
     });
@@ -100,7 +100,7 @@ class TlsServerSpeaksFirstTest : public ListenerTest {
   std::promise<void> ended_;
 };
 
-TEST_F(TlsServerSpeaksFirstTest, TheGreetingComesBeforeThePeerHasSaidAnything) {
+TEST_F(StreamServerSpeaksFirstTest, TheGreetingComesBeforeThePeerHasSaidAnything) {
   Start({});
   for (const TlsVersion version : {TlsVersion::kTls12, TlsVersion::kTls13}) {
     TlsClientOptions options{.min_version = version, .max_version = version};
@@ -116,7 +116,7 @@ TEST_F(TlsServerSpeaksFirstTest, TheGreetingComesBeforeThePeerHasSaidAnything) {
   }
 }
 
-TEST_F(TlsServerSpeaksFirstTest, AGreetingLargerThanTheSocketBuffersReachesASlowReaderWhoIsHeardAfterwards) {
+TEST_F(StreamServerSpeaksFirstTest, AGreetingLargerThanTheSocketBuffersReachesASlowReaderWhoIsHeardAfterwards) {
   const std::string greeting(8'000'000, 'g');
   Start({.exchange_deadline = kLong}, {.send = greeting});
   TlsClient client = Connect();
@@ -131,14 +131,14 @@ TEST_F(TlsServerSpeaksFirstTest, AGreetingLargerThanTheSocketBuffersReachesASlow
   EXPECT_TRUE(all == greeting + std::string(kAnswer));
 }
 
-TEST_F(TlsServerSpeaksFirstTest, TheGreetingMayBeTheLastWord) {
+TEST_F(StreamServerSpeaksFirstTest, TheGreetingMayBeTheLastWord) {
   Start({}, {.send = std::string(kGreeting), .close = true});
   TlsClient client = Connect();
   EXPECT_EQ(client.ReadSome().value_or("error"), kGreeting);
   EXPECT_EQ(client.ReadSome().value_or("error"), "");
 }
 
-TEST_F(TlsServerSpeaksFirstTest, TheGreetingMayWaitForOutsideWork) {
+TEST_F(StreamServerSpeaksFirstTest, TheGreetingMayWaitForOutsideWork) {
   std::promise<std::function<void()>> started;
   Start({}, {.wait_for = [&started](std::function<void()> done) { started.set_value(std::move(done)); }});
   TlsClient client = Connect();
@@ -147,7 +147,7 @@ TEST_F(TlsServerSpeaksFirstTest, TheGreetingMayWaitForOutsideWork) {
   EXPECT_TRUE(IsAnswered(client));
 }
 
-TEST_F(TlsServerSpeaksFirstTest, SilenceAfterTheGreetingMeetsTheExchangeDeadline) {
+TEST_F(StreamServerSpeaksFirstTest, SilenceAfterTheGreetingMeetsTheExchangeDeadline) {
   Start({.exchange_deadline = milliseconds(150)});
   TlsClient client = Connect();
   EXPECT_EQ(client.ReadExactly(kGreeting.size()).value_or("error"), kGreeting);
@@ -156,7 +156,7 @@ TEST_F(TlsServerSpeaksFirstTest, SilenceAfterTheGreetingMeetsTheExchangeDeadline
 }
 
 // Deadlines of one kind pass in the order in which they began: whose passes first tells whose was renewed.
-TEST_F(TlsServerSpeaksFirstTest, RenewalWithoutAnAnswerRenewsTheDeadline) {
+TEST_F(StreamServerSpeaksFirstTest, RenewalWithoutAnAnswerRenewsTheDeadline) {
   Start({.exchange_deadline = kAmple});
   TlsClient early = ConnectFrom("127.0.0.2");
   TlsClient late = ConnectFrom("127.0.0.3");
@@ -166,7 +166,7 @@ TEST_F(TlsServerSpeaksFirstTest, RenewalWithoutAnAnswerRenewsTheDeadline) {
   EXPECT_EQ(early.ReadSome().value_or("error"), "");
 }
 
-TEST_F(TlsServerSpeaksFirstTest, WithoutARenewalBytesDoNotHelp) {
+TEST_F(StreamServerSpeaksFirstTest, WithoutARenewalBytesDoNotHelp) {
   Start({.exchange_deadline = kAmple});
   TlsClient early = ConnectFrom("127.0.0.2");
   TlsClient late = ConnectFrom("127.0.0.3");
@@ -178,7 +178,7 @@ TEST_F(TlsServerSpeaksFirstTest, WithoutARenewalBytesDoNotHelp) {
   EXPECT_EQ(early.ReadSome().value_or("error"), "");
 }
 
-TEST_F(TlsServerSpeaksFirstTest, PatienceOutlivesTheExchangeDeadlineAndEndsAtItsOwn) {
+TEST_F(StreamServerSpeaksFirstTest, PatienceOutlivesTheExchangeDeadlineAndEndsAtItsOwn) {
   Start({.exchange_deadline = kAmple, .patient_deadline = kAmple + kAmple / 3});
   TlsClient patient = ConnectFrom("127.0.0.2");
   Say(patient, 'p');
@@ -192,7 +192,7 @@ TEST_F(TlsServerSpeaksFirstTest, PatienceOutlivesTheExchangeDeadlineAndEndsAtIts
   EXPECT_EQ(statistics().exchange_deadlines, 2);
 }
 
-TEST_F(TlsServerSpeaksFirstTest, PatienceBeginsWhenItIsAskedForAndNotBefore) {
+TEST_F(StreamServerSpeaksFirstTest, PatienceBeginsWhenItIsAskedForAndNotBefore) {
   Start({.exchange_deadline = kLong, .patient_deadline = milliseconds(150)});
   TlsClient client = ConnectFrom("127.0.0.2");
   const auto asked = steady_clock::now();
@@ -202,7 +202,7 @@ TEST_F(TlsServerSpeaksFirstTest, PatienceBeginsWhenItIsAskedForAndNotBefore) {
   EXPECT_LT(steady_clock::now() - asked, kLong);
 }
 
-TEST_F(TlsServerSpeaksFirstTest, ARenewalRenewsThePatientDeadlineAndAskingForPatienceAgainDoesNot) {
+TEST_F(StreamServerSpeaksFirstTest, ARenewalRenewsThePatientDeadlineAndAskingForPatienceAgainDoesNot) {
   Start({.exchange_deadline = kLong, .patient_deadline = kAmple}, {.patient = true, .send = std::string(kGreeting)});
   TlsClient first = ConnectFrom("127.0.0.2");
   TlsClient second = ConnectFrom("127.0.0.3");
@@ -213,7 +213,7 @@ TEST_F(TlsServerSpeaksFirstTest, ARenewalRenewsThePatientDeadlineAndAskingForPat
   EXPECT_EQ(events_.WaitFor(Kind::kExchangeDeadline).peer_address, "127.0.0.3");
 }
 
-TEST_F(TlsServerSpeaksFirstTest, LeavingAfterARenewalIsNoEndWithinAMessage) {
+TEST_F(StreamServerSpeaksFirstTest, LeavingAfterARenewalIsNoEndWithinAMessage) {
   Start({});
   TlsClient client = ConnectFrom("127.0.0.2");
   Say(client, 'r');

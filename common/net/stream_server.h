@@ -1,4 +1,5 @@
-// The one socket class of all phone protocols: a TLS listener with deadlines and connection caps that feeds sessions.
+// The one socket class of all phone protocols: a listener for TLS, or for plain TCP, with deadlines and connection caps
+// that feeds sessions.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/net/io_workers.h"
+#include "common/net/ip_address.h"
 #include "common/net/session.h"
 #include "common/net/tls_context.h"
 
@@ -53,21 +55,25 @@ struct ConnectionEvent {
 // A stable lower-case name for logs and metric labels, such as "handshake_failed".
 std::string_view ConnectionEventName(ConnectionEvent::Kind kind);
 
-struct TlsServerOptions {
+struct StreamServerOptions {
   std::string name;  // Names the listener in Peer, logs and metrics.
   std::string address =
       "::";               // "::" is IPv4 and IPv6 (IPv4 alone on a machine without IPv6); or one IPv4/IPv6 address.
-  uint16_t port = 0;      // 0: a free port, see TlsServer::port().
+  uint16_t port = 0;      // 0: a free port, see StreamServer::port().
   std::string interface;  // Optional network interface or VRF device (SO_BINDTODEVICE).
 
-  // Certificate, versions (TLS 1.0 or not) and ticket keys of this listener, to begin with (TlsServer::UseTls). Several
-  // listeners may share one.
+  // Certificate, versions (TLS 1.0 or not) and ticket keys of this listener, to begin with (StreamServer::UseTls).
+  // Several listeners may share one. Null: plain TCP, where the first byte, or the peer's end, stands for the
+  // handshake.
   std::shared_ptr<TlsContext> tls;
 
   uint32_t connections_per_address = 1'024;
   uint32_t connections_total = 20'000;
   // Networks ("192.0.2.0/24", "2001:db8::/32") or addresses of forwarders to which the cap per address does not apply.
   std::vector<std::string> exempt_networks;
+  // More such addresses, which may change: asked anew at each accept, in the accepting thread; must not block. May be
+  // empty.
+  std::function<bool(const IpAddress&)> is_exempt;
 
   // From accept to the end of the handshake.
   std::chrono::milliseconds handshake_deadline = std::chrono::seconds(5);
@@ -81,22 +87,23 @@ struct TlsServerOptions {
 };
 
 // One listening address and its connections. Several servers may run on the same IoWorkers.
-class TlsServer {
+class StreamServer {
  public:
   // Listens when it returns OK. `workers` must outlive the server. FailedPrecondition names address and port when they
   // are taken; InvalidArgument for addresses and networks that cannot be read; PermissionDenied for ports below 1024.
-  static absl::StatusOr<std::unique_ptr<TlsServer>> Start(IoWorkers& workers, TlsServerOptions options,
-                                                          SessionFactory factory);
+  static absl::StatusOr<std::unique_ptr<StreamServer>> Start(IoWorkers& workers, StreamServerOptions options,
+                                                             SessionFactory factory);
 
-  ~TlsServer();
+  ~StreamServer();
 
   uint16_t port() const;
-  const TlsServerOptions& options() const;
+  const StreamServerOptions& options() const;
   const ListenerStatistics& statistics() const;
 
-  // Handshakes that begin from now on use `tls`, which is not null and allows TLS 1.0 where the one before did. Open
-  // connections stay as they are; who resumes an older session gets a full handshake. Safe from any thread. Contexts
-  // are kept until the server is destroyed.
+  // Handshakes that begin from now on use `tls`, which is not null, allows TLS 1.0 where the one before did, and asks
+  // for client certificates where that one did. Open connections stay as they are; who resumes an older session gets a
+  // full handshake. Safe from any thread. Contexts are kept until the server is destroyed. Not for a listener of plain
+  // TCP.
   void UseTls(std::shared_ptr<TlsContext> tls);
 
   // Closes the listener and every connection, and returns when all sessions are destroyed. Safe to call again. Must not
@@ -105,7 +112,7 @@ class TlsServer {
 
  private:
   class Impl;
-  explicit TlsServer(std::unique_ptr<Impl> impl);
+  explicit StreamServer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -5,8 +5,8 @@
 #include <thread>
 
 #include "common/net/listener_test_support.h"
+#include "common/net/stream_server.h"
 #include "common/net/tls_client.h"
-#include "common/net/tls_server.h"
 
 namespace trustline {
 namespace {
@@ -21,7 +21,7 @@ constexpr milliseconds kShort{150};
 constexpr milliseconds kAmple{3'000};
 constexpr milliseconds kLong{30'000};
 
-class TlsServerLimitsTest : public ListenerTest {
+class StreamServerLimitsTest : public ListenerTest {
  protected:
   bool IsServed(const std::string& source = "") {
     TlsClientOptions options;
@@ -32,7 +32,7 @@ class TlsServerLimitsTest : public ListenerTest {
   }
 };
 
-TEST_F(TlsServerLimitsTest, ASilentPeerMeetsTheHandshakeDeadline) {
+TEST_F(StreamServerLimitsTest, ASilentPeerMeetsTheHandshakeDeadline) {
   StartServer({.handshake_deadline = kShort, .exchange_deadline = kLong});
   RawClient client = RawClient::Connect(port());
   EXPECT_EQ(client.ReadUntilClosed(), "");
@@ -40,7 +40,7 @@ TEST_F(TlsServerLimitsTest, ASilentPeerMeetsTheHandshakeDeadline) {
   EXPECT_EQ(statistics().handshake_deadlines, 1);
 }
 
-TEST_F(TlsServerLimitsTest, AStallWithinTheHandshakeMeetsItsDeadline) {
+TEST_F(StreamServerLimitsTest, AStallWithinTheHandshakeMeetsItsDeadline) {
   StartServer({.handshake_deadline = kAmple, .exchange_deadline = kLong});
   RawClient part = RawClient::Connect(port());
   part.Send(MakeClientHello().substr(0, 20));
@@ -51,7 +51,7 @@ TEST_F(TlsServerLimitsTest, AStallWithinTheHandshakeMeetsItsDeadline) {
   EXPECT_EQ(events_.WaitFor(Kind::kHandshakeDeadline).detail, "the peer did not finish the handshake");
 }
 
-TEST_F(TlsServerLimitsTest, SilenceAfterTheHandshakeMeetsTheExchangeDeadline) {
+TEST_F(StreamServerLimitsTest, SilenceAfterTheHandshakeMeetsTheExchangeDeadline) {
   StartServer({.handshake_deadline = kLong, .exchange_deadline = kShort});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -61,7 +61,7 @@ TEST_F(TlsServerLimitsTest, SilenceAfterTheHandshakeMeetsTheExchangeDeadline) {
   EXPECT_EQ(live_sessions_, 0);
 }
 
-TEST_F(TlsServerLimitsTest, AStallBetweenBytesMeetsTheExchangeDeadline) {
+TEST_F(StreamServerLimitsTest, AStallBetweenBytesMeetsTheExchangeDeadline) {
   StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -70,7 +70,7 @@ TEST_F(TlsServerLimitsTest, AStallBetweenBytesMeetsTheExchangeDeadline) {
   EXPECT_EQ(events_.WaitFor(Kind::kExchangeDeadline).detail, "the peer did not finish its request");
 }
 
-TEST_F(TlsServerLimitsTest, APeerThatDoesNotTakeTheAnswerMeetsTheExchangeDeadline) {
+TEST_F(StreamServerLimitsTest, APeerThatDoesNotTakeTheAnswerMeetsTheExchangeDeadline) {
   StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple}, {.answer_repeats = 1'000'000});
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -78,7 +78,7 @@ TEST_F(TlsServerLimitsTest, APeerThatDoesNotTakeTheAnswerMeetsTheExchangeDeadlin
   EXPECT_EQ(events_.WaitFor(Kind::kExchangeDeadline).detail, "the peer did not take the answer");
 }
 
-TEST_F(TlsServerLimitsTest, OutsideWorkThatNeverEndsMeetsTheExchangeDeadline) {
+TEST_F(StreamServerLimitsTest, OutsideWorkThatNeverEndsMeetsTheExchangeDeadline) {
   StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple},
               {.outside_work = [](const std::function<void()>&) {}});
   auto client = TlsClient::Connect("127.0.0.1", port());
@@ -87,7 +87,7 @@ TEST_F(TlsServerLimitsTest, OutsideWorkThatNeverEndsMeetsTheExchangeDeadline) {
   EXPECT_EQ(events_.WaitFor(Kind::kExchangeDeadline).detail, "the answer was not ready in time");
 }
 
-TEST_F(TlsServerLimitsTest, EachAnswerRenewsTheExchangeDeadline) {
+TEST_F(StreamServerLimitsTest, EachAnswerRenewsTheExchangeDeadline) {
   StartServer({.handshake_deadline = kLong, .exchange_deadline = kAmple});
   auto client = TlsClient::Connect("127.0.0.1", port(), {.timeout = kAmple / 3});
   ASSERT_TRUE(client.ok()) << client.status();
@@ -100,7 +100,7 @@ TEST_F(TlsServerLimitsTest, EachAnswerRenewsTheExchangeDeadline) {
   EXPECT_EQ(statistics().exchange_deadlines, 0);
 }
 
-TEST_F(TlsServerLimitsTest, StalledPeersDoNotDelayOthers) {
+TEST_F(StreamServerLimitsTest, StalledPeersDoNotDelayOthers) {
   StartWorkers(1);
   StartServer({.handshake_deadline = kLong});
   std::vector<RawClient> stalled;
@@ -111,7 +111,7 @@ TEST_F(TlsServerLimitsTest, StalledPeersDoNotDelayOthers) {
   EXPECT_TRUE(IsServed());
 }
 
-TEST_F(TlsServerLimitsTest, OneAddressCannotTakeAllConnections) {
+TEST_F(StreamServerLimitsTest, OneAddressCannotTakeAllConnections) {
   StartServer({.connections_per_address = 3, .handshake_deadline = kLong});
   std::vector<RawClient> silent;
   for (int i = 0; i < 3; ++i) silent.push_back(RawClient::Connect(port()));
@@ -121,7 +121,7 @@ TEST_F(TlsServerLimitsTest, OneAddressCannotTakeAllConnections) {
   EXPECT_EQ(statistics().refused_by_address_cap, 1);
 }
 
-TEST_F(TlsServerLimitsTest, AClosedConnectionMakesRoom) {
+TEST_F(StreamServerLimitsTest, AClosedConnectionMakesRoom) {
   StartServer({.connections_per_address = 1, .handshake_deadline = kAmple});
   {
     RawClient silent = RawClient::Connect(port());
@@ -134,7 +134,7 @@ TEST_F(TlsServerLimitsTest, AClosedConnectionMakesRoom) {
   EXPECT_TRUE(served);
 }
 
-TEST_F(TlsServerLimitsTest, TheTotalIsLimitedForAllAddresses) {
+TEST_F(StreamServerLimitsTest, TheTotalIsLimitedForAllAddresses) {
   StartServer({.connections_total = 2, .exempt_networks = {"127.0.0.0/8"}, .handshake_deadline = kLong});
   const RawClient first = RawClient::Connect(port(), "127.0.0.1", "127.0.0.2");
   const RawClient second = RawClient::Connect(port(), "127.0.0.1", "127.0.0.3");
@@ -143,7 +143,7 @@ TEST_F(TlsServerLimitsTest, TheTotalIsLimitedForAllAddresses) {
   EXPECT_EQ(statistics().refused_by_total_cap, 1);
 }
 
-TEST_F(TlsServerLimitsTest, ExemptNetworksHaveNoCapOfTheirOwn) {
+TEST_F(StreamServerLimitsTest, ExemptNetworksHaveNoCapOfTheirOwn) {
   StartServer({.connections_per_address = 1, .exempt_networks = {"127.0.0.8/29", "::1"}, .handshake_deadline = kLong});
   std::vector<RawClient> silent;
   for (int i = 0; i < 5; ++i) silent.push_back(RawClient::Connect(port(), "127.0.0.1", "127.0.0.9"));
@@ -152,7 +152,7 @@ TEST_F(TlsServerLimitsTest, ExemptNetworksHaveNoCapOfTheirOwn) {
   EXPECT_FALSE(IsServed("127.0.0.16"));
 }
 
-TEST_F(TlsServerLimitsTest, SaysWhyAHandshakeFailed) {
+TEST_F(StreamServerLimitsTest, SaysWhyAHandshakeFailed) {
   StartServer();
   RawClient http = RawClient::Connect(port());
   http.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -161,7 +161,7 @@ TEST_F(TlsServerLimitsTest, SaysWhyAHandshakeFailed) {
   EXPECT_EQ(statistics().handshakes_failed, 1);
 }
 
-TEST_F(TlsServerLimitsTest, GarbageIsRefusedInWords) {
+TEST_F(StreamServerLimitsTest, GarbageIsRefusedInWords) {
   StartServer();
   RawClient client = RawClient::Connect(port());
   client.Send(std::string(300'000, '\x57'));
@@ -169,7 +169,7 @@ TEST_F(TlsServerLimitsTest, GarbageIsRefusedInWords) {
   EXPECT_THAT(events_.WaitFor(Kind::kHandshakeFailed).detail, HasSubstr("not a TLS handshake"));
 }
 
-TEST_F(TlsServerLimitsTest, APeerThatLeavesWithinTheHandshakeIsAFailedHandshake) {
+TEST_F(StreamServerLimitsTest, APeerThatLeavesWithinTheHandshakeIsAFailedHandshake) {
   StartServer();
   {
     RawClient client = RawClient::Connect(port());
@@ -178,7 +178,7 @@ TEST_F(TlsServerLimitsTest, APeerThatLeavesWithinTheHandshakeIsAFailedHandshake)
   EXPECT_THAT(events_.WaitFor(Kind::kHandshakeFailed).detail, HasSubstr("closed the connection"));
 }
 
-TEST_F(TlsServerLimitsTest, EveryTruncationOfAClientHelloIsSurvived) {
+TEST_F(StreamServerLimitsTest, EveryTruncationOfAClientHelloIsSurvived) {
   StartServer();
   const std::string hello = MakeClientHello();
   for (size_t size = 0; size < hello.size(); size += 7) {
@@ -190,7 +190,7 @@ TEST_F(TlsServerLimitsTest, EveryTruncationOfAClientHelloIsSurvived) {
   EXPECT_TRUE(IsServed());
 }
 
-TEST_F(TlsServerLimitsTest, AResetWithinARequestIsReported) {
+TEST_F(StreamServerLimitsTest, AResetWithinARequestIsReported) {
   StartServer();
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -203,7 +203,7 @@ TEST_F(TlsServerLimitsTest, AResetWithinARequestIsReported) {
   EXPECT_EQ(live_sessions_, 0);
 }
 
-TEST_F(TlsServerLimitsTest, AnEndWithinARequestIsReported) {
+TEST_F(StreamServerLimitsTest, AnEndWithinARequestIsReported) {
   StartServer();
   auto client = TlsClient::Connect("127.0.0.1", port());
   ASSERT_TRUE(client.ok()) << client.status();
@@ -213,7 +213,7 @@ TEST_F(TlsServerLimitsTest, AnEndWithinARequestIsReported) {
   EXPECT_EQ(statistics().closed_mid_message, 1);
 }
 
-TEST_F(TlsServerLimitsTest, RestsWhenDescriptorsRunOutAndGoesOnAfterwards) {
+TEST_F(StreamServerLimitsTest, RestsWhenDescriptorsRunOutAndGoesOnAfterwards) {
   StartServer({.handshake_deadline = kLong});
   std::vector<RawClient> clients;
   for (int i = 0; i < 10; ++i) clients.push_back(RawClient::Connect(port()));

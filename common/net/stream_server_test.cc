@@ -1,4 +1,4 @@
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 
 #include <sys/socket.h>
 
@@ -17,7 +17,7 @@ namespace {
 using testing::HasSubstr;
 using Kind = ConnectionEvent::Kind;
 
-class TlsServerTest : public ListenerTest {
+class StreamServerTest : public ListenerTest {
  protected:
   TlsClient Connect(const TlsClientOptions& options = {}, const std::string& host = "127.0.0.1") {
     auto client = TlsClient::Connect(host, port(), options);
@@ -48,7 +48,7 @@ void ExpectEcho(TlsClient& client, std::string_view text) {
   EXPECT_EQ(*answer, frame);
 }
 
-TEST_F(TlsServerTest, AnswersARequestAndClosesWithCloseNotify) {
+TEST_F(StreamServerTest, AnswersARequestAndClosesWithCloseNotify) {
   StartServer({}, {.close_after_answer = true});
   TlsClient client = Connect();
   ExpectEcho(client, "question");
@@ -59,7 +59,7 @@ TEST_F(TlsServerTest, AnswersARequestAndClosesWithCloseNotify) {
   EXPECT_EQ(live_sessions_, 0);
 }
 
-TEST_F(TlsServerTest, CountsWhatHappens) {
+TEST_F(StreamServerTest, CountsWhatHappens) {
   StartServer();
   TlsClient client = Connect();
   ExpectEcho(client, "four");
@@ -74,14 +74,14 @@ TEST_F(TlsServerTest, CountsWhatHappens) {
   EXPECT_EQ(statistics().open_connections, 0);
 }
 
-TEST_F(TlsServerTest, KeepsNothingOfWhatPeersSent) {
+TEST_F(StreamServerTest, KeepsNothingOfWhatPeersSent) {
   StartWorkers(1);
-  TlsServerOptions options;
+  StreamServerOptions options;
   options.name = "test";
   options.address = "127.0.0.1";
   options.tls = MakeTestTlsContext();
-  auto server = TlsServer::Start(*workers_, std::move(options),
-                                 [](const Peer&) { return std::make_unique<LookingBackSession>(); });
+  auto server = StreamServer::Start(*workers_, std::move(options),
+                                    [](const Peer&) { return std::make_unique<LookingBackSession>(); });
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
   TlsClient client = Connect();
@@ -93,7 +93,7 @@ TEST_F(TlsServerTest, KeepsNothingOfWhatPeersSent) {
   }
 }
 
-TEST_F(TlsServerTest, TakesARequestOneByteAtATime) {
+TEST_F(StreamServerTest, TakesARequestOneByteAtATime) {
   StartServer();
   TlsClient client = Connect();
   const std::string frame = Frame(std::string(200, 'x'));
@@ -103,7 +103,7 @@ TEST_F(TlsServerTest, TakesARequestOneByteAtATime) {
   EXPECT_EQ(*answer, frame);
 }
 
-TEST_F(TlsServerTest, TakesSeveralRequestsOnOneConnectionAndInOneWrite) {
+TEST_F(StreamServerTest, TakesSeveralRequestsOnOneConnectionAndInOneWrite) {
   StartServer();
   TlsClient client = Connect();
   for (int i = 0; i < 20; ++i) ExpectEcho(client, std::to_string(i));
@@ -114,7 +114,7 @@ TEST_F(TlsServerTest, TakesSeveralRequestsOnOneConnectionAndInOneWrite) {
   EXPECT_EQ(*answers, both);
 }
 
-TEST_F(TlsServerTest, AnswerArrivesThoughThePeerSentMoreThanWasRead) {
+TEST_F(StreamServerTest, AnswerArrivesThoughThePeerSentMoreThanWasRead) {
   std::promise<std::function<void()>> started;
   StartServer({}, {.close_after_answer = true,
                    .outside_work = [&started](std::function<void()> done) { started.set_value(std::move(done)); }});
@@ -128,7 +128,7 @@ TEST_F(TlsServerTest, AnswerArrivesThoughThePeerSentMoreThanWasRead) {
   EXPECT_EQ(client.ReadSome().value_or("error"), "");
 }
 
-TEST_F(TlsServerTest, SendsAnAnswerLargerThanTheSocketBuffersToASlowReader) {
+TEST_F(StreamServerTest, SendsAnAnswerLargerThanTheSocketBuffersToASlowReader) {
   StartServer({}, {.close_after_answer = true, .answer_repeats = 400'000});
   TlsClient client = Connect();
   const std::string frame = Frame("0123456789abcdef");
@@ -138,14 +138,14 @@ TEST_F(TlsServerTest, SendsAnAnswerLargerThanTheSocketBuffersToASlowReader) {
   EXPECT_EQ(answer->substr(answer->size() - frame.size()), frame);
 }
 
-TEST_F(TlsServerTest, ServesIpv6AndWritesIpv4PeersAsIpv4OnADualStackListener) {
+TEST_F(StreamServerTest, ServesIpv6AndWritesIpv4PeersAsIpv4OnADualStackListener) {
   StartWorkers();
   std::promise<std::string> v4_peer;
   std::promise<std::string> v6_peer;
-  TlsServerOptions options;
+  StreamServerOptions options;
   options.name = "dual";
   options.tls = MakeTestTlsContext();
-  auto server = TlsServer::Start(*workers_, options, [&](const Peer& peer) {
+  auto server = StreamServer::Start(*workers_, options, [&](const Peer& peer) {
     EXPECT_EQ(peer.listener, "dual");
     EXPECT_LT(peer.worker, 2u);
     (peer.address.find(':') == std::string::npos ? v4_peer : v6_peer).set_value(peer.address);
@@ -161,7 +161,7 @@ TEST_F(TlsServerTest, ServesIpv6AndWritesIpv4PeersAsIpv4OnADualStackListener) {
   EXPECT_EQ(v6_peer.get_future().get(), "::1");
 }
 
-TEST_F(TlsServerTest, ShowsItsCertificateToClientsThatExpectIt) {
+TEST_F(StreamServerTest, ShowsItsCertificateToClientsThatExpectIt) {
   StartServer();
   TlsClientOptions options;
   options.expected_certificate = Sha256(AsBytes(GetTestIdentity().certificate_der));
@@ -183,7 +183,7 @@ std::shared_ptr<TlsContext> MakeOtherTlsContext(KeyKind kind, std::string& der) 
   return *TlsContext::Create({.certificate_chain_pem = certificate.ToPem(), .private_key = key.get()});
 }
 
-TEST_F(TlsServerTest, ANewCertificateIsForNewConnections) {
+TEST_F(StreamServerTest, ANewCertificateIsForNewConnections) {
   StartServer();
   TlsClient early = Connect();
   ExpectEcho(early, "before");
@@ -198,7 +198,7 @@ TEST_F(TlsServerTest, ANewCertificateIsForNewConnections) {
   EXPECT_EQ(early.peer_certificate_der(), GetTestIdentity().certificate_der);
 }
 
-TEST_F(TlsServerTest, ATicketOfTheCertificateBeforeGivesAFullHandshake) {
+TEST_F(StreamServerTest, ATicketOfTheCertificateBeforeGivesAFullHandshake) {
   StartServer();
   for (const bool use_tickets : {true, false}) {
     for (const TlsVersion version : {TlsVersion::kTls12, TlsVersion::kTls13}) {
@@ -224,7 +224,7 @@ TEST_F(TlsServerTest, ATicketOfTheCertificateBeforeGivesAFullHandshake) {
   }
 }
 
-TEST_F(TlsServerTest, CertificatesChangeWhileHandshakesRun) {
+TEST_F(StreamServerTest, CertificatesChangeWhileHandshakesRun) {
   StartServer({}, {.close_after_answer = true});
   std::atomic<bool> stop = false;
   std::thread changes([this, &stop] {
@@ -245,7 +245,7 @@ TEST_F(TlsServerTest, CertificatesChangeWhileHandshakesRun) {
   changes.join();
 }
 
-TEST_F(TlsServerTest, OutsideWorkMayEndInAnotherThread) {
+TEST_F(StreamServerTest, OutsideWorkMayEndInAnotherThread) {
   std::promise<std::function<void()>> started;
   StartServer({}, {.outside_work = [&started](std::function<void()> done) { started.set_value(std::move(done)); }});
   TlsClient client = Connect();
@@ -262,14 +262,14 @@ TEST_F(TlsServerTest, OutsideWorkMayEndInAnotherThread) {
   EXPECT_EQ(*answer, frame);
 }
 
-TEST_F(TlsServerTest, OutsideWorkMayEndAtOnce) {
+TEST_F(StreamServerTest, OutsideWorkMayEndAtOnce) {
   StartServer({}, {.outside_work = [](const std::function<void()>& done) { done(); }});
   TlsClient client = Connect();
   ExpectEcho(client, "first");
   ExpectEcho(client, "second");
 }
 
-TEST_F(TlsServerTest, OutsideWorkMayEndAfterThePeerHasGone) {
+TEST_F(StreamServerTest, OutsideWorkMayEndAfterThePeerHasGone) {
   std::promise<std::function<void()>> started;
   StartServer({}, {.outside_work = [&started](std::function<void()> done) { started.set_value(std::move(done)); }});
   TlsClient client = Connect();
@@ -282,7 +282,7 @@ TEST_F(TlsServerTest, OutsideWorkMayEndAfterThePeerHasGone) {
   EXPECT_EQ(live_sessions_, 0);
 }
 
-TEST_F(TlsServerTest, OutsideWorkMayEndAfterTheServerAndItsWorkers) {
+TEST_F(StreamServerTest, OutsideWorkMayEndAfterTheServerAndItsWorkers) {
   std::promise<std::function<void()>> started;
   StartServer({}, {.outside_work = [&started](std::function<void()> done) { started.set_value(std::move(done)); }});
   TlsClient client = Connect();
@@ -296,7 +296,7 @@ TEST_F(TlsServerTest, OutsideWorkMayEndAfterTheServerAndItsWorkers) {
   done = nullptr;
 }
 
-TEST_F(TlsServerTest, StopClosesConnectionsInEveryState) {
+TEST_F(StreamServerTest, StopClosesConnectionsInEveryState) {
   StartServer({}, {.answer_repeats = 1'000'000});
   const RawClient silent = RawClient::Connect(port());
   RawClient shaking = RawClient::Connect(port());
@@ -314,13 +314,13 @@ TEST_F(TlsServerTest, StopClosesConnectionsInEveryState) {
   EXPECT_EQ(TlsClient::Connect("127.0.0.1", port()).status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(TlsServerTest, SeveralListenersShareTheWorkers) {
+TEST_F(StreamServerTest, SeveralListenersShareTheWorkers) {
   StartServer();
-  TlsServerOptions options;
+  StreamServerOptions options;
   options.name = "second";
   options.address = "127.0.0.1";
   options.tls = MakeTestTlsContext();
-  auto second = TlsServer::Start(*workers_, options, [this](const Peer&) {
+  auto second = StreamServer::Start(*workers_, options, [this](const Peer&) {
     return std::make_unique<EchoSession>(EchoBehaviour{}, live_sessions_);
   });
   ASSERT_TRUE(second.ok()) << second.status();
@@ -333,7 +333,7 @@ TEST_F(TlsServerTest, SeveralListenersShareTheWorkers) {
   ExpectEcho(client, "still here");
 }
 
-TEST_F(TlsServerTest, ManyClientsAtOnceGetTheirOwnAnswers) {
+TEST_F(StreamServerTest, ManyClientsAtOnceGetTheirOwnAnswers) {
   StartServer({}, {.close_after_answer = true});
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {
@@ -350,36 +350,35 @@ TEST_F(TlsServerTest, ManyClientsAtOnceGetTheirOwnAnswers) {
   EXPECT_EQ(live_sessions_, 0);
 }
 
-TEST_F(TlsServerTest, NamesATakenAddressAndTheCommandThatFindsItsHolder) {
+TEST_F(StreamServerTest, NamesATakenAddressAndTheCommandThatFindsItsHolder) {
   StartServer();
-  TlsServerOptions options;
+  StreamServerOptions options;
   options.address = "127.0.0.1";
   options.port = port();
   options.tls = MakeTestTlsContext();
-  const auto second = TlsServer::Start(*workers_, options, nullptr);
+  const auto second = StreamServer::Start(*workers_, options, nullptr);
   EXPECT_TRUE(absl::IsFailedPrecondition(second.status()));
   EXPECT_THAT(std::string(StatusMessage(second.status())), HasSubstr(fmt::format("127.0.0.1:{}", port())));
   EXPECT_THAT(std::string(StatusMessage(second.status())), HasSubstr("ss -ltnp"));
 }
 
-TEST_F(TlsServerTest, RefusesOptionsThatMakeNoSense) {
+TEST_F(StreamServerTest, RefusesOptionsThatMakeNoSense) {
   StartWorkers();
-  TlsServerOptions options;
+  StreamServerOptions options;
   options.address = "127.0.0.1";
-  EXPECT_TRUE(absl::IsInvalidArgument(TlsServer::Start(*workers_, options, nullptr).status()));
   options.tls = MakeTestTlsContext();
   options.exempt_networks = {"10.0.0.0/33"};
-  EXPECT_TRUE(absl::IsInvalidArgument(TlsServer::Start(*workers_, options, nullptr).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(StreamServer::Start(*workers_, options, nullptr).status()));
   options.exempt_networks = {};
   options.address = "phones.example";
-  EXPECT_TRUE(absl::IsInvalidArgument(TlsServer::Start(*workers_, options, nullptr).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(StreamServer::Start(*workers_, options, nullptr).status()));
   options.address = "127.0.0.1";
   options.interface = "no-such-device";
-  EXPECT_TRUE(absl::IsFailedPrecondition(TlsServer::Start(*workers_, options, nullptr).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(StreamServer::Start(*workers_, options, nullptr).status()));
 }
 
-TEST_F(TlsServerTest, BindsToAnInterface) {
-  TlsServerOptions options;
+TEST_F(StreamServerTest, BindsToAnInterface) {
+  StreamServerOptions options;
   options.interface = "lo";
   StartServer(options);
   TlsClient client = Connect();
