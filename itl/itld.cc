@@ -17,12 +17,17 @@
 #include "common/service/key_folder.h"
 #include "common/status/status.h"
 #include "itl/access/access_service.h"
+#include "itl/adoption/adoption_service.h"
 #include "itl/audit/audit_service.h"
 #include "itl/audit/sealer.h"
 #include "itl/list/list_publisher.h"
 #include "itl/list/node_vouching.h"
 #include "itl/list/trust_list_service.h"
 #include "itl/node/node_service.h"
+#include "itl/phone/phone_trust_service.h"
+#include "itl/phone/phone_upkeep.h"
+#include "itl/phone/publication_review.h"
+#include "itl/question/question_service.h"
 #include "itl/trust_store/trust_store_service.h"
 
 namespace trustline {
@@ -31,6 +36,8 @@ namespace {
 constexpr int kConnections = 8;
 constexpr int kImportsAtOnce = 2;
 constexpr int kListConnections = 4;
+// Each stream of reports works on one, and takes a second for holdings that are new.
+constexpr int kReportConnections = 6;
 // A thousand lists in one statement.
 constexpr absl::Duration kListStatementTimeout = absl::Minutes(1);
 // 100,000 certificates take a few seconds in one statement; a loaded machine is given ten times that.
@@ -71,6 +78,7 @@ struct ItldConfig {
   std::string list_keys;  // empty: trust lists are made elsewhere
   std::string list_passphrase_file;
   ListPublisherOptions lists;
+  PhoneUpkeepOptions phones;
 };
 
 absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
@@ -87,6 +95,14 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
     ASSIGN_OR_RETURN(config.list_passphrase_file, lists.PassphrasePath("passphrase"));
     ASSIGN_OR_RETURN(config.lists.quiet_time,
                      lists.DurationOr("quiet_time", config.lists.quiet_time, absl::ZeroDuration(), absl::Hours(24)));
+  }
+  if (root.Has("phones")) {
+    ASSIGN_OR_RETURN(ConfigTable phones, root.Table("phones"));
+    ASSIGN_OR_RETURN(config.phones.history, phones.DurationOr("history", config.phones.history, absl::Hours(24 * 31),
+                                                              absl::Hours(24 * 366 * 20)));
+    ASSIGN_OR_RETURN(config.phones.adoption_interval,
+                     phones.DurationOr("adoption_interval", config.phones.adoption_interval, absl::Seconds(1),
+                                       absl::Hours(24)));
   }
   return config;
 }
@@ -110,6 +126,8 @@ class Itld final : public DaemonService {
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> pool, MakeCallPool(context.config, "itld", kConnections));
     ASSIGN_OR_RETURN(std::unique_ptr<Pool> import_pool,
                      MakeCallPool(context.config, "itld import", kImportsAtOnce, kImportStatementTimeout));
+    ASSIGN_OR_RETURN(std::unique_ptr<Pool> report_pool,
+                     MakeCallPool(context.config, "itld phones", kReportConnections));
     std::unique_ptr<Pool> list_pool;
     std::unique_ptr<KeyFolder> list_keys;
     if (!config.list_keys.empty()) {
@@ -119,7 +137,8 @@ class Itld final : public DaemonService {
     }
     auto itld =
         std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity, std::move(pool),
-                                       std::move(import_pool), std::move(list_pool), std::move(list_keys)));
+                                       std::move(import_pool), std::move(report_pool), std::move(list_pool),
+                                       std::move(list_keys)));
     RETURN_IF_ERROR(itld->MakeServices());
     return itld;
   }
@@ -137,7 +156,7 @@ class Itld final : public DaemonService {
              .client_certificate = ClientCertificate::kOptional,
              .log = &context_.log,
              .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
-            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get()},
+            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get(), phone_trust_.get(), questions_.get(), adoption_.get()},
             context_.health));
     if (publisher_) {
       // A key that cannot be used keeps its lists as they are, and nothing else.
@@ -147,6 +166,7 @@ class Itld final : public DaemonService {
       }
       publisher_->Start();
     }
+    upkeep_.Start();
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
@@ -157,27 +177,32 @@ class Itld final : public DaemonService {
   }
 
   void Stop() override {
-    std::vector<Pool*> pools = {pool_.get(), import_pool_.get()};
+    std::vector<Pool*> pools = {pool_.get(), import_pool_.get(), report_pool_.get()};
     if (list_pool_) pools.push_back(list_pool_.get());
+    phone_trust_->Stop();
     if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, pools);
     if (publisher_) publisher_->Stop();
+    upkeep_.Stop();
     renewal_.Stop();
     authorizer_.Stop();
     audit_.Stop();
     sealer_.Stop();
     pool_->Shutdown();
     import_pool_->Shutdown();
+    report_pool_->Shutdown();
     if (list_pool_) list_pool_->Shutdown();
   }
 
  private:
   Itld(DaemonContext& context, ItldConfig config, IdentityAuthority authority, Identity own, std::unique_ptr<Pool> pool,
-       std::unique_ptr<Pool> import_pool, std::unique_ptr<Pool> list_pool, std::unique_ptr<KeyFolder> list_keys)
+       std::unique_ptr<Pool> import_pool, std::unique_ptr<Pool> report_pool, std::unique_ptr<Pool> list_pool,
+       std::unique_ptr<KeyFolder> list_keys)
       : context_(context),
         config_(std::move(config)),
         authority_(std::move(authority)),
         pool_(std::move(pool)),
         import_pool_(std::move(import_pool)),
+        report_pool_(std::move(report_pool)),
         list_pool_(std::move(list_pool)),
         list_keys_(std::move(list_keys)),
         audit_({.connection = context.config.database_connection, .application_name = "itld audit"}, context.clock,
@@ -193,11 +218,16 @@ class Itld final : public DaemonService {
             [this, own](const CertificateRequest& request) {
               return authority_.IssueIdentity(request, own, context_.clock.Now());
             },
-            context.clock, context.log, context.metrics) {
+            context.clock, context.log, context.metrics),
+        holdings_(*report_pool_),
+        review_(*pool_, holdings_, context.clock, context.log),
+        upkeep_(config_.phones, *report_pool_, context.clock, context.log, context.metrics) {
     if (!list_keys_) return;
+    ListPublisherOptions lists = config_.lists;
+    lists.on_compared = [this](int32_t cluster_id, const std::string& cluster) { review_.Review(cluster_id, cluster); };
     vouching_ = std::make_unique<NodeVouching>(*list_pool_, context.config.identity);
     publisher_ = std::make_unique<ListPublisher>(
-        config_.lists, *list_pool_, *list_keys_,
+        std::move(lists), *list_pool_, *list_keys_,
         [this](const std::string& cluster, const Certificate& signer, const std::vector<std::string>& without) {
           return vouching_->Check(cluster, signer, without);
         },
@@ -221,6 +251,23 @@ class Itld final : public DaemonService {
                                                              .publisher = publisher_.get(),
                                                              .keys = list_keys_.get(),
                                                              .clock = context_.clock}));
+    ASSIGN_OR_RETURN(questions_, QuestionService::Create(authorizer_, *pool_, context_.clock));
+    return MakePhoneServices();
+  }
+
+  absl::Status MakePhoneServices() {
+    ASSIGN_OR_RETURN(adoption_, AdoptionService::Create({.authorizer = authorizer_,
+                                                         .pool = *pool_,
+                                                         .import_pool = *import_pool_,
+                                                         .report_pool = *report_pool_,
+                                                         .holdings = holdings_,
+                                                         .clock = context_.clock}));
+    ASSIGN_OR_RETURN(phone_trust_, PhoneTrustService::Create({.authorizer = authorizer_,
+                                                              .pool = *pool_,
+                                                              .report_pool = *report_pool_,
+                                                              .holdings = holdings_,
+                                                              .clock = context_.clock,
+                                                              .metrics = context_.metrics}));
     return absl::OkStatus();
   }
 
@@ -237,6 +284,7 @@ class Itld final : public DaemonService {
   const IdentityAuthority authority_;
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<Pool> import_pool_;
+  const std::unique_ptr<Pool> report_pool_;
   const std::unique_ptr<Pool> list_pool_;  // null, like what follows, without [trust_lists]
   const std::unique_ptr<KeyFolder> list_keys_;
   std::unique_ptr<NodeVouching> vouching_;
@@ -245,11 +293,17 @@ class Itld final : public DaemonService {
   Authorizer authorizer_;
   AuditSealer sealer_;
   IdentityRenewal renewal_;
+  HoldingStore holdings_;
+  PublicationReview review_;
+  PhoneUpkeep upkeep_;
   std::unique_ptr<TrustStoreService> trust_store_;
   std::unique_ptr<AuditService> audit_service_;
   std::unique_ptr<AccessService> access_;
   std::unique_ptr<NodeService> node_;
   std::unique_ptr<TrustListService> trust_lists_;
+  std::unique_ptr<QuestionService> questions_;
+  std::unique_ptr<PhoneTrustService> phone_trust_;
+  std::unique_ptr<AdoptionService> adoption_;
   std::unique_ptr<RpcServer> rpc_server_;
 };
 

@@ -209,7 +209,7 @@ absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, c
       });
   if (result.ok()) {
     FailPoint("published");
-    Report(cluster, *result);
+    Report(cluster_id, cluster, *result);
   }
   return result;
 }
@@ -293,14 +293,16 @@ absl::StatusOr<PublishResult> ListPublisher::FinishResigned(Connection& connecti
   return result;
 }
 
-void ListPublisher::Report(const std::string& cluster, const PublishResult& result) {
+void ListPublisher::Report(int32_t cluster_id, const std::string& cluster, const PublishResult& result) {
   bool is_unchanged = !result.lists.empty();
+  bool has_published = false;
   bool has_news = false;
   for (const PublishedList& list : result.lists) {
     is_unchanged = is_unchanged && list.outcome == ListOutcome::kUnchanged;
     has_news = has_news || (list.outcome != ListOutcome::kUnchanged && list.is_news);
     const std::string text = ListText(list.list.form);
     if (list.outcome == ListOutcome::kPublished) {
+      has_published = true;
       metrics_
           .GetCounter(kGenerationsMetric, kGenerationsHelp, {{"kind", std::string(ListKindName(list.list.form.kind))}})
           .Add();
@@ -324,6 +326,7 @@ void ListPublisher::Report(const std::string& cluster, const PublishResult& resu
     log_.Info("ITL_HASH_NOT_CHANGED", "ITL hash not changed",
               {{"cluster", cluster}, {"lists", static_cast<int64_t>(result.lists.size())}});
   }
+  if ((is_unchanged || has_published) && options_.on_compared) options_.on_compared(cluster_id, cluster);
   // Lists that wait for a node are looked at every other second.
   if (!has_news) return;
   for (const std::string& warning : result.warnings) {

@@ -36,6 +36,8 @@ struct ListPublisherOptions {
   absl::Duration refused_retry = absl::Minutes(1);
   // How often an administrator is reminded of what must not stay as it is.
   absl::Duration nag = absl::Hours(1);
+  // Told after lists were published, or found to say what they should; in whatever thread did it. May be empty.
+  std::function<void(int32_t cluster_id, const std::string& cluster)> on_compared;
 };
 
 // Whether all TVS nodes answer for a signer (NodeVouching::Check).
@@ -108,7 +110,7 @@ class ListPublisher {
                                            const PublishOrder& order);
   static absl::StatusOr<PublishResult> FinishResigned(Connection& connection, int32_t cluster_id,
                                                       absl::StatusOr<PublishResult> result);
-  void Report(const std::string& cluster, const PublishResult& result);
+  void Report(int32_t cluster_id, const std::string& cluster, const PublishResult& result);
 
   const ListPublisherOptions options_;
   Pool& pool_;

@@ -43,13 +43,7 @@ absl::Status HasNoLists(const std::string& cluster) {
 
 absl::StatusOr<std::unique_ptr<TrustListService>> TrustListService::Create(const TrustListServiceParts& parts) {
   auto service = std::unique_ptr<TrustListService>(new TrustListService(parts));
-  const google::protobuf::ServiceDescriptor* const descriptor =
-      google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(v1::TrustLists::service_full_name());
-  if (descriptor == nullptr) return Internal("the service {} is not compiled in", v1::TrustLists::service_full_name());
-  for (int i = 0; i < descriptor->method_count(); ++i) {
-    ASSIGN_OR_RETURN(MethodPolicy policy, MethodPolicy::Of(*descriptor->method(i)));
-    service->policies_.emplace(descriptor->method(i)->name(), std::move(policy));
-  }
+  ASSIGN_OR_RETURN(service->policies_, MethodPolicy::AllOf(v1::TrustLists::service_full_name()));
   return service;
 }
 

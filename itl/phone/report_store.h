@@ -1,0 +1,52 @@
+// Stores what was said of phones: evidence in the phones' rows and their ledger, the rest as claims.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/postgres/connection.h"
+#include "common/postgres/pool.h"
+#include "itl/phone/holding_store.h"
+#include "itl/phone/phone_report.h"
+#include "itl/phone/phone_state.h"
+
+namespace trustline {
+
+struct StoredReports {
+  int64_t evidence = 0;
+  int64_t claims = 0;
+  int64_t older = 0;
+  int64_t dropped = 0;     // claims for which there was no room
+  int64_t unreadable = 0;  // alarms whose ITL hash could not be read; also in one of the others
+  // What became of the phones' rows, in the order of the reports; for those who watch.
+  struct Event {
+    PhoneState state;
+    PhoneEventKind event = PhoneEventKind::kLists;
+    absl::Time at;
+    bool changed = false;
+  };
+  std::vector<Event> events;
+};
+
+// Thread-safe. The references must outlive it.
+class ReportStore {
+ public:
+  ReportStore(Pool& pool, HoldingStore& holdings) : pool_(pool), holdings_(holdings) {}
+
+  // All or none, in one transaction: when it returns OK the reports are kept. A report with a basis of a device in
+  // service is evidence; any other is a claim.
+  absl::StatusOr<StoredReports> Store(int32_t cluster_id, const std::vector<PhoneReport>& reports);
+
+ private:
+  absl::StatusOr<StoredReports> StoreIn(Connection& connection, int32_t cluster_id,
+                                        const std::vector<ResolvedReport>& reports);
+
+  Pool& pool_;
+  HoldingStore& holdings_;
+};
+
+}  // namespace trustline
