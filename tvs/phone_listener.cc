@@ -25,7 +25,7 @@ absl::StatusOr<std::unique_ptr<PhoneListener>> PhoneListener::Start(const Listen
 
 absl::Status PhoneListener::Open(LoadedListener loaded) {
   chain_ = std::move(loaded.chain);
-  TlsServerOptions options = config_.server;
+  StreamServerOptions options = config_.server;
   options.tls = std::move(loaded.tls);
   options.on_event = [&log = parts_.log](const ConnectionEvent& event) {
     log.Info("TVS_CONNECTION", "a connection ended without an answer",
@@ -35,10 +35,11 @@ absl::Status PhoneListener::Open(LoadedListener loaded) {
               {"detail", event.detail}});
   };
   endpoint_ = std::make_unique<TvsEndpoint>(cluster_, parts_.follower, parts_.freshness, parts_.workers.size(),
-                                            parts_.clock, parts_.log);
+                                            parts_.clock, parts_.log, parts_.questions);
   ASSIGN_OR_RETURN(
-      server_, TlsServer::Start(parts_.workers, std::move(options),
-                                [endpoint = endpoint_.get()](const Peer& peer) { return endpoint->NewSession(peer); }));
+      server_, StreamServer::Start(parts_.workers, std::move(options), [endpoint = endpoint_.get()](const Peer& peer) {
+        return endpoint->NewSession(peer);
+      }));
   parts_.log.Info("TVS_LISTENING", "phones are answered",
                   {{"cluster", config_.cluster},
                    {"address", config_.server.address},

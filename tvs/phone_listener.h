@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/net/io_workers.h"
-#include "common/net/tls_server.h"
+#include "common/net/stream_server.h"
 #include "common/rpc/listener_service.h"
 #include "common/service/clock.h"
 #include "common/service/listener_config.h"
@@ -30,6 +30,7 @@ struct PhoneListenerParts {
   FreshnessPolicy freshness;
   const Clock& clock;
   Log& log;
+  QuestionCounter* questions = nullptr;  // null: nobody wants what phones ask
 };
 
 class PhoneListener {
@@ -45,7 +46,7 @@ class PhoneListener {
   absl::Status Ready() const;
 
   const std::string& cluster() const { return config_.cluster; }
-  const TlsServer& server() const { return *server_; }
+  const StreamServer& server() const { return *server_; }
   const TvsEndpoint& endpoint() const { return *endpoint_; }
   void Stop() { server_->Stop(); }
 
@@ -66,7 +67,7 @@ class PhoneListener {
   mutable std::mutex chain_mutex_;
   std::vector<Certificate> chain_;
   std::unique_ptr<TvsEndpoint> endpoint_;
-  std::unique_ptr<TlsServer> server_;
+  std::unique_ptr<StreamServer> server_;
 };
 
 }  // namespace trustline

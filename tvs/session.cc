@@ -135,6 +135,7 @@ TvsSession::Next TvsSession::Answer(const TvsHeader& header, const TvsRequest& r
     if (query != nullptr) response.certificate = AsText(verdict.record->Der());
   }
   Count(header.command, verify ? verify->device_name : query->device_name, verdict);
+  CountQuestion(request, key, verdict, now);
   if (verify != nullptr) {
     actions.send += EncodeTvsVerifyResponse(header.session_id, response);
   } else {
@@ -158,6 +159,30 @@ TvsSession::Next TvsSession::Malformed(const absl::Status& status) {
   endpoint_.log_.Warning("TVS_MALFORMED_REQUEST", "connection closed: the request cannot be read",
                          {{"peer", peer_.ToText()}, {"listener", peer_.listener}, {"reason", status}});
   return Next::kClose;
+}
+
+void TvsSession::CountQuestion(const TvsRequest& request, const Sha256Digest& key, const TrustVerdict& verdict,
+                               absl::Time now) {
+  if (endpoint_.questions_ == nullptr) return;
+  const auto* verify = std::get_if<TvsVerifyRequest>(&request);
+  const auto* query = std::get_if<TvsQueryRequest>(&request);
+  AnsweredQuestion question;
+  question.answer = {.cluster = endpoint_.cluster_number_,
+                     .is_query = query != nullptr,
+                     .valid = verdict.ValidForPhones(),
+                     .reason = verdict.reason};
+  question.at_us = absl::ToUnixMicros(now);
+  question.signer = key;
+  question.device = verify != nullptr ? verify->device_name : query->device_name;
+  question.address = peer_.address;
+  // What the trust store knows is looked up there later.
+  if (verdict.record == nullptr && verify != nullptr) question.certificate = verify->certificate;
+  if (verdict.record == nullptr && query != nullptr) {
+    question.subject = query->subject;
+    question.issuer = query->issuer;
+    question.serial = query->serial_number;
+  }
+  endpoint_.questions_->Count(peer_.worker, question);
 }
 
 void TvsSession::Count(TvsCommand command, std::string_view device, const TrustVerdict& verdict) {

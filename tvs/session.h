@@ -13,6 +13,7 @@
 #include "common/service/log.h"
 #include "tvs/freshness.h"
 #include "tvs/message.h"
+#include "tvs/question_counter.h"
 #include "tvs/trust_follower.h"
 #include "tvs/unknown_cache.h"
 #include "tvs/verdict.h"
@@ -36,9 +37,17 @@ struct TvsStatistics {
 // What the sessions of one listener share. Outlives them.
 class TvsEndpoint {
  public:
+  // `questions` takes what phones ask, of as many workers; null: nobody wants it.
   TvsEndpoint(FollowedCluster& cluster, TrustFollower& follower, FreshnessPolicy policy, size_t workers,
-              const Clock& clock, Log& log)
-      : cluster_(cluster), follower_(follower), policy_(policy), clock_(clock), log_(log), unknown_(workers) {}
+              const Clock& clock, Log& log, QuestionCounter* questions = nullptr)
+      : cluster_(cluster),
+        follower_(follower),
+        policy_(policy),
+        clock_(clock),
+        log_(log),
+        questions_(questions),
+        cluster_number_(questions == nullptr ? uint16_t{0} : questions->ClusterNumber(cluster)),
+        unknown_(workers) {}
 
   // A SessionFactory.
   std::unique_ptr<PhoneSession> NewSession(const Peer& peer);
@@ -52,6 +61,8 @@ class TvsEndpoint {
   const FreshnessPolicy policy_;
   const Clock& clock_;
   Log& log_;
+  QuestionCounter* const questions_;
+  const uint16_t cluster_number_;
   std::vector<UnknownCache> unknown_;  // one a worker
   TvsStatistics statistics_;
 };
@@ -73,6 +84,7 @@ class TvsSession final : public PhoneSession {
   void SilentAway(std::string_view reason);
   SessionActions AnswerAll(ByteView bytes, bool confirmed);
   void Count(TvsCommand command, std::string_view device, const TrustVerdict& verdict);
+  void CountQuestion(const TvsRequest& request, const Sha256Digest& key, const TrustVerdict& verdict, absl::Time now);
 
   TvsEndpoint& endpoint_;
   const Peer peer_;

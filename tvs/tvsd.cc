@@ -5,6 +5,7 @@
 #include "common/net/io_workers.h"
 #include "common/rpc/authorization.h"
 #include "common/rpc/identity_renewal.h"
+#include "common/rpc/identity_store.h"
 #include "common/rpc/listener_service.h"
 #include "common/rpc/server.h"
 #include "common/service/audit.h"
@@ -16,6 +17,8 @@
 #include "tvs/crl_endpoint.h"
 #include "tvs/metrics.h"
 #include "tvs/phone_listener.h"
+#include "tvs/question_counter.h"
+#include "tvs/question_flusher.h"
 #include "tvs/trust_follower.h"
 #include "tvs/verification_service.h"
 
@@ -71,12 +74,17 @@ class Tvsd final : public DaemonService {
     follower_.Start();
     authorizer_.Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
+    // Counted for itld only: a node without one would keep what nobody fetches.
+    const bool counts_questions = !context_.config.identity_renew_from.empty();
+    if (counts_questions) questions_.emplace(workers_->size(), follower_.clusters());
     for (const ListenerConfig& config : config_.listeners) {
-      ASSIGN_OR_RETURN(listeners_.emplace_back(), PhoneListener::Start(config, {.follower = follower_,
-                                                                                .workers = *workers_,
-                                                                                .freshness = config_.freshness,
-                                                                                .clock = context_.clock,
-                                                                                .log = context_.log}));
+      ASSIGN_OR_RETURN(listeners_.emplace_back(),
+                       PhoneListener::Start(config, {.follower = follower_,
+                                                     .workers = *workers_,
+                                                     .freshness = config_.freshness,
+                                                     .clock = context_.clock,
+                                                     .log = context_.log,
+                                                     .questions = questions_ ? &*questions_ : nullptr}));
     }
     if (config_.crl) RETURN_IF_ERROR(StartCrlListener(*config_.crl));
     ASSIGN_OR_RETURN(verification_, VerificationService::Create(context_.config.node, follower_, config_.freshness,
@@ -108,11 +116,23 @@ class Tvsd final : public DaemonService {
                               .port = rpc_server_->port()},
           context_.log);
       announcement_->Start();
+      ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context_.config.identity));
+      question_flusher_ =
+          std::make_unique<QuestionFlusher>(QuestionFlusherOptions{.itld = context_.config.identity_renew_from,
+                                                                   .identity = context_.config.identity,
+                                                                   .node = own.identity.name},
+                                            *questions_, context_.log);
+      question_flusher_->Start();
     } else {
       context_.log.Info("GRPC_ANNOUNCEMENT_OFF", "no itld is told where this node answers gRPC",
                         {{"reason", "[identity] renew_from is not set"}});
     }
     registrations_ = RegisterFollowerMetrics(context_.metrics, follower_);
+    if (question_flusher_) {
+      for (auto& registration : RegisterQuestionMetrics(context_.metrics, *question_flusher_)) {
+        registrations_.push_back(std::move(registration));
+      }
+    }
     for (const auto& listener : listeners_) {
       for (auto& registration :
            RegisterListenerMetrics(context_.metrics, listener->cluster(), listener->server(), listener->endpoint())) {
@@ -132,6 +152,7 @@ class Tvsd final : public DaemonService {
     follower_.Stop();
     if (rpc_server_) rpc_server_->Shutdown();
     if (announcement_) announcement_->Stop();
+    if (question_flusher_) question_flusher_->Stop();
     if (renewal_) renewal_->Stop();
     authorizer_.Stop();
     audit_.Stop();
@@ -169,6 +190,7 @@ class Tvsd final : public DaemonService {
   AuditQueue audit_;
   Authorizer authorizer_;
   TrustFollower follower_;
+  std::optional<QuestionCounter> questions_;
   std::unique_ptr<IoWorkers> workers_;
   std::vector<std::unique_ptr<PhoneListener>> listeners_;
   std::unique_ptr<CrlDownloads> crl_downloads_;
@@ -178,6 +200,7 @@ class Tvsd final : public DaemonService {
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<IdentityRenewal> renewal_;
   std::optional<Announcement> announcement_;
+  std::unique_ptr<QuestionFlusher> question_flusher_;
   std::vector<Metrics::Registration> registrations_;
 };
 
