@@ -257,6 +257,9 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddCapfCommands(*line);
   AddListenerCommands(*line);
   AddTrustListCommands(*line);
+  AddPhoneCommands(*line);
+  AddForwarderCommands(*line);
+  AddAdoptCommands(*line);
 
   auto shell = std::make_shared<Shell>();
   CLI::App& completion =

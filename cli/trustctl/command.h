@@ -76,6 +76,9 @@ inline constexpr std::string_view kListDigestType = "LIST-DIGEST";
 inline constexpr std::string_view kSignerVersionType = "SIGNER-VERSION";
 inline constexpr std::string_view kTftpRoleType = "TFTP-ROLE";
 inline constexpr std::string_view kNamesType = "NAME-FORM";
+inline constexpr std::string_view kVerdictType = "VERDICT";
+inline constexpr std::string_view kPhoneStatusType = "PHONE-STATUS";
+inline constexpr std::string_view kForwardedRequestType = "SIP-REQUEST";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -109,6 +112,7 @@ std::unique_ptr<CommandLine> MakeCommandLine();
 void AddTrustCommands(CommandLine& line);
 void AddCrlCommands(CommandLine& line, CLI::App& trust);
 void AddVerificationCommands(CommandLine& line);
+void AddTvsQuestionCommands(CommandLine& line, CLI::App& tvs);
 void AddAuditCommands(CommandLine& line);
 void AddAccessCommands(CommandLine& line);
 void AddClusterCommands(CommandLine& line);
@@ -123,6 +127,9 @@ void AddAuthorityReportCommands(CommandLine& line, CLI::App& ca);
 void AddKeyAdmissionCommands(CommandLine& line, CLI::App& ca);
 void AddListenerCommands(CommandLine& line);
 void AddTrustListCommands(CommandLine& line);
+void AddAdoptCommands(CommandLine& line);
+void AddPhoneCommands(CommandLine& line);
+void AddForwarderCommands(CommandLine& line);
 void AddCapfCommands(CommandLine& line);
 void AddCapfScheduleCommands(CommandLine& line, CLI::App& capf);
 void AddCapfReportCommands(CommandLine& line, CLI::App& capf);

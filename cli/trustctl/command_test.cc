@@ -253,6 +253,14 @@ TEST(CompletionTest, BashOffersTheWordsOfEnrolment) {
   EXPECT_THAT(Complete({"trustctl", "capf", "campaign", "create", "--is"}), ElementsAre("--issuer"));
 }
 
+TEST(CompletionTest, BashOffersTheWordsOfPhones) {
+  EXPECT_THAT(Complete({"trustctl", "phones", "report", "--status", "M"}), ElementsAre("Match", "Mismatch"));
+  EXPECT_THAT(Complete({"trustctl", "phones", "watch", "--status", "Not"}), ElementsAre("Not-Installed"));
+  EXPECT_THAT(Complete({"trustctl", "forwarder", "add", "--requests", "RE"}), ElementsAre("REFER", "REGISTER"));
+  EXPECT_THAT(Complete({"trustctl", "forwarder", "claims", ""}), ElementsAre("accept", "refuse"));
+  EXPECT_THAT(Complete({"trustctl", "itl", "server", "name", ""}), ElementsAre("list", "add", "remove"));
+}
+
 TEST(CompletionTest, ZshAndFishOfferWhatStandsAnywhereOnce) {
   const std::unique_ptr<CommandLine> line = MakeCommandLine();
   const auto times = [&](Shell shell, const std::string& text) {

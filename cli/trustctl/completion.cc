@@ -13,7 +13,9 @@
 #include "cli/trustctl/capf_words.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
+#include "cli/trustctl/phone_words.h"
 #include "cli/trustctl/trust_list_words.h"
+#include "cli/trustctl/verdict_words.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -61,7 +63,7 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
 }
 
 // Kinds of value that WordsOf lists.
-constexpr std::array<std::string_view, 20> kWordKinds = {kRoleType,
+constexpr std::array<std::string_view, 23> kWordKinds = {kRoleType,
                                                          kAccessRoleType,
                                                          kFormatType,
                                                          kShellType,
@@ -80,7 +82,10 @@ constexpr std::array<std::string_view, 20> kWordKinds = {kRoleType,
                                                          kListDigestType,
                                                          kSignerVersionType,
                                                          kTftpRoleType,
-                                                         kNamesType};
+                                                         kNamesType,
+                                                         kVerdictType,
+                                                         kPhoneStatusType,
+                                                         kForwardedRequestType};
 
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
@@ -107,6 +112,9 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kSignerVersionType) words = WordTexts(kSignerVersions);
   if (kind == kTftpRoleType) words = WordTexts(kTftpRoles);
   if (kind == kNamesType) words = WordTexts(kNameSeparators);
+  if (kind == kVerdictType) words = WordTexts(kVerdicts);
+  if (kind == kPhoneStatusType) words = PhoneStatusArguments();
+  if (kind == kForwardedRequestType) words.assign(kForwardedRequests.begin(), kForwardedRequests.end());
   return words;
 }
 

@@ -29,6 +29,7 @@ struct Context {
 //   tvsd = "127.0.0.1:9441"
 //   cad = "127.0.0.1:9443"
 //   capfd = "127.0.0.1:9444"
+//   provisiond = "127.0.0.1:9445"
 // Paths are relative to the file. Errors name file, line and key; unknown keys are refused.
 absl::StatusOr<Context> LoadContext(const std::string& path);
 

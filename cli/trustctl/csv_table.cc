@@ -6,6 +6,7 @@
 #include <array>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -39,6 +40,15 @@ bool IsBlank(const std::string& field) {
 }
 
 }  // namespace
+
+std::optional<size_t> FindCsvColumn(const std::vector<std::string>& header, std::span<const std::string_view> names) {
+  for (const std::string_view name : names) {
+    for (size_t i = 0; i < header.size(); ++i) {
+      if (!name.empty() && absl::EqualsIgnoreCase(header[i], {name.data(), name.size()})) return i;
+    }
+  }
+  return std::nullopt;
+}
 
 absl::StatusOr<CsvTable> CsvTable::Open(std::string_view text) {
   if (LooksLikeUtf16(text)) {

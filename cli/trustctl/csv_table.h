@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,9 @@ struct CsvRow {
   std::vector<std::string> fields;  // as many as the header has, unless there is a fault
   std::string fault;                // why the row cannot be used; empty when it can
 };
+
+// The place of the first column that has one of the names in any case, in the order of the names; empty ones are none.
+std::optional<size_t> FindCsvColumn(const std::vector<std::string>& header, std::span<const std::string_view> names);
 
 // A table whose first line names the columns. Fields are separated by ',', ';' or tab, whichever stands most often in
 // the header line; lines end in LF or CRLF; a UTF-8 byte order mark is passed over, and so are rows of nothing but

@@ -8,10 +8,8 @@
 #include <iterator>
 #include <optional>
 #include <span>
-#include <unordered_map>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/csv_table.h"
 #include "cli/trustctl/device_arguments.h"
@@ -29,7 +27,7 @@ namespace {
 constexpr size_t kBatchDevices = 1000;  // ImportDevicesRequest.rows
 
 // The names under which exports have a datum, the best first; the rest is empty.
-using ColumnNames = std::array<std::string_view, 4>;
+using ColumnNames = std::array<std::string_view, 5>;
 
 constexpr ColumnNames kNameColumn = {"Device Name", "Name"};
 constexpr ColumnNames kNameColumnOfLists = {"Device Name", "Name", "Device"};
@@ -41,30 +39,22 @@ struct DataColumn {
 };
 
 constexpr std::array<DataColumn, 6> kDataColumns = {{
-    {&v1::DeviceData::mutable_model, "model", {"Device Type", "Model", "Product"}},
+    {&v1::DeviceData::mutable_model, "model", {"Device Type", "Model", "Product", "Phone Type"}},
     {&v1::DeviceData::mutable_protocol, "protocol", {"Protocol", "Device Protocol"}},
-    {&v1::DeviceData::mutable_load, "load", {"Load", "Device Load", "Active Load", "Load Information"}},
+    {&v1::DeviceData::mutable_load,
+     "load",
+     {"Load", "Device Load", "Active Load", "Load Information", "Phone Load Name"}},
     {&v1::DeviceData::mutable_site, "site", {"Location", "Site", "Device Pool"}},
     {&v1::DeviceData::mutable_owner, "owner", {"Owner", "Owner User ID"}},
     {&v1::DeviceData::mutable_description, "description", {"Description"}},
 }};
-
-// The place of the first column that has one of the names, in the order of the names.
-std::optional<size_t> FindColumn(const std::vector<std::string>& header, const ColumnNames& names) {
-  for (const std::string_view name : names) {
-    for (size_t i = 0; i < header.size(); ++i) {
-      if (!name.empty() && absl::EqualsIgnoreCase(header[i], {name.data(), name.size()})) return i;
-    }
-  }
-  return std::nullopt;
-}
 
 // Where in a row of the table which datum stands.
 class ExportColumns {
  public:
   static absl::StatusOr<ExportColumns> Find(const std::vector<std::string>& header) {
     ExportColumns columns;
-    const std::optional<size_t> name = FindColumn(header, kNameColumn);
+    const std::optional<size_t> name = FindCsvColumn(header, kNameColumn);
     if (!name) {
       return InvalidArgument(
           "no column is called \"{}\" or \"{}\", so nothing says which devices these are; the columns are: {}",
@@ -74,7 +64,7 @@ class ExportColumns {
     std::vector<bool> used(header.size(), false);
     used[*name] = true;
     for (const DataColumn& known : kDataColumns) {
-      const std::optional<size_t> place = FindColumn(header, known.names);
+      const std::optional<size_t> place = FindCsvColumn(header, known.names);
       if (!place) continue;
       used[*place] = true;
       columns.data_.push_back({*place, &known});
@@ -109,27 +99,20 @@ class ExportColumns {
   std::vector<std::string> passed_over_;
 };
 
-// A name's first line counts, a second one is bad.
-class LinesOfNames {
- public:
-  // Empty, or why the line is bad.
-  std::string Take(const std::string& name, size_t line) {
-    const auto [first, is_new] = lines_.try_emplace(name, line);
-    return is_new ? "" : fmt::format("{} stands in line {} already", first->first, first->second);
-  }
+std::string CountText(int64_t count, std::string_view one) {
+  return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
+}
 
- private:
-  std::unordered_map<std::string, size_t> lines_;
-};
+}  // namespace
 
-struct Totals {
-  int64_t added = 0;
-  int64_t changed = 0;
-  int64_t unchanged = 0;
-  std::vector<Row> left_alone;
-};
+std::string LinesOfNames::Take(const std::string& name, size_t line) {
+  const auto [first, is_new] = lines_.try_emplace(name, line);
+  return is_new ? "" : fmt::format("{} stands in line {} already", first->first, first->second);
+}
 
-absl::Status Send(Environment& environment, const std::vector<v1::ImportDevicesRequest::Row>& rows, Totals& totals) {
+absl::StatusOr<ImportTotals> SendDevices(Environment& environment,
+                                         const std::vector<v1::ImportDevicesRequest::Row>& rows) {
+  ImportTotals totals;
   v1::ImportDevicesRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   ASSIGN_OR_RETURN(Client<v1::Devices> client, environment.Connect<v1::Devices>(kCad));
@@ -161,14 +144,8 @@ absl::Status Send(Environment& environment, const std::vector<v1::ImportDevicesR
     sent = end;
     progress.Update(static_cast<int64_t>(sent));
   }
-  return absl::OkStatus();
+  return totals;
 }
-
-std::string CountText(int64_t count, std::string_view one) {
-  return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
-}
-
-}  // namespace
 
 absl::StatusOr<PhoneExport> ReadPhoneExport(std::string_view text) {
   ASSIGN_OR_RETURN(CsvTable table, CsvTable::Open(text));
@@ -211,7 +188,7 @@ absl::StatusOr<DeviceLines> ReadDeviceLines(std::string_view text) {
       lines.bad_lines.push_back({line, std::move(fault)});
     }
   };
-  const std::optional<size_t> column = FindColumn(table.header(), kNameColumnOfLists);
+  const std::optional<size_t> column = FindCsvColumn(table.header(), kNameColumnOfLists);
   if (!column && table.header().size() > 1) {
     return InvalidArgument("no column is called \"{}\", so nothing says which devices these are; the columns are: {}",
                            fmt::join(std::span(kNameColumnOfLists).first<3>(), "\", \""),
@@ -253,8 +230,7 @@ absl::StatusOr<int> ImportDevices(Environment& environment, const std::string& p
     return InvalidArgument("{}: there is no device to import{}", path, bad_lines > 0 ? ", only " + bad_lines_text : "");
   }
 
-  Totals totals;
-  RETURN_IF_ERROR(Send(environment, phones->rows, totals));
+  ASSIGN_OR_RETURN(ImportTotals totals, SendDevices(environment, phones->rows));
   Record record;
   record.Add("added", "ADDED", totals.added)
       .Add("changed", "CHANGED", totals.changed)

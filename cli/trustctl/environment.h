@@ -22,6 +22,7 @@ inline constexpr std::string_view kItld = "itld";
 inline constexpr std::string_view kTvsd = "tvsd";
 inline constexpr std::string_view kCad = "cad";
 inline constexpr std::string_view kCapfd = "capfd";
+inline constexpr std::string_view kProvisiond = "provisiond";
 
 // A service's stub, with what its errors need to name it.
 template <typename Service>

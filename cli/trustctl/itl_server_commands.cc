@@ -101,6 +101,7 @@ absl::StatusOr<int> Remove(Environment& environment, const RemoveArguments& argu
 void AddTftpServerCommands(CommandLine& line, CLI::App& itl) {
   CLI::App& server = AddGroup(itl, "server", "The TFTP servers, each with an ITL of its own",
                               "  trustctl itl server add tftp1 --host tftp1.example.com\n"
+                              "  trustctl itl server name add tftp1 192.0.2.5\n"
                               "  trustctl itl server list");
   auto added = std::make_shared<AddArguments>();
   CLI::App& add = AddCommand(
@@ -127,6 +128,8 @@ void AddTftpServerCommands(CommandLine& line, CLI::App& itl) {
                                 [removed](Environment& environment) { return Remove(environment, *removed); });
   remove.add_option("NAME", removed->name, "Name of the server")->required()->type_name("NAME");
   AddReason(remove, removed->publication, /*required=*/true);
+
+  AddTftpServerNameCommands(line, server);
 }
 
 }  // namespace trustline

@@ -245,7 +245,7 @@ void AddListenerCommands(CommandLine& line) {
                                 "  trustctl listener renew --listener 2445 --out new.pem\n"
                                 "  trustctl trust add --role TVS new.pem\n"
                                 "  trustctl listener import-cert --listener 2445 new.pem");
-  AddCommand(line, listener, "list", "List the listeners of the tvsd and the capfd that the context names",
+  AddCommand(line, listener, "list", "List the listeners of the daemons that the context names",
              "  trustctl listener list\n"
              "  trustctl listener list --output json",
              List);

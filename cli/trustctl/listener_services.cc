@@ -13,7 +13,7 @@
 namespace trustline {
 namespace {
 
-constexpr std::array<std::string_view, 2> kDaemons = {kTvsd, kCapfd};
+constexpr std::array<std::string_view, 3> kDaemons = {kTvsd, kCapfd, kProvisiond};
 
 // As the daemons find it: "2445" names "[::]:2445" and "[::]:2445%eth0" too.
 bool IsCalled(const v1::ListenerInfo& listener, std::string_view wanted) {

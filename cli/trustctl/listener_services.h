@@ -11,12 +11,12 @@
 
 namespace trustline {
 
-// Those of tvsd and capfd that the context names; FailedPrecondition when it names neither.
+// Those of tvsd, capfd and provisiond that the context names; FailedPrecondition when it names none.
 absl::StatusOr<std::vector<std::string_view>> ListenerServices(Environment& environment);
 
 // The daemon that has the listener of this name or port; with an empty one the only daemon that has any. NotFound or
 // InvalidArgument, with the listeners that there are, for none or several. A daemon that cannot be asked is an error
-// unless the other one has the listener.
+// unless another one has the listener.
 absl::StatusOr<Client<v1::Listeners>> ConnectToListener(Environment& environment, const std::string& listener);
 
 }  // namespace trustline

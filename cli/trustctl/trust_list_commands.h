@@ -27,6 +27,7 @@ void AddListResetCommand(CommandLine& line, const ListGroup& lists);
 
 // Of ITLs.
 void AddTftpServerCommands(CommandLine& line, CLI::App& itl);
+void AddTftpServerNameCommands(CommandLine& line, CLI::App& server);
 void AddListSettingsCommands(CommandLine& line, CLI::App& itl);  // settings, able, device
 void AddRecoveryCommands(CommandLine& line, CLI::App& itl);
 void AddRecoveryDrillCommand(CommandLine& line, CLI::App& recovery);

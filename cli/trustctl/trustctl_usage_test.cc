@@ -124,6 +124,21 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
            {"capf", "campaign", "create", "--issuer", "1", "--stop-at-failures", "101%"},
            {"capf", "campaign", "create", "--issuer", "1", "--stop-at-failures", "%"},
            {"capf", "campaign", "start", "one"},
+           {"phones"},
+           {"phones", "report", "--status", "good"},
+           {"phones", "report", "--since", "yesterday"},
+           {"phones", "report", "--limit", "-1"},
+           {"phones", "report", "--summary", "--evidence"},
+           {"phones", "show", "SEP1"},
+           {"phones", "history"},
+           {"phones", "adoption", "--points", "1"},
+           {"phones", "watch", "--since", "1d"},
+           {"phones", "why"},
+           {"forwarder", "add"},
+           {"forwarder", "add", "192.0.2.10", "--requests", "INVITE"},
+           {"forwarder", "remove"},
+           {"forwarder", "claims", "reject"},
+           {"itl", "server", "name", "add", "tftp1"},
            {"listener", "csr", "--key", "rsa:1024"},
            {"listener", "csr", "--subject", "TVS"},
            {"listener", "renew", "extra"},
@@ -144,6 +159,9 @@ TEST(TrustctlUsageTest, WordsThatAreNoneAreAnsweredWithThoseThereAre) {
                 "privilegeWithdrawn"));
   EXPECT_THAT(Trustctl({"ca", "csr", "--key", "rsa:1024"}).err, HasSubstr("rsa:2048, rsa:3072, rsa:4096"));
   EXPECT_THAT(Trustctl({"device", "list", "--state", "lost"}).err, HasSubstr("in-service, replaced, retired"));
+  EXPECT_THAT(Trustctl({"phones", "report", "--status", "good"}).err,
+              HasSubstr("Match, Mismatch, Not-Installed, Unknown, Foreign"));
+  EXPECT_THAT(Trustctl({"forwarder", "add", "a", "--requests", "INVITE"}).err, HasSubstr("REFER, REGISTER, OPTIONS"));
 }
 
 TEST(TrustctlUsageTest, HelpVersionAndCompletionNeedNoContext) {

@@ -8,6 +8,7 @@
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/trust_records.h"
+#include "cli/trustctl/verdict_words.h"
 #include "common/bytes/bytes.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/status/status.h"
@@ -17,38 +18,6 @@
 
 namespace trustline {
 namespace {
-
-std::string VerdictText(v1::Verdict verdict) {
-  if (verdict == v1::VERDICT_UNSPECIFIED) return "no verdict";
-  return verdict == v1::VERDICT_VALID ? "valid" : "invalid";
-}
-
-Cell ReasonCell(v1::InvalidReason reason) {
-  switch (reason) {
-    case v1::INVALID_REASON_UNKNOWN:
-      return "unknown";
-    case v1::INVALID_REASON_EXPIRED:
-      return "expired";
-    case v1::INVALID_REASON_NOT_YET_VALID:
-      return "not yet valid";
-    case v1::INVALID_REASON_REVOKED:
-      return "revoked";
-    case v1::INVALID_REASON_REMOVED:
-      return "removed";
-    case v1::INVALID_REASON_WRONG_ROLE:
-      return "wrong role";
-    case v1::INVALID_REASON_BROKEN_CHAIN:
-      return "broken chain";
-    case v1::INVALID_REASON_MALFORMED:
-      return "malformed";
-    case v1::INVALID_REASON_REVOCATION_UNKNOWN:
-      return "revocation unknown";
-    case v1::INVALID_REASON_NO_VERDICT:
-      return "node cannot judge";
-    default:
-      return {};
-  }
-}
 
 struct VerifyArguments {
   std::vector<std::string> files;
@@ -234,9 +203,12 @@ absl::StatusOr<int> Status(Environment& environment) {
 void AddVerificationCommands(CommandLine& line) {
   AddVerifyCommand(line);
   AddQueryCommand(line);
-  CLI::App& tvs = AddGroup(line.app, "tvs", "The Trust Verification Service of this node", "  trustctl tvs status");
+  CLI::App& tvs = AddGroup(line.app, "tvs", "The Trust Verification Service, and what phones ask it",
+                           "  trustctl tvs status\n"
+                           "  trustctl tvs questions --unknown");
   AddCommand(line, tvs, "status", "Show how fresh this node's answers are, for each cluster",
              "  trustctl tvs status --output json", Status);
+  AddTvsQuestionCommands(line, tvs);
 }
 
 }  // namespace trustline
