@@ -65,6 +65,38 @@ absl::StatusOr<std::vector<ListenerAddress>> LocalListenersOf(const DataPaths& p
   return listeners;
 }
 
+// Each is one over UDP and TCP and one over TLS, unless it leaves out one of the two.
+absl::StatusOr<std::vector<ListenerAddress>> LocalSipListeners(const DataPaths& paths, const Ports& base) {
+  std::vector<ListenerAddress> listeners;
+  const std::string daemon = "provisiond";
+  const std::string path = paths.local_configuration(daemon);
+  const absl::StatusOr<std::string> text = ReadTrustedFile(path);
+  if (absl::IsNotFound(text.status())) return listeners;
+  RETURN_IF_ERROR(text.status());
+  ASSIGN_OR_RETURN(const ConfigFile file, ConfigFile::Parse(*text, path));
+  ASSIGN_OR_RETURN(std::vector<ConfigTable> tables, file.root().Tables("sip_listener"));
+  for (ConfigTable& table : tables) {
+    ASSIGN_OR_RETURN(const std::string cluster, table.TextOr("cluster", "default"));
+    ASSIGN_OR_RETURN(const std::string address, table.TextOr("address", "::"));
+    ASSIGN_OR_RETURN(const int64_t port, table.IntegerOr("port", base.sip, 0, 65'535));
+    ASSIGN_OR_RETURN(const int64_t tls_port, table.IntegerOr("tls_port", base.sip_tls, 0, 65'535));
+    ASSIGN_OR_RETURN(const bool plain, table.BoolOr("plain", true));
+    ASSIGN_OR_RETURN(const bool tls, table.BoolOr("tls", true));
+    if (table.Has("interface")) continue;
+    const auto add = [&](std::string_view over, int64_t number, bool is_udp) {
+      if (number == 0) return;
+      listeners.push_back({fmt::format("reports, SIP over {} of {}", over, cluster), address,
+                           static_cast<uint16_t>(number), daemon, is_udp});
+    };
+    if (plain) {
+      add("UDP", port, true);
+      add("TCP", port, false);
+    }
+    if (tls) add("TLS", tls_port, false);
+  }
+  return listeners;
+}
+
 }  // namespace
 
 std::string TomlText(std::string_view text) {
@@ -122,12 +154,27 @@ absl::Status WriteCapfdConfiguration(const DataPaths& paths, const std::optional
   return WriteWithLocal(paths, "capfd", owner, paths.capfd(), std::move(text));
 }
 
+absl::Status WriteProvisiondConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                          const std::string& connection, const std::string& itld,
+                                          const std::string& tvsd, const Settings& settings, const Ports& ports) {
+  std::string text =
+      CommonSections(kLocalNode, connection, itld, settings, ports.provisiond_grpc, ports.provisiond_metrics);
+  text += fmt::format(
+      "[[sip_listener]]\ncluster = \"default\"\naddress = {}\nport = {}\ntls_port = {}\n"
+      "certificate = \"provisiond.crt\"\nkey = \"provisiond.key\"\npassphrase_file = \"passphrase\"\n\n"
+      "[services]\nitld = {}\ntvsd = {}\n",
+      TomlText(settings.listen), ports.sip, ports.sip_tls, TomlText(itld), TomlText(tvsd));
+  return WriteWithLocal(paths, "provisiond", owner, paths.provisiond(), std::move(text));
+}
+
 absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths, bool with_database) {
   const Ports base;
   ASSIGN_OR_RETURN(std::vector<ListenerAddress> listeners, LocalListenersOf(paths, "tvsd", "TVS", base.tvs));
   if (!with_database) return listeners;
   const absl::StatusOr<std::vector<ListenerAddress>> capf = LocalListenersOf(paths, "capfd", "CAPF", base.capf);
   if (capf.ok()) listeners.insert(listeners.end(), capf->begin(), capf->end());
+  const absl::StatusOr<std::vector<ListenerAddress>> sip = LocalSipListeners(paths, base);
+  if (sip.ok()) listeners.insert(listeners.end(), sip->begin(), sip->end());
   return listeners;
 }
 
@@ -136,9 +183,11 @@ absl::Status WriteAdministratorContext(const DataPaths& paths, const Settings& s
   return WriteFileWhole(
       paths.admin() + "/context.toml",
       fmt::format("{}cluster = \"default\"\n\n[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\n"
-                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\ncad = {}\ncapfd = {}\n",
+                  "authority = \"authority.crt\"\n\n[services]\nitld = {}\ntvsd = {}\ncad = {}\ncapfd = {}\n"
+                  "provisiond = {}\n",
                   kHeader, TomlText(HostPort(host, ports.itld_grpc)), TomlText(HostPort(host, ports.tvsd_grpc)),
-                  TomlText(HostPort(host, ports.cad_grpc)), TomlText(HostPort(host, ports.capfd_grpc))));
+                  TomlText(HostPort(host, ports.cad_grpc)), TomlText(HostPort(host, ports.capfd_grpc)),
+                  TomlText(HostPort(host, ports.provisiond_grpc))));
 }
 
 }  // namespace trustline

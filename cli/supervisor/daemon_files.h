@@ -36,9 +36,15 @@ absl::Status WriteCapfdConfiguration(const DataPaths& paths, const std::optional
                                      const std::string& connection, const std::string& itld, const std::string& cad,
                                      const Settings& settings, const Ports& ports);
 
-// The phones' listeners that DIR/tvsd.local.toml and, `with_database`, DIR/capfd.local.toml add and that can be tried
-// before the start: not those bound to an interface, nor those with any free port. InvalidArgument with the line when
-// tvsd's file cannot be read; what is wrong with capfd's keeps nobody but capfd.
+// `itld` and `tvsd`: where they are.
+absl::Status WriteProvisiondConfiguration(const DataPaths& paths, const std::optional<SystemUser>& owner,
+                                          const std::string& connection, const std::string& itld,
+                                          const std::string& tvsd, const Settings& settings, const Ports& ports);
+
+// The phones' listeners that DIR/tvsd.local.toml and, `with_database`, DIR/capfd.local.toml and
+// DIR/provisiond.local.toml add and that can be tried before the start: not those bound to an interface, nor those with
+// any free port. InvalidArgument with the line when tvsd's file cannot be read; what is wrong with another's keeps
+// nobody but that one.
 absl::StatusOr<std::vector<ListenerAddress>> LocalListeners(const DataPaths& paths, bool with_database);
 
 // For trustctl.

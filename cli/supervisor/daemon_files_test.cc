@@ -24,7 +24,8 @@ constexpr auto kFailedPrecondition = absl::StatusCode::kFailedPrecondition;
 class DaemonFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const std::string& folder : {paths_.tvsd(), paths_.itld(), paths_.cad(), paths_.capfd(), paths_.admin()})
+    for (const std::string& folder :
+         {paths_.tvsd(), paths_.itld(), paths_.cad(), paths_.capfd(), paths_.provisiond(), paths_.admin()})
       ASSERT_OK(EnsureDirectory(folder, 0700));
   }
   absl::Status WriteTvsd() const { return WriteTvsdConfiguration(paths_, {}, "node1", "host=/x", "", {}, ports_); }
@@ -91,6 +92,29 @@ TEST_F(DaemonFilesTest, CapfdGetsItsListenerAndTheWayToCad) {
   EXPECT_FALSE(listeners[0].Has("allow_tls10"));
 }
 
+TEST_F(DaemonFilesTest, ProvisiondGetsItsListenerAndTheWayToItldAndTvsd) {
+  directory_.WriteFile("provisiond.local.toml", "[sip]\nrequest_burst = 9\n[[sip_listener]]\nport = 5070\n");
+  ASSERT_OK(WriteProvisiondConfiguration(paths_, {}, "host=/x", "127.0.0.1:9442", "127.0.0.1:9441", {}, ports_));
+  ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.provisiond() + "/provisiond.toml"));
+  const auto text = [&](std::string_view table, std::string_view key) { return file.root().Table(table)->Text(key); };
+  EXPECT_THAT(text("node", "name"), IsOkAndHolds("node1"));
+  EXPECT_THAT(text("database", "connection"), IsOkAndHolds("host=/x"));
+  EXPECT_THAT(text("identity", "renew_from"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(file.root().Table("grpc")->Integer("port", 1, 65'535), IsOkAndHolds(9445));
+  EXPECT_THAT(file.root().Table("metrics")->Integer("port", 1, 65'535), IsOkAndHolds(9545));
+  EXPECT_THAT(text("services", "itld"), IsOkAndHolds("127.0.0.1:9442"));
+  EXPECT_THAT(text("services", "tvsd"), IsOkAndHolds("127.0.0.1:9441"));
+  EXPECT_THAT(file.root().Table("sip")->Integer("request_burst", 1, 100), IsOkAndHolds(9));
+  ASSERT_OK_AND_ASSIGN(std::vector<ConfigTable> listeners, file.root().Tables("sip_listener"));
+  ASSERT_EQ(listeners.size(), 2u);
+  EXPECT_THAT(listeners[0].Text("address"), IsOkAndHolds("::"));
+  EXPECT_THAT(listeners[0].Integer("port", 1, 65'535), IsOkAndHolds(5060));
+  EXPECT_THAT(listeners[0].Integer("tls_port", 1, 65'535), IsOkAndHolds(5061));
+  EXPECT_THAT(listeners[0].Path("certificate"), IsOkAndHolds(paths_.provisiond() + "/provisiond.crt"));
+  EXPECT_THAT(listeners[0].Path("key"), IsOkAndHolds(paths_.provisiond() + "/provisiond.key"));
+  EXPECT_THAT(listeners[0].PassphrasePath("passphrase"), IsOkAndHolds(paths_.provisiond() + "/passphrase"));
+}
+
 TEST_F(DaemonFilesTest, CrlsAreServedBesideThePhonesListener) {
   ASSERT_OK(WriteTvsd());
   ASSERT_OK_AND_ASSIGN(const ConfigFile file, ConfigFile::Load(paths_.tvsd() + "/tvsd.toml"));
@@ -107,6 +131,7 @@ TEST_F(DaemonFilesTest, TheAdministratorReachesEveryService) {
   EXPECT_THAT(services.Text("tvsd"), IsOkAndHolds("127.0.0.1:9441"));
   EXPECT_THAT(services.Text("cad"), IsOkAndHolds("127.0.0.1:9443"));
   EXPECT_THAT(services.Text("capfd"), IsOkAndHolds("127.0.0.1:9444"));
+  EXPECT_THAT(services.Text("provisiond"), IsOkAndHolds("127.0.0.1:9445"));
 }
 
 TEST_F(DaemonFilesTest, ListenersOfTheSiteAreKnownBeforeTheStart) {
@@ -122,6 +147,29 @@ TEST_F(DaemonFilesTest, ListenersOfTheSiteAreKnownBeforeTheStart) {
   directory_.WriteFile("tvsd.local.toml", "[[listener]]\nport = 70000\n");
   EXPECT_THAT(LocalListeners(paths_, true).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(local_ + ":2")));
+}
+
+TEST_F(DaemonFilesTest, ProvisiondsListenersOfTheSiteAreKnownOverTheirTransports) {
+  directory_.WriteFile("provisiond.local.toml",
+                       "[[sip_listener]]\ncluster = \"b\"\naddress = \"127.0.0.1\"\nport = 5070\ntls_port = 5071\n"
+                       "[[sip_listener]]\ncluster = \"c\"\ntls = false\nport = 5080\n"
+                       "[[sip_listener]]\nplain = false\ntls_port = 0\n"
+                       "[[sip_listener]]\ninterface = \"red\"\n");
+  ASSERT_OK_AND_ASSIGN(const std::vector<ListenerAddress> listeners, LocalListeners(paths_, true));
+  std::vector<std::string> described;
+  for (const ListenerAddress& listener : listeners) {
+    EXPECT_EQ(listener.daemon, "provisiond");
+    described.push_back(fmt::format("{} {} {}", listener.what, HostPort(listener.address, listener.port),
+                                    listener.is_udp ? "udp" : "tcp"));
+  }
+  EXPECT_THAT(described, testing::ElementsAre("reports, SIP over UDP of b 127.0.0.1:5070 udp",
+                                              "reports, SIP over TCP of b 127.0.0.1:5070 tcp",
+                                              "reports, SIP over TLS of b 127.0.0.1:5071 tcp",
+                                              "reports, SIP over UDP of c [::]:5080 udp",
+                                              "reports, SIP over TCP of c [::]:5080 tcp"));
+  EXPECT_THAT(LocalListeners(paths_, false), IsOkAndHolds(testing::IsEmpty()));
+  directory_.WriteFile("provisiond.local.toml", "[[sip_listener]]\nport = 70000\n");
+  EXPECT_THAT(LocalListeners(paths_, true), IsOkAndHolds(testing::IsEmpty()));
 }
 
 TEST_F(DaemonFilesTest, CapfdsListenersOfTheSiteKeepNobodyElse) {

@@ -102,7 +102,7 @@ absl::StatusOr<DataState> InspectDataDirectory(const DataPaths& paths) {
 }
 
 absl::Status CheckReachable(const std::string& directory, const SystemUsers& users) {
-  for (const auto& user : {users.postgres, users.tvsd, users.itld, users.cad, users.capfd}) {
+  for (const auto& user : {users.postgres, users.tvsd, users.itld, users.cad, users.capfd, users.provisiond}) {
     if (!user) continue;
     ASSIGN_OR_RETURN(const std::string closed, FirstClosedFolder(directory, *user));
     if (!closed.empty()) {

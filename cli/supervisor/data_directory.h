@@ -32,6 +32,7 @@ struct DataPaths {
   std::string tvsd() const { return root + "/tvsd"; }
   std::string cad() const { return root + "/cad"; }
   std::string capfd() const { return root + "/capfd"; }
+  std::string provisiond() const { return root + "/provisiond"; }
   // What the site says of itself in certificates.
   std::string site() const { return root + "/site.toml"; }
   // What the site adds to a daemon's configuration; not in the daemon's directory, which the daemon can write.

@@ -122,7 +122,7 @@ TEST_F(DataDirectoryTest, AFolderThatIsClosedToASystemUserIsNamed) {
   // Every user counts.
   chmod(directory_.path().c_str(), 0700);
   for (std::optional<SystemUser> SystemUsers::*user :
-       {&SystemUsers::postgres, &SystemUsers::itld, &SystemUsers::cad, &SystemUsers::capfd}) {
+       {&SystemUsers::postgres, &SystemUsers::itld, &SystemUsers::cad, &SystemUsers::capfd, &SystemUsers::provisiond}) {
     SystemUsers only;
     only.*user = users.tvsd;
     EXPECT_THAT(CheckReachable(Paths().root, only), StatusIs(kFailedPrecondition));

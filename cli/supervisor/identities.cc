@@ -51,9 +51,33 @@ absl::Status RenewIfDue(const IdentityAuthority& authority, const std::string& d
 
 absl::StatusOr<Identity> ItldIdentity() { return Identity::Create(kSystemCluster, "itld", kLocalNode); }
 absl::StatusOr<Identity> CadIdentity() { return Identity::Create(kSystemCluster, "cad", kLocalNode); }
-absl::StatusOr<Identity> CapfdIdentity() { return Identity::Create(kSystemCluster, "capfd", kLocalNode); }
 absl::StatusOr<Identity> AdministratorIdentity() {
   return Identity::Create(kSystemCluster, kPersonKind, kAdministrator);
+}
+
+// Identity and database password of the daemon `kind`, each unless it is there.
+absl::Status CompleteDirectory(const DataPaths& paths, const SystemUsers& users, const std::string& directory,
+                               const std::optional<SystemUser>& owner, std::string_view kind, absl::Time now) {
+  const std::string password_file = directory + "/database.pgpass";
+  // The key is written before the certificate that it is for, which reading it completes.
+  const bool has_identity = FileExists(IdentityFilesIn(directory).key);
+  if (has_identity && FileExists(password_file)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  const ActAs scope(owner);
+  RETURN_IF_ERROR(scope.status());
+  if (!FileExists(password_file)) {
+    RETURN_IF_ERROR(WriteFileWhole(password_file, NewPasswordFile(fmt::format("trustline_{}", kind)).ExposeSecret()));
+  }
+  if (has_identity) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Identity identity, Identity::Create(kSystemCluster, kind, kLocalNode));
+  return IssueInto(authority, directory, identity, now);
+}
+
+absl::Status RenewDueIdentity(const DataPaths& paths, const SystemUsers& users, const std::string& directory,
+                              const std::optional<SystemUser>& owner, std::string_view kind, absl::Time now) {
+  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
+  ASSIGN_OR_RETURN(const Identity identity, Identity::Create(kSystemCluster, kind, kLocalNode));
+  return RenewIfDue(authority, directory, identity, owner, now);
 }
 
 }  // namespace
@@ -108,19 +132,11 @@ absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users
 }
 
 absl::Status CompleteCapfdDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
-  const std::string password_file = paths.capfd() + "/database.pgpass";
-  // The key is written before the certificate that it is for, which reading it completes.
-  const bool has_identity = FileExists(IdentityFilesIn(paths.capfd()).key);
-  if (has_identity && FileExists(password_file)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
-  const ActAs scope(users.capfd);
-  RETURN_IF_ERROR(scope.status());
-  if (!FileExists(password_file)) {
-    RETURN_IF_ERROR(WriteFileWhole(password_file, NewPasswordFile("trustline_capfd").ExposeSecret()));
-  }
-  if (has_identity) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const Identity identity, CapfdIdentity());
-  return IssueInto(authority, paths.capfd(), identity, now);
+  return CompleteDirectory(paths, users, paths.capfd(), users.capfd, "capfd", now);
+}
+
+absl::Status CompleteProvisiondDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  return CompleteDirectory(paths, users, paths.provisiond(), users.provisiond, "provisiond", now);
 }
 
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
@@ -143,15 +159,15 @@ absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users
 }
 
 absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
-  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
-  ASSIGN_OR_RETURN(const Identity cad, CadIdentity());
-  return RenewIfDue(authority, paths.cad(), cad, users.cad, now);
+  return RenewDueIdentity(paths, users, paths.cad(), users.cad, "cad", now);
 }
 
 absl::Status RenewDueCapfdIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
-  ASSIGN_OR_RETURN(const IdentityAuthority authority, LoadAuthority(paths, users));
-  ASSIGN_OR_RETURN(const Identity capfd, CapfdIdentity());
-  return RenewIfDue(authority, paths.capfd(), capfd, users.capfd, now);
+  return RenewDueIdentity(paths, users, paths.capfd(), users.capfd, "capfd", now);
+}
+
+absl::Status RenewDueProvisiondIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now) {
+  return RenewDueIdentity(paths, users, paths.provisiond(), users.provisiond, "provisiond", now);
 }
 
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

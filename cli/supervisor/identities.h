@@ -1,5 +1,5 @@
-// The identities that the supervisor makes: its identity authority, itld's, cad's, capfd's, the administrator's, and
-// the phone-facing certificate of tvsd.
+// The identities that the supervisor makes: its identity authority, those of the daemons but tvsd, the administrator's,
+// and the phone-facing certificate of tvsd.
 #pragma once
 
 #include <optional>
@@ -37,6 +37,9 @@ absl::Status EnsureCadDirectory(const DataPaths& paths, const SystemUsers& users
 // authority in itld's directory, and the database password; each unless it is there.
 absl::Status CompleteCapfdDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
+// The same in provisiond's directory, which has its listener's certificate already.
+absl::Status CompleteProvisiondDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+
 // The administrator's identity, from the authority in itld's directory; made unless it is there.
 absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
@@ -46,9 +49,10 @@ absl::Status EnsureAdminDirectory(const DataPaths& paths, const SystemUsers& use
 // again.
 absl::Status RenewDueIdentities(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
-// The same for cad's and for capfd's, apart: phones are served without them.
+// The same for each of these, apart: phones are served without them.
 absl::Status RenewDueCadIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 absl::Status RenewDueCapfdIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
+absl::Status RenewDueProvisiondIdentity(const DataPaths& paths, const SystemUsers& users, absl::Time now);
 
 // Whether the identity in the directory, which belongs to `owner`, is past its end.
 absl::StatusOr<bool> IdentityHasEnded(const std::string& directory, const std::optional<SystemUser>& owner,

@@ -28,6 +28,8 @@ class IdentitiesTest : public ::testing::Test {
       RETURN_IF_ERROR(WriteFileWhole(paths_.capfd() + "/capf.key", "a key"));
     }
     RETURN_IF_ERROR(CompleteCapfdDirectory(paths_, users_, now));
+    RETURN_IF_ERROR(EnsureDirectory(paths_.provisiond(), 0700));
+    RETURN_IF_ERROR(CompleteProvisiondDirectory(paths_, users_, now));
     return EnsureAdminDirectory(paths_, users_, now);
   }
   std::string Serial(const std::string& directory) {
@@ -70,6 +72,13 @@ TEST_F(IdentitiesTest, AreMadeOnce) {
   EXPECT_EQ(capfd.identity.ToUri(), "trustline:default/capfd/node1");
   EXPECT_EQ(capfd.authority.sha256(), itld.authority.sha256());
   EXPECT_THAT(ReadSmallFile(paths_.capfd() + "/database.pgpass"), IsOkAndHolds(HasSubstr(":trustline_capfd:")));
+
+  EXPECT_OK(CheckPrivateFiles(paths_.provisiond(), {"identity.key", "database.pgpass"}, std::nullopt));
+  ASSERT_OK_AND_ASSIGN(const LoadedIdentity provisiond, LoadIdentity(IdentityFilesIn(paths_.provisiond())));
+  EXPECT_EQ(provisiond.identity.ToUri(), "trustline:default/provisiond/node1");
+  EXPECT_EQ(provisiond.authority.sha256(), itld.authority.sha256());
+  EXPECT_THAT(ReadSmallFile(paths_.provisiond() + "/database.pgpass"),
+              IsOkAndHolds(HasSubstr(":trustline_provisiond:")));
 
   const std::string serials = Serial(paths_.admin()) + Serial(paths_.cad());
   ASSERT_OK(MakeAll(absl::Now()));
@@ -132,6 +141,9 @@ TEST_F(IdentitiesTest, AreRenewedInTheLastThirdOfTheirLifeAndAfterIt) {
   const std::string capfd_before = Serial(paths_.capfd());
   ASSERT_OK(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
   EXPECT_NE(Serial(paths_.capfd()), capfd_before);
+  const std::string provisiond_before = Serial(paths_.provisiond());
+  ASSERT_OK(RenewDueProvisiondIdentity(paths_, users_, absl::Now()));
+  EXPECT_NE(Serial(paths_.provisiond()), provisiond_before);
   EXPECT_THAT(IdentityHasEnded(paths_.cad(), {}, absl::Now()), IsOkAndHolds(false));
   ASSERT_OK_AND_ASSIGN(const LoadedIdentity itld, LoadIdentity(IdentityFilesIn(paths_.itld())));
   EXPECT_GT(itld.certificate.not_after(), absl::Now() + absl::Hours(24 * 80));

@@ -60,7 +60,8 @@ int Main(int argc, char** argv) {
   up->add_option("--tftp-role", settings.site.tftp_role,
                  "Role of this machine's TFTP server in trust lists, CCM+TFTP or TFTP (default at the first start: "
                  "CCM+TFTP; kept)");
-  up->add_option("--bin-dir", settings.bin_dir, "Folder of tvsd, itld, cad and capfd (default: that of this program)");
+  up->add_option("--bin-dir", settings.bin_dir,
+                 "Folder of tvsd, itld, cad, capfd and provisiond (default: that of this program)");
   up->add_option("--postgres-bin-dir", settings.postgres_bin_dir, "Folder of initdb and postgres (default: searched)");
   up->add_option("--migrations", settings.migrations, "Folder of the migrations (default: installed with the program)");
   up->callback([&] { outcome = RunUp(settings); });
@@ -73,7 +74,7 @@ int Main(int argc, char** argv) {
       "  trustline migrate --database 'host=db.example.com dbname=trustline user=postgres' --plan\n"
       "  trustline migrate --database 'host=db.example.com dbname=trustline user=postgres passfile=/root/pgpass'\n"
       "It needs a superuser, or a role that may create roles and owns the database. Passwords of the roles\n"
-      "trustline_tvsd, trustline_itld, trustline_cad and trustline_capfd are yours to set.");
+      "trustline_tvsd, trustline_itld, trustline_cad, trustline_capfd and trustline_provisiond are yours to set.");
   migrate->add_option("--database", connection, "libpq connection string")->required();
   migrate->add_option("--migrations", migrations, "Folder of the migrations (default: installed with the program)");
   migrate->add_flag("--plan", plan, "Only say what would be done");

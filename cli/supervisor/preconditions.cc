@@ -56,13 +56,13 @@ absl::Status CheckPortFree(const ListenerAddress& listener, const std::optional<
   sockaddr_storage storage;
   const socklen_t length = MakeSocketAddress(listener.address, listener.port, storage);
   if (length == 0) return InvalidArgument("{} is not an IPv4 or IPv6 address", listener.address);
-  const UniqueFd socket_fd(socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const UniqueFd socket_fd(socket(storage.ss_family, (listener.is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0));
   if (!socket_fd.valid()) {
     return FailedPrecondition("{} ({}): {}; try --listen 0.0.0.0", where, listener.what, std::strerror(errno));
   }
   // As the listeners do, so that connections that only linger are no obstacle.
   const int on = 1, off = 0;
-  setsockopt(socket_fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (!listener.is_udp) setsockopt(socket_fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (storage.ss_family == AF_INET6) {
     setsockopt(socket_fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
@@ -70,7 +70,7 @@ absl::Status CheckPortFree(const ListenerAddress& listener, const std::optional<
     const ActAs scope(user);
     RETURN_IF_ERROR(scope.status());
     const bool bound = bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0;
-    return bound && listen(socket_fd.get(), 1) == 0 ? 0 : errno;
+    return bound && (listener.is_udp || listen(socket_fd.get(), 1) == 0) ? 0 : errno;
   };
   ASSIGN_OR_RETURN(const int error, try_to_listen());
   switch (error) {
@@ -78,9 +78,10 @@ absl::Status CheckPortFree(const ListenerAddress& listener, const std::optional<
       return absl::OkStatus();
     case EADDRINUSE:
       return FailedPrecondition(
-          "port {} for {} is taken ({}): `ss -ltnp sport = :{}` shows by whom; end that program or move all ports with "
+          "port {} for {} is taken ({}): `ss -l{}np sport = :{}` shows by whom; end that program or move all ports "
+          "with "
           "--port-offset 10000",
-          listener.port, listener.what, where, listener.port);
+          listener.port, listener.what, where, listener.is_udp ? "u" : "t", listener.port);
     case EACCES:
       return PermissionDenied(
           "no right to listen on port {} for {}: ports below 1024 are not for {}; move all ports with --port-offset "
@@ -154,10 +155,11 @@ absl::Status CheckProgram(const std::string& path, bool other_users) {
 
 absl::Status CheckPortsFree(const std::vector<ListenerAddress>& listeners, const SystemUsers& users) {
   for (const ListenerAddress& listener : listeners) {
-    const std::optional<SystemUser>& user = listener.daemon == "itld"    ? users.itld
-                                            : listener.daemon == "cad"   ? users.cad
-                                            : listener.daemon == "capfd" ? users.capfd
-                                                                         : users.tvsd;
+    const std::optional<SystemUser>& user = listener.daemon == "itld"         ? users.itld
+                                            : listener.daemon == "cad"        ? users.cad
+                                            : listener.daemon == "capfd"      ? users.capfd
+                                            : listener.daemon == "provisiond" ? users.provisiond
+                                                                              : users.tvsd;
     RETURN_IF_ERROR(CheckPortFree(listener, user));
   }
   return absl::OkStatus();

@@ -62,8 +62,9 @@ absl::StatusOr<Settings> CompleteSettings(Settings settings) {
 absl::StatusOr<Ports> Ports::WithOffset(int offset) {
   Ports ports;
   for (uint16_t Ports::*port :
-       {&Ports::tvs, &Ports::capf, &Ports::tvsd_grpc, &Ports::itld_grpc, &Ports::cad_grpc, &Ports::capfd_grpc,
-        &Ports::crl, &Ports::tvsd_metrics, &Ports::itld_metrics, &Ports::cad_metrics, &Ports::capfd_metrics}) {
+       {&Ports::tvs, &Ports::capf, &Ports::sip, &Ports::sip_tls, &Ports::tvsd_grpc, &Ports::itld_grpc, &Ports::cad_grpc,
+        &Ports::capfd_grpc, &Ports::provisiond_grpc, &Ports::crl, &Ports::tvsd_metrics, &Ports::itld_metrics,
+        &Ports::cad_metrics, &Ports::capfd_metrics, &Ports::provisiond_metrics}) {
     const int moved = ports.*port + offset;
     if (moved < 1 || moved > 65535) {
       return InvalidArgument("--port-offset {}: port {} would become {}; ports go from 1 to 65535", offset, ports.*port,
@@ -76,7 +77,12 @@ absl::StatusOr<Ports> Ports::WithOffset(int offset) {
 
 std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_database) {
   std::vector<ListenerAddress> listeners = {{"phones, TVS", settings.listen, ports.tvs}};
-  if (with_database) listeners.push_back({"phones, CAPF", settings.listen, ports.capf, "capfd"});
+  if (with_database) {
+    listeners.push_back({"phones, CAPF", settings.listen, ports.capf, "capfd"});
+    listeners.push_back({"reports, SIP over UDP", settings.listen, ports.sip, "provisiond", /*is_udp=*/true});
+    listeners.push_back({"reports, SIP over TCP", settings.listen, ports.sip, "provisiond"});
+    listeners.push_back({"reports, SIP over TLS", settings.listen, ports.sip_tls, "provisiond"});
+  }
   listeners.push_back({"CRLs over HTTP", settings.listen, ports.crl});
   listeners.push_back({"gRPC of tvsd", settings.grpc_listen, ports.tvsd_grpc});
   listeners.push_back({"metrics and health of tvsd", "127.0.0.1", ports.tvsd_metrics});
@@ -87,6 +93,8 @@ std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& po
     listeners.push_back({"metrics and health of cad", "127.0.0.1", ports.cad_metrics, "cad"});
     listeners.push_back({"gRPC of capfd", settings.grpc_listen, ports.capfd_grpc, "capfd"});
     listeners.push_back({"metrics and health of capfd", "127.0.0.1", ports.capfd_metrics, "capfd"});
+    listeners.push_back({"gRPC of provisiond", settings.grpc_listen, ports.provisiond_grpc, "provisiond"});
+    listeners.push_back({"metrics and health of provisiond", "127.0.0.1", ports.provisiond_metrics, "provisiond"});
   }
   return listeners;
 }

@@ -30,15 +30,19 @@ absl::StatusOr<Settings> CompleteSettings(Settings settings);
 struct Ports {
   uint16_t tvs = 2445;
   uint16_t capf = 3804;
+  uint16_t sip = 5060;  // over UDP and TCP
+  uint16_t sip_tls = 5061;
   uint16_t tvsd_grpc = 9441;
   uint16_t itld_grpc = 9442;
   uint16_t cad_grpc = 9443;
   uint16_t capfd_grpc = 9444;
+  uint16_t provisiond_grpc = 9445;
   uint16_t crl = 9480;  // of tvsd
   uint16_t tvsd_metrics = 9541;
   uint16_t itld_metrics = 9542;
   uint16_t cad_metrics = 9543;
   uint16_t capfd_metrics = 9544;
+  uint16_t provisiond_metrics = 9545;
 
   // InvalidArgument when a port would leave 1 to 65535.
   static absl::StatusOr<Ports> WithOffset(int offset);
@@ -50,9 +54,10 @@ struct ListenerAddress {
   std::string address;
   uint16_t port;
   std::string daemon = "tvsd";  // who will listen
+  bool is_udp = false;          // else TCP
 };
 
-// All listeners of a node; `with_database` when it is the one with the database, itld, cad and capfd.
+// All listeners of a node; `with_database` when it is the one with the database, itld, cad, capfd and provisiond.
 std::vector<ListenerAddress> Listeners(const Settings& settings, const Ports& ports, bool with_database);
 
 // "127.0.0.1:9441", "[::1]:9441".

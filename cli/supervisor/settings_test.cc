@@ -1,6 +1,8 @@
 #include "cli/supervisor/settings.h"
 
+#include <netinet/in.h>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -16,6 +18,7 @@
 #include "cli/supervisor/private_postgres.h"
 #include "cli/supervisor/site.h"
 #include "common/net/http_server.h"
+#include "common/posix/unique_fd.h"
 #include "common/service/config.h"
 #include "common/status/status.h"
 #include "gmock/gmock.h"
@@ -38,7 +41,11 @@ TEST(PortsTest, MoveTogether) {
   EXPECT_EQ(ports.cad_grpc, 19'443);
   EXPECT_EQ(ports.cad_metrics, 19'543);
   EXPECT_EQ(ports.capf, 13'804);
+  EXPECT_EQ(ports.sip, 15'060);
+  EXPECT_EQ(ports.sip_tls, 15'061);
   EXPECT_EQ(ports.capfd_grpc, 19'444);
+  EXPECT_EQ(ports.provisiond_grpc, 19'445);
+  EXPECT_EQ(ports.provisiond_metrics, 19'545);
   EXPECT_EQ(ports.capfd_metrics, 19'544);
   EXPECT_EQ(ports.crl, 19'480);
   EXPECT_THAT(Ports::WithOffset(60'000).status(),
@@ -64,7 +71,10 @@ TEST(PortsTest, EachListenerIsOfTheDaemonThatWillListen) {
   whole.insert({"itld 192.0.2.2:9442 gRPC of itld", "itld 127.0.0.1:9542 metrics and health of itld",
                 "cad 192.0.2.2:9443 gRPC of cad", "cad 127.0.0.1:9543 metrics and health of cad",
                 "capfd 192.0.2.1:3804 phones, CAPF", "capfd 192.0.2.2:9444 gRPC of capfd",
-                "capfd 127.0.0.1:9544 metrics and health of capfd"});
+                "capfd 127.0.0.1:9544 metrics and health of capfd", "provisiond 192.0.2.1:5060 reports, SIP over TCP",
+                "provisiond 192.0.2.1:5060 reports, SIP over UDP", "provisiond 192.0.2.1:5061 reports, SIP over TLS",
+                "provisiond 192.0.2.2:9445 gRPC of provisiond",
+                "provisiond 127.0.0.1:9545 metrics and health of provisiond"});
   EXPECT_EQ(described(true), whole);
 }
 
@@ -79,6 +89,24 @@ TEST(PortsTest, ATakenPortIsNamedWithWhoToAsk) {
   }
   holder->Stop();
   EXPECT_OK(CheckPortsFree({{"phones, TVS", "127.0.0.1", port}}));
+}
+
+TEST(PortsTest, APortIsTriedOverItsOwnTransport) {
+  const ListenerAddress udp = {"reports, SIP over UDP", "127.0.0.1", 0, "provisiond", /*is_udp=*/true};
+  const UniqueFd holder(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(holder.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(getsockname(holder.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  ListenerAddress taken = udp;
+  taken.port = ntohs(address.sin_port);
+  EXPECT_THAT(CheckPortsFree({taken}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("for reports, SIP over UDP is taken"), HasSubstr("ss -lunp"))));
+  taken.is_udp = false;
+  EXPECT_OK(CheckPortsFree({taken}));
 }
 
 // The rights are those of the daemon's user, not those of root who starts it.
@@ -101,6 +129,10 @@ TEST(PortsTest, ALowPortIsTriedAsTheUserWhoWillListen) {
     EXPECT_OK(CheckPortsFree({{"phones, CAPF", "127.0.0.1", 1, "capfd"}}, users));
     users.capfd = users.tvsd;
     EXPECT_THAT(CheckPortsFree({{"phones, CAPF", "127.0.0.1", 1, "capfd"}}, users),
+                StatusIs(absl::StatusCode::kPermissionDenied));
+    EXPECT_OK(CheckPortsFree({{"reports", "127.0.0.1", 1, "provisiond", true}}, users));
+    users.provisiond = users.tvsd;
+    EXPECT_THAT(CheckPortsFree({{"reports", "127.0.0.1", 1, "provisiond", true}}, users),
                 StatusIs(absl::StatusCode::kPermissionDenied));
   }
 }

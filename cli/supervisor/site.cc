@@ -8,11 +8,8 @@
 #include <cstdio>
 
 #include "absl/time/clock.h"
-#include "cli/supervisor/capf_certificate.h"
 #include "cli/supervisor/daemon_files.h"
-#include "cli/supervisor/first_trust_list.h"
 #include "cli/supervisor/identities.h"
-#include "cli/supervisor/lsc_authority.h"
 #include "cli/supervisor/node_join.h"
 #include "cli/supervisor/private_file.h"
 #include "common/net/http_client.h"
@@ -32,6 +29,9 @@ bool IsReady(uint16_t metrics_port) {
   const absl::StatusOr<HttpResponse> answer = AskReady(metrics_port);
   return answer.ok() && answer->status == 200;
 }
+
+constexpr std::string_view kFirstThings =
+    "the LSC authority, the certificates of CAPF and provisiond or the first trust list";
 
 std::string UserName() {
   const passwd* user = getpwuid(geteuid());
@@ -66,25 +66,32 @@ absl::Status Site::Start(Supervisor& supervisor) {
     }
   }
   RETURN_IF_ERROR(StartTvsd(supervisor));
-  absl::Status with_cad, with_capfd;
+  absl::Status with_cad, with_capfd, with_provisiond;
   if (!joined_) {
     with_cad = StartCad(supervisor);
     RETURN_IF_ERROR(EndsStart(with_cad, supervisor));
-    with_capfd = StartCapfd(supervisor);
+    with_capfd = StartOptional(supervisor, Capfd(), capfd_);
     RETURN_IF_ERROR(EndsStart(with_capfd, supervisor));
+    with_provisiond = StartOptional(supervisor, Provisiond(), provisiond_);
+    RETURN_IF_ERROR(EndsStart(with_provisiond, supervisor));
   }
   PrintAddresses();
   if (!with_cad.ok()) {
     authorities_failure_ = StatusMessage(with_cad);
     Say(fmt::format("ready, but without {}: {}; phones are served without it, and it is tried again until it comes",
-                    cad_is_up_ ? "the LSC authority, the CAPF certificate or the first trust list" : "cad",
-                    with_cad.message()));
+                    cad_is_up_ ? kFirstThings : "cad", with_cad.message()));
   }
   if (!with_capfd.ok()) {
     Say(
         fmt::format("ready, but without capfd: {}; phones are served without it, but not enrolled, and it is tried "
                     "again until it comes",
                     with_capfd.message()));
+  }
+  if (!with_provisiond.ok()) {
+    Say(
+        fmt::format("ready, but without provisiond: {}; phones are served without it, but their reports are not taken, "
+                    "and it is tried again until it comes",
+                    with_provisiond.message()));
   }
   Say("ready");
   return absl::OkStatus();
@@ -99,11 +106,15 @@ absl::Status Site::EndsStart(const absl::Status& failure, const Supervisor& supe
 bool Site::FinishStart(Supervisor& supervisor) {
   if (joined_) return true;
   if (!authorities_are_made_ && FinishCad()) SayIsReady("cad");
-  if (!capfd_is_up_ && FileExists(paths_.capfd()) && FinishCapfd(supervisor)) SayIsReady("capfd");
+  if (FinishOptional(supervisor, Capfd(), capfd_)) SayIsReady("capfd");
+  if (FinishOptional(supervisor, Provisiond(), provisiond_)) SayIsReady("provisiond");
   return IsComplete();
 }
 
-bool Site::IsComplete() const { return authorities_are_made_ && (capfd_is_up_ || !FileExists(paths_.capfd())); }
+bool Site::IsComplete() const {
+  return authorities_are_made_ && (capfd_.is_up || !FileExists(paths_.capfd())) &&
+         (provisiond_.is_up || !FileExists(paths_.provisiond()));
+}
 
 void Site::SayIsReady(std::string_view daemon) const {
   Say(fmt::format("{} is ready{}", daemon, IsComplete() ? ", and nothing is missing any more" : ""));
@@ -118,22 +129,22 @@ bool Site::FinishCad() {
   next_authorities_ = absl::Now() + authorities_back_off_.AfterDeath(absl::ZeroDuration());
   if (authorities_failure_ != StatusMessage(made)) {
     authorities_failure_ = StatusMessage(made);
-    Say(fmt::format("cad is ready, but without the LSC authority, the CAPF certificate or the first trust list: {}",
-                    made.message()));
+    Say(fmt::format("cad is ready, but without {}: {}", kFirstThings, made.message()));
   }
   return false;
 }
 
-bool Site::FinishCapfd(Supervisor& supervisor) {
-  if (!capfd_is_launched_) {
+bool Site::FinishOptional(Supervisor& supervisor, const Daemon& daemon, Progress& progress) const {
+  if (progress.is_up || !FileExists(daemon.directory)) return false;
+  if (!progress.is_launched) {
     // Its certificate has come only now.
-    capfd_is_launched_ = true;
-    if (const absl::Status launched = LaunchDaemon(supervisor, Capfd()); !launched.ok()) {
-      Say(fmt::format("without capfd until the next start: {}", launched.message()));
+    progress.is_launched = true;
+    if (const absl::Status launched = LaunchDaemon(supervisor, daemon); !launched.ok()) {
+      Say(fmt::format("without {} until the next start: {}", daemon.name, launched.message()));
     }
   }
-  capfd_is_up_ = IsReady(ports_.capfd_metrics);
-  return capfd_is_up_;
+  progress.is_up = IsReady(daemon.metrics_port);
+  return progress.is_up;
 }
 
 absl::Status Site::StartPostgres(Supervisor& supervisor) const {
@@ -168,17 +179,8 @@ absl::Status Site::Renew() const {
   absl::Status renewed = RenewDueIdentities(paths_, users_, absl::Now());
   renewed.Update(RenewDueCadIdentity(paths_, users_, absl::Now()));
   if (FileExists(paths_.capfd())) renewed.Update(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
+  if (FileExists(paths_.provisiond())) renewed.Update(RenewDueProvisiondIdentity(paths_, users_, absl::Now()));
   return renewed;
-}
-
-absl::Status Site::StartItld(Supervisor& supervisor) const {
-  const std::string password_file = paths_.itld() + "/database.pgpass";
-  RETURN_IF_ERROR(postgres_.SetPassword("trustline_itld", password_file, users_.itld));
-  RETURN_IF_ERROR(WriteItldConfiguration(paths_, users_.itld, postgres_.RoleConnection("trustline_itld", password_file),
-                                         settings_, ports_));
-  return StartDaemon(
-      supervisor,
-      {.name = "itld", .directory = paths_.itld(), .user = users_.itld, .metrics_port = ports_.itld_metrics});
 }
 
 absl::Status Site::JoinLocalNode() const {
@@ -232,98 +234,6 @@ absl::Status Site::ApproveLocalNode() const {
   return ApproveNewNode(LocalItld(), IdentityFilesIn(paths_.admin()), kLocalNode, tvs, Say);
 }
 
-std::string Site::LocalItld() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.itld_grpc); }
-std::string Site::LocalCad() const { return HostPort(LocalAddress(settings_.grpc_listen), ports_.cad_grpc); }
-
-absl::Status Site::PrepareCad() const {
-  const std::string password_file = paths_.cad() + "/database.pgpass";
-  RETURN_IF_ERROR(EnsureCadDirectory(paths_, users_, absl::Now()));
-  // cad looks at its passphrase itself, so that the audit log has what it refuses.
-  RETURN_IF_ERROR(CheckPrivateFiles(paths_.cad(), {"identity.key", "database.pgpass"}, users_.cad));
-  RETURN_IF_ERROR(RenewDueCadIdentity(paths_, users_, absl::Now()));
-  RETURN_IF_ERROR(postgres_.SetPassword("trustline_cad", password_file, users_.cad));
-  return WriteCadConfiguration(paths_, users_.cad, postgres_.RoleConnection("trustline_cad", password_file),
-                               LocalItld(), site_settings_, settings_, ports_);
-}
-
-absl::Status Site::StartCad(Supervisor& supervisor) {
-  const auto prepare = [this] { return cad_is_up_ ? absl::OkStatus() : PrepareCad(); };
-  RETURN_IF_ERROR(StartDaemon(supervisor, {.name = "cad",
-                                           .directory = paths_.cad(),
-                                           .user = users_.cad,
-                                           .metrics_port = ports_.cad_metrics,
-                                           .is_optional = !is_first_start_,
-                                           .prepare = prepare}));
-  cad_is_up_ = true;
-  RETURN_IF_ERROR(MakeAuthorities());
-  authorities_are_made_ = true;
-  return absl::OkStatus();
-}
-
-absl::Status Site::MakeAuthorities() const {
-  const IdentityFiles administrator = IdentityFilesIn(paths_.admin());
-  const PhoneFacingSubject subject = {.node = kLocalNode,
-                                      .host = HostName(),
-                                      .organization = site_settings_.organization,
-                                      .organizational_unit = site_settings_.organizational_unit};
-  absl::Status made = EnsureLscAuthority(LocalCad(), administrator, Say);
-  if (made.ok()) made = EnsureCapfDirectory(paths_, users_, subject, LocalItld(), administrator, absl::Now(), Say);
-  // Last, because the first list names what was made before.
-  if (made.ok()) made = EnsureFirstTrustList(subject, site_settings_, LocalItld(), administrator, Say);
-  if (!absl::IsPermissionDenied(made)) return made;
-  // Others administer this site, and phones are served without it.
-  Say(fmt::format("LSC authority, CAPF certificate and trust lists are left to its administrators: {}",
-                  made.message()));
-  return absl::OkStatus();
-}
-
-absl::Status Site::PrepareCapfd() const {
-  const std::string password_file = paths_.capfd() + "/database.pgpass";
-  RETURN_IF_ERROR(CompleteCapfdDirectory(paths_, users_, absl::Now()));
-  RETURN_IF_ERROR(
-      CheckPrivateFiles(paths_.capfd(), {"capf.key", "passphrase", "identity.key", "database.pgpass"}, users_.capfd));
-  RETURN_IF_ERROR(RenewDueCapfdIdentity(paths_, users_, absl::Now()));
-  RETURN_IF_ERROR(postgres_.SetPassword("trustline_capfd", password_file, users_.capfd));
-  return WriteCapfdConfiguration(paths_, users_.capfd, postgres_.RoleConnection("trustline_capfd", password_file),
-                                 LocalItld(), LocalCad(), settings_, ports_);
-}
-
-Site::Daemon Site::Capfd() const {
-  return {.name = "capfd",
-          .directory = paths_.capfd(),
-          .user = users_.capfd,
-          .metrics_port = ports_.capfd_metrics,
-          .is_optional = !is_first_start_,
-          .prepare = [this] { return capfd_is_up_ ? absl::OkStatus() : PrepareCapfd(); }};
-}
-
-absl::Status Site::StartCapfd(Supervisor& supervisor) {
-  // Without the CAPF certificate, which comes with cad, there is nothing to start.
-  if (!FileExists(paths_.capfd())) return absl::OkStatus();
-  capfd_is_launched_ = true;
-  RETURN_IF_ERROR(StartDaemon(supervisor, Capfd()));
-  capfd_is_up_ = true;
-  return absl::OkStatus();
-}
-
-absl::Status Site::StartTvsd(Supervisor& supervisor) const {
-  const std::string password_file = paths_.tvsd() + "/database.pgpass";
-  std::string node = kLocalNode;
-  std::string connection = postgres_.RoleConnection("trustline_tvsd", password_file);
-  std::string itld = LocalItld();
-  if (joined_) {
-    node = joined_->node;
-    connection = joined_->database;
-    itld = joined_->server;
-  } else {
-    RETURN_IF_ERROR(postgres_.SetPassword("trustline_tvsd", password_file, users_.tvsd));
-  }
-  RETURN_IF_ERROR(WriteTvsdConfiguration(paths_, users_.tvsd, node, connection, itld, settings_, ports_));
-  return StartDaemon(
-      supervisor,
-      {.name = "tvsd", .directory = paths_.tvsd(), .user = users_.tvsd, .metrics_port = ports_.tvsd_metrics});
-}
-
 absl::Status Site::LaunchDaemon(Supervisor& supervisor, const Daemon& daemon) const {
   const std::string& name = daemon.name;
   Say(fmt::format("starting {}", name));
@@ -357,10 +267,10 @@ absl::Status Site::StartDaemon(Supervisor& supervisor, const Daemon& daemon) con
 
 void Site::PrintAddresses() const {
   for (const ListenerAddress& listener : listeners_) {
-    Say(fmt::format("  {:<28}{}", listener.what, HostPort(listener.address, listener.port)));
+    Say(fmt::format("  {:<33}{}", listener.what, HostPort(listener.address, listener.port)));
   }
-  if (!joined_) Say(fmt::format("  {:<28}trustctl --context {}/context.toml --help", "administration", paths_.admin()));
-  Say(fmt::format("  {:<28}{}", "logs", paths_.logs()));
+  if (!joined_) Say(fmt::format("  {:<33}trustctl --context {}/context.toml --help", "administration", paths_.admin()));
+  Say(fmt::format("  {:<33}{}", "logs", paths_.logs()));
 }
 
 }  // namespace trustline

@@ -21,8 +21,8 @@
 
 namespace trustline {
 
-// What `trustline join` was told, kept in DIR/joined.toml; such a node has no PostgreSQL, itld, cad or capfd of its
-// own.
+// What `trustline join` was told, kept in DIR/joined.toml; such a node has no PostgreSQL, itld, cad, capfd or
+// provisiond of its own.
 struct JoinedNode {
   std::string node;
   std::string server;    // itld
@@ -40,10 +40,10 @@ class Site {
   static absl::StatusOr<Site> Open(const Settings& settings);
 
   // Brings everything up; returns when it is ready. Errors name what failed; what was made stays for the next start.
-  // But for the first start cad and capfd may be missing then: phones are served without them.
+  // But for the first start cad, capfd and provisiond may be missing then: phones are served without them.
   absl::Status Start(Supervisor& supervisor);
 
-  // Once cad and capfd are there, what their absence left undone. Whether nothing is left.
+  // Once cad, capfd and provisiond are there, what their absence left undone. Whether nothing is left.
   bool FinishStart(Supervisor& supervisor);
 
   // Renews identities that are due; for once a day.
@@ -73,9 +73,15 @@ class Site {
     std::optional<SystemUser> user;
     uint16_t metrics_port;
     bool is_optional = false;
-    // Before each start. Of cad and capfd until it was ready once: later ones must not wait for a database that is
-    // away.
+    // Before each start. Of the optional ones until it was ready once: later ones must not wait for a database that
+    // is away.
     std::function<absl::Status()> prepare = {};
+  };
+
+  // How far an optional daemon has come.
+  struct Progress {
+    bool is_launched = false;
+    bool is_up = false;  // it was ready once
   };
 
   absl::Status StartPostgres(Supervisor& supervisor) const;
@@ -92,24 +98,26 @@ class Site {
   absl::Status PrepareCad() const;
   // cad and the authorities; FinishStart() goes on where it failed.
   absl::Status StartCad(Supervisor& supervisor);
-  // What phones will know this site by: the authority that certifies them, the certificate of its CAPF, the first trust
-  // list.
+  // What phones will know this site by: the authority that certifies them, the certificates of CAPF and provisiond, the
+  // first trust list and the names of its TFTP server.
   absl::Status MakeAuthorities() const;
-  // Everything of capfd's before it runs.
+  // Everything of a daemon's before it runs.
   absl::Status PrepareCapfd() const;
+  absl::Status PrepareProvisiond() const;
   Daemon Capfd() const;
+  Daemon Provisiond() const;
   // If it has its certificate; FinishStart() goes on where it failed.
-  absl::Status StartCapfd(Supervisor& supervisor);
+  absl::Status StartOptional(Supervisor& supervisor, const Daemon& daemon, Progress& progress) const;
   absl::Status StartTvsd(Supervisor& supervisor) const;
   // Hands it over to the supervisor.
   absl::Status LaunchDaemon(Supervisor& supervisor, const Daemon& daemon) const;
   // And waits until it is ready.
   absl::Status StartDaemon(Supervisor& supervisor, const Daemon& daemon) const;
-  // Whether what cad or capfd did not do ends the start: an error if it does.
+  // Whether what an optional daemon did not do ends the start: an error if it does.
   absl::Status EndsStart(const absl::Status& failure, const Supervisor& supervisor) const;
   // One more try each; whether it has just succeeded.
   bool FinishCad();
-  bool FinishCapfd(Supervisor& supervisor);
+  bool FinishOptional(Supervisor& supervisor, const Daemon& daemon, Progress& progress) const;
   bool IsComplete() const;
   void SayIsReady(std::string_view daemon) const;
   void PrintAddresses() const;
@@ -129,8 +137,8 @@ class Site {
   BackOff authorities_back_off_;
   absl::Time next_authorities_ = absl::InfinitePast();
   std::string authorities_failure_;  // that the operator was told
-  bool capfd_is_launched_ = false;
-  bool capfd_is_up_ = false;  // it was ready once
+  Progress capfd_;
+  Progress provisiond_;
 };
 
 // A line of progress on stdout.

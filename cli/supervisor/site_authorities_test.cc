@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "cli/supervisor/capf_certificate.h"
 #include "cli/supervisor/identities.h"
+#include "cli/supervisor/listener_certificate.h"
 #include "cli/supervisor/lsc_authority.h"
 #include "cli/supervisor/private_file.h"
+#include "cli/supervisor/server_names.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/rpc_testing.h"
 #include "common/rpc/server.h"
@@ -17,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/authority.grpc.pb.h"
+#include "proto/phone_trust.grpc.pb.h"
 #include "proto/trust_store.grpc.pb.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temporary_directory.h"
@@ -89,12 +91,40 @@ class FakeTrustStore final : public v1::TrustStore::Service {
   grpc::Status status;
 };
 
+// Keeps the names of one TFTP server.
+class FakePhoneTrust final : public v1::PhoneTrust::Service {
+ public:
+  grpc::Status ListServerNames(grpc::ServerContext*, const v1::ListServerNamesRequest* request,
+                               v1::ListServerNamesResponse* response) override {
+    EXPECT_EQ(request->cluster(), "default");
+    if (!status.ok()) return status;
+    response->add_servers()->set_tftp_server("another");
+    if (!has_server) return grpc::Status::OK;
+    auto& server = *response->add_servers();
+    server.set_tftp_server("node1");
+    for (const std::string& name : names) server.add_names(name);
+    return grpc::Status::OK;
+  }
+  grpc::Status ChangeServerNames(grpc::ServerContext*, const v1::ChangeServerNamesRequest* request,
+                                 v1::ChangeServerNamesResponse*) override {
+    EXPECT_EQ(request->cluster(), "default");
+    EXPECT_EQ(request->tftp_server(), "node1");
+    names.assign(request->add().begin(), request->add().end());
+    return grpc::Status::OK;
+  }
+
+  bool has_server = true;
+  std::vector<std::string> names;
+  grpc::Status status;
+};
+
 class SiteAuthoritiesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ASSERT_OK(RequireTls13());
     ASSERT_OK_AND_ASSIGN(cad_server_, RpcServer::Start({.identity = cad_.files()}, {&authorities_}, health_));
-    ASSERT_OK_AND_ASSIGN(itld_server_, RpcServer::Start({.identity = itld_.files()}, {&trust_store_}, health_));
+    ASSERT_OK_AND_ASSIGN(itld_server_,
+                         RpcServer::Start({.identity = itld_.files()}, {&trust_store_, &phone_trust_}, health_));
   }
 
   absl::Status EnsureAuthority() {
@@ -109,6 +139,10 @@ class SiteAuthoritiesTest : public ::testing::Test {
         fmt::format("127.0.0.1:{}", itld_server_->port()), admin_.files(), absl::Now(),
         [this](std::string_view line) { said_.emplace_back(line); });
   }
+  absl::Status EnsureNames() {
+    return EnsureServerNames("node1", {"a.example", "127.0.0.1"}, fmt::format("127.0.0.1:{}", itld_server_->port()),
+                             admin_.files());
+  }
   Certificate Capf() const { return *Certificate::FromPem(*ReadSmallFile(paths_.capfd() + "/capf.crt")); }
 
   IdentityAuthority authority_ = *IdentityAuthority::Create(absl::Now());
@@ -118,6 +152,7 @@ class SiteAuthoritiesTest : public ::testing::Test {
   Health health_;
   FakeAuthorities authorities_;
   FakeTrustStore trust_store_;
+  FakePhoneTrust phone_trust_;
   std::unique_ptr<RpcServer> cad_server_, itld_server_;
   TemporaryDirectory directory_;
   DataPaths paths_{directory_.path()};
@@ -213,6 +248,55 @@ TEST_F(SiteAuthoritiesTest, HalfACapfCertificateIsMadeAnew) {
     EXPECT_NE(Capf().ToPem(), before) << missing;
     EXPECT_OK(PrivateKey::ReadKeyFile(paths_.capfd() + "/capf.key", PassphraseFileIn(paths_.capfd())));
     EXPECT_FALSE(FileExists(unfinished));
+  }
+}
+
+// Phones ask TVS for it; it stands in no list.
+TEST_F(SiteAuthoritiesTest, TheCertificateOfProvisiondIsTrustedAndNotListed) {
+  const auto ensure = [&] {
+    return EnsureProvisiondDirectory(
+        paths_, {}, {.node = "node1", .host = "a.example", .organization = "Example", .organizational_unit = "Voice"},
+        fmt::format("127.0.0.1:{}", itld_server_->port()), admin_.files(), absl::Now(),
+        [this](std::string_view line) { said_.emplace_back(line); });
+  };
+  trust_store_.status = {grpc::StatusCode::UNAVAILABLE, "gone"};
+  EXPECT_THAT(ensure(), StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_OK_AND_ASSIGN(const std::string left, ReadSmallFile(paths_.provisiond() + ".new/provisiond.crt"));
+  trust_store_.status = grpc::Status::OK;
+  ASSERT_OK(ensure());
+  ASSERT_OK(ensure());
+  EXPECT_THAT(said_, ElementsAre("making the certificate of provisiond", "making the certificate of provisiond"));
+  EXPECT_THAT(ReadSmallFile(paths_.provisiond() + "/provisiond.crt"), IsOkAndHolds(left));
+  ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromPem(left));
+  EXPECT_EQ(certificate.subject().ToText(), "CN=a.example,O=Example,OU=Voice");
+  EXPECT_THAT(trust_store_.added, ElementsAre(std::string(AsText(certificate.der()))));
+  EXPECT_THAT(trust_store_.options.roles(), ElementsAre(v1::CERTIFICATE_ROLE_APP_SERVER));
+  EXPECT_FALSE(trust_store_.options.listed());
+  EXPECT_OK(CheckPrivateFiles(paths_.provisiond(), {"provisiond.key", "passphrase"}, {}));
+}
+
+TEST_F(SiteAuthoritiesTest, TheTftpServerGetsTheNamesOfTheMachineUnlessItHasSome) {
+  ASSERT_OK(EnsureNames());
+  EXPECT_THAT(phone_trust_.names, ElementsAre("a.example", "127.0.0.1"));
+  phone_trust_.names = {"decided.example"};
+  ASSERT_OK(EnsureNames());
+  EXPECT_THAT(phone_trust_.names, ElementsAre("decided.example"));
+  phone_trust_.names = {};
+  phone_trust_.has_server = false;
+  ASSERT_OK(EnsureNames());
+  EXPECT_THAT(phone_trust_.names, IsEmpty());
+  phone_trust_.status = {grpc::StatusCode::UNAVAILABLE, "gone"};
+  EXPECT_THAT(EnsureNames(), StatusIs(absl::StatusCode::kUnavailable));
+  phone_trust_.status = {grpc::StatusCode::UNIMPLEMENTED, ""};
+  EXPECT_OK(EnsureNames()) << "an itld without reports";
+}
+
+TEST(MachineNamesTest, AreTheMachinesOwn) {
+  const std::vector<std::string> names = MachineNames("Host-Of-A.Test");
+  EXPECT_EQ(names.front(), "host-of-a.test");
+  for (const char* own : {"localhost", "127.0.0.1", "::1"}) EXPECT_THAT(names, ::testing::Contains(own));
+  for (const std::string& name : names) {
+    EXPECT_FALSE(name.starts_with("fe80:") || name.starts_with("169.254.")) << name;
   }
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 // Daemons of an earlier start whose supervisor was killed. PostgreSQL last, and by the signal that ends it cleanly.
 absl::Status EndOrphans(const DataPaths& paths) {
-  for (const char* name : {"tvsd", "capfd", "cad", "itld", "postgres"}) {
+  for (const char* name : {"tvsd", "provisiond", "capfd", "cad", "itld", "postgres"}) {
     const bool is_postgres = std::string_view(name) == "postgres";
     ASSIGN_OR_RETURN(const bool ended, EndRecordedProcess(paths.pid(name), is_postgres ? SIGINT : SIGTERM,
                                                           absl::Seconds(is_postgres ? 30 : 10)));
@@ -36,8 +36,8 @@ absl::Status CheckKeyOpens(const std::string& directory, const std::string& name
   return PrivateKey::ReadKeyFile(directory + "/" + name, directory + "/passphrase").status();
 }
 
-// The secrets of a part that was made completely (its directory exists). Those of cad and capfd are checked when they
-// start: phones are served without them.
+// The secrets of a part that was made completely (its directory exists). Those of cad, capfd and provisiond are checked
+// when they start: phones are served without them.
 absl::Status CheckKeys(const DataPaths& paths, const SystemUsers& users, bool joined) {
   const auto check = [](const std::string& directory, const std::vector<std::string>& names,
                         const std::optional<SystemUser>& user) {
@@ -75,7 +75,8 @@ absl::Status CheckPrograms(const Settings& settings, bool other_users, bool join
   if (joined) return absl::OkStatus();
   RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/itld", other_users));
   RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/cad", other_users));
-  return CheckProgram(settings.bin_dir + "/capfd", other_users);
+  RETURN_IF_ERROR(CheckProgram(settings.bin_dir + "/capfd", other_users));
+  return CheckProgram(settings.bin_dir + "/provisiond", other_users);
 }
 
 }  // namespace

@@ -29,15 +29,17 @@ absl::StatusOr<SystemUsers> SystemUsers::Find() {
     const char* name;
     std::optional<SystemUser>* user;
   } const wanted[] = {
-      {"trustline-postgres", &users.postgres}, {"trustline-tvsd", &users.tvsd},   {"trustline-itld", &users.itld},
-      {"trustline-cad", &users.cad},           {"trustline-capfd", &users.capfd},
+      {"trustline-postgres", &users.postgres}, {"trustline-tvsd", &users.tvsd},
+      {"trustline-itld", &users.itld},         {"trustline-cad", &users.cad},
+      {"trustline-capfd", &users.capfd},       {"trustline-provisiond", &users.provisiond},
   };
   for (const auto& [name, user] : wanted) {
     auto found = SystemUser::Find(name);
     if (!found.ok()) {
       return NotFound(
           "{}, and root runs PostgreSQL and each daemon as a user of its own. deploy/quickstart makes them; by hand: "
-          "groupadd --system trustline; for u in postgres tvsd itld cad capfd; do useradd --system --gid trustline "
+          "groupadd --system trustline; for u in postgres tvsd itld cad capfd provisiond; do useradd --system --gid "
+          "trustline "
           "--no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin trustline-$u; done",
           found.status().message());
     }

@@ -32,6 +32,7 @@ struct SystemUsers {
   std::optional<SystemUser> itld;
   std::optional<SystemUser> cad;
   std::optional<SystemUser> capfd;
+  std::optional<SystemUser> provisiond;
 
   // For this process. NotFound names deploy/quickstart and the commands that make what is missing.
   static absl::StatusOr<SystemUsers> Find();

@@ -77,7 +77,8 @@ TEST_P(UpTest, EachChildThatIsKilledComesBack) {
     while (!back && absl::Now() < deadline) {
       ReadOutput(absl::Milliseconds(100));
       const ProcessRecord after = Record(name);
-      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542) && IsReady(9543) && IsReady(9544);
+      back = after.pid > 0 && !(after == before) && IsReady(9541) && IsReady(9542) && IsReady(9543) && IsReady(9544) &&
+             IsReady(9545);
     }
     EXPECT_TRUE(back) << name << "\n" << output_;
     EXPECT_THAT(output_, HasSubstr(fmt::format("{} was ended by signal 9", name)));
@@ -90,7 +91,8 @@ TEST_P(UpTest, AFirstStartThatIsKilledAnywhereIsTakenUpAgain) {
   for (const char* moment :
        {"creating the database", "starting PostgreSQL", "applying migration", "making the identity", "starting itld",
         "joining this machine", "approving node1", "starting tvsd", "starting cad", "making the LSC authority",
-        "making the CAPF certificate", "starting capfd"}) {
+        "making the CAPF certificate", "making the certificate of provisiond", "making the first trust list",
+        "starting capfd", "starting provisiond"}) {
     ASSERT_TRUE(StartUntil(moment)) << moment << "\n" << output_;
     up_->Signal(SIGKILL);
     EXPECT_EQ(WaitForEnd(), "was ended by signal 9 (Killed)");

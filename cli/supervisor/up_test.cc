@@ -41,7 +41,7 @@ TEST_P(UpTest, StartsStopsAndKeepsItsData) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_EQ(Ask({"node", "list"}), nodes);
   ASSERT_OK_AND_ASSIGN(const std::string log, ReadSmallFile(DataPaths(data_).log("postgres")));
-  for (const char* name : {"tvsd", "itld", "cad", "capfd"}) {
+  for (const char* name : {"tvsd", "itld", "cad", "capfd", "provisiond"}) {
     ASSERT_OK_AND_ASSIGN(std::string content, ReadSmallFile(fmt::format("{}/{}/database.pgpass", data_, name)));
     ASSERT_OK_AND_ASSIGN(const SecretBytes password, PasswordOf(SecretBytes::TakeFrom(content)));
     EXPECT_THAT(log, AllOf(HasSubstr(fmt::format("ALTER ROLE \"trustline_{}\" PASSWORD 'SCRAM-SHA-256", name)),
@@ -317,8 +317,8 @@ TEST_P(UpTest, AnotherNodeJoins) {
   ASSERT_TRUE(StartUntil(
       "ready\n", {"up", "--data", other, "--port-offset", std::to_string(other_offset), "--listen", "127.0.0.1"}))
       << output_;
-  EXPECT_THAT(output_,
-              AllOf(Not(HasSubstr("PostgreSQL")), Not(HasSubstr("starting cad")), Not(HasSubstr("starting capfd"))));
+  EXPECT_THAT(output_, AllOf(Not(HasSubstr("PostgreSQL")), Not(HasSubstr("starting cad")),
+                             Not(HasSubstr("starting capfd")), Not(HasSubstr("starting provisiond"))));
   // Where it answers is known, but its own start does not approve it.
   EXPECT_THAT(AwaitNodes(other_offset), HasSubstr("node2 waits for approval"));
   EXPECT_EQ(Stop(), "ended with status 0");

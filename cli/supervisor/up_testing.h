@@ -28,7 +28,7 @@
 
 namespace trustline {
 inline constexpr absl::Duration kStartTime = absl::Seconds(120);
-inline constexpr const char* kChildren[] = {"postgres", "itld", "tvsd", "cad", "capfd"};
+inline constexpr const char* kChildren[] = {"postgres", "itld", "tvsd", "cad", "capfd", "provisiond"};
 
 // Whoever starts the system: root (then everything gets a user of its own), or somebody else.
 enum class Starter { kThisUser, kNobody };
@@ -50,7 +50,7 @@ class UpTest : public ::testing::TestWithParam<Starter> {
     ASSERT_EQ(chown(directory_.path().c_str(), user_->uid, user_->gid), 0);
     const std::filesystem::path installed = directory_.path() / "bin";
     std::filesystem::create_directories(installed);
-    for (const char* program : {"trustline", "tvsd", "itld", "cad", "capfd", "trustctl"}) {
+    for (const char* program : {"trustline", "tvsd", "itld", "cad", "capfd", "provisiond", "trustctl"}) {
       std::filesystem::copy_file(std::filesystem::path(TRUSTLINE_BIN_DIR) / program, installed / program);
     }
     std::filesystem::create_directories(directory_.path() / "share" / "trustline");

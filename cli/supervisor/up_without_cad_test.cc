@@ -28,6 +28,7 @@ class UpWithoutCadTest : public UpTest {
     EXPECT_THAT(output_, HasSubstr("cad is ready"));
     EXPECT_TRUE(IsReady(9543));
     EXPECT_TRUE(IsReady(9544));
+    EXPECT_TRUE(IsReady(9545));
     ExpectPhonesAreServed();
     EXPECT_THAT(Ask({"ca", "list"}), HasSubstr("active"));
     EXPECT_EQ(Stop(), "ended with status 0") << output_;
@@ -78,14 +79,16 @@ TEST_P(UpWithoutCadTest, TheAuthoritiesAreMadeOnceCadComes) {
       "nonsense");
   EXPECT_THAT(output_, AllOf(HasSubstr("making the LSC authority"), HasSubstr("making the CAPF certificate"),
                              HasSubstr("\ncad is ready\n"), HasSubstr("\nstarting capfd\n"),
-                             HasSubstr("\ncapfd is ready, and nothing is missing any more\n")));
+                             HasSubstr("\ncapfd is ready"), HasSubstr("making the certificate of provisiond"),
+                             HasSubstr("\nstarting provisiond\n"), HasSubstr("\nprovisiond is ready")));
 }
 
 // There is nothing to serve yet, and whoever installs is told at once.
 TEST_P(UpWithoutCadTest, TheFirstStartEndsWithCad) {
   const fs::path programs = directory_.path() / "programs";
   fs::create_directory(programs);
-  for (const char* program : {"tvsd", "itld", "capfd"}) fs::copy_file(fs::path(bin_) / program, programs / program);
+  for (const char* program : {"tvsd", "itld", "capfd", "provisiond"})
+    fs::copy_file(fs::path(bin_) / program, programs / program);
   fs::copy_file("/bin/false", programs / "cad");
   std::vector<std::string> arguments = UpArguments();
   const fs::path migrations = fs::path(bin_).parent_path() / "share" / "trustline" / "migrations";

@@ -114,7 +114,8 @@ TEST_P(UpWithoutCapfdTest, ADirectoryOfAnEarlierVersionIsCompleted) {
 TEST_P(UpWithoutCapfdTest, TheFirstStartEndsWithCapfd) {
   const fs::path programs = directory_.path() / "programs";
   fs::create_directory(programs);
-  for (const char* program : {"tvsd", "itld", "cad"}) fs::copy_file(fs::path(bin_) / program, programs / program);
+  for (const char* program : {"tvsd", "itld", "cad", "provisiond"})
+    fs::copy_file(fs::path(bin_) / program, programs / program);
   fs::copy_file("/bin/false", programs / "capfd");
   std::vector<std::string> arguments = UpArguments();
   const fs::path migrations = fs::path(bin_).parent_path() / "share" / "trustline" / "migrations";

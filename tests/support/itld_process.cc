@@ -55,12 +55,13 @@ absl::StatusOr<std::unique_ptr<DaemonProcess>> ItldSite::StartItld(const ItldOpt
       folder / "itld.toml",
       fmt::format("[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n"
                   "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n"
-                  "[grpc]\naddress = \"127.0.0.1\"\nport = 0\n[metrics]\naddress = \"127.0.0.1\"\nport = 0\n"
+                  "[grpc]\naddress = \"127.0.0.1\"\nport = {}\n[metrics]\naddress = \"127.0.0.1\"\nport = 0\n"
                   "[identity_authority]\ncertificate = \"identity-authority.crt\"\n"
                   "key = \"identity-authority.key\"\npassphrase_file = \"passphrase\"\n"
                   "[audit]\nseal_file = \"audit-seals\"\n"
                   "[trust_lists]\nkeys = \"{}\"\npassphrase_file = \"passphrase\"\nquiet_time = \"{}\"\n",
-                  options.node, database_.Conninfo("trustline_itld"), keys.string(), options.quiet_time)));
+                  options.node, database_.Conninfo("trustline_itld"), options.grpc_port, keys.string(),
+                  options.quiet_time)));
   DaemonProcessOptions process = {.program = fmt::format("{}/{}", TRUSTLINE_BIN_DIR, options.program),
                                   .configuration = folder / "itld.toml"};
   if (!options.fail_point.empty()) process.environment.push_back("TRUSTLINE_FAIL_POINT=" + options.fail_point);

@@ -3,6 +3,7 @@
 
 #include <grpcpp/channel.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@ struct ItldOptions {
   std::string fail_point;        // for the program with fail points
   // How long it leaves a changed trust store alone. With "1h" it follows none, and answers all the same.
   std::string quiet_time = "100ms";
+  uint16_t grpc_port = 0;  // 0: a free one
 };
 
 // A system with a database, one approved TVS node, and any number of itld that share the keys of the lists. The person
@@ -38,6 +40,9 @@ class ItldSite {
   // The TVS node begins or begins anew, and its address is on record.
   absl::Status StartTvsd();
   TvsdProcess& tvsd() { return *tvsd_; }
+  // For daemons of other kinds beside them.
+  const TestIdentities& identities() const { return tvsd_site_->identities(); }
+  const TvsdSite& tvsd_site() const { return *tvsd_site_; }
 
  private:
   ItldSite(const ScratchDatabase& database, std::unique_ptr<TvsdSite> tvsd_site)

@@ -38,12 +38,13 @@ absl::StatusOr<std::string> TvsdSite::WriteNode(const TvsdOptions& options) cons
   }
   const std::string text = fmt::format(
       "[node]\nname = \"{}\"\n[database]\nconnection = \"{}\"\n"
-      "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n"
+      "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n{}"
       "[grpc]\naddress = \"127.0.0.1\"\nport = 0\n[metrics]\naddress = \"127.0.0.1\"\nport = 0\n"
       "[log]\nlevel = \"{}\"\n[tvs]\nworkers = {}\n"
       "[[listener]]\ncluster = \"default\"\naddress = \"127.0.0.1\"\nport = 0\ncertificate = \"tvs.crt\"\n"
       "key = \"tvs.key\"\npassphrase_file = \"passphrase\"\n{}{}",
-      options.node, connection_, options.log_level, options.workers, options.listener, options.tables);
+      options.node, connection_, options.itld.empty() ? "" : fmt::format("renew_from = \"{}\"\n", options.itld),
+      options.log_level, options.workers, options.listener, options.tables);
   const fs::path path = directory / "tvsd.toml";
   RETURN_IF_ERROR(WritePrivateFile(path, text));
   return path.string();

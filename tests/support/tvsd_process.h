@@ -59,6 +59,7 @@ struct TvsdOptions {
   std::string log_level = "info";
   std::string listener;  // more lines for its [[listener]] of cluster default: "connections = 100\n"
   std::string tables;    // more tables at the end of the file
+  std::string itld;      // "HOST:PORT", which it tells what phones ask; empty: nobody
 };
 
 // Everything that a DaemonProcess has, and the listeners of tvsd.
