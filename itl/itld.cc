@@ -100,9 +100,9 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
     ASSIGN_OR_RETURN(ConfigTable phones, root.Table("phones"));
     ASSIGN_OR_RETURN(config.phones.history, phones.DurationOr("history", config.phones.history, absl::Hours(24 * 31),
                                                               absl::Hours(24 * 366 * 20)));
-    ASSIGN_OR_RETURN(config.phones.adoption_interval,
-                     phones.DurationOr("adoption_interval", config.phones.adoption_interval, absl::Seconds(1),
-                                       absl::Hours(24)));
+    ASSIGN_OR_RETURN(
+        config.phones.adoption_interval,
+        phones.DurationOr("adoption_interval", config.phones.adoption_interval, absl::Seconds(1), absl::Hours(24)));
   }
   return config;
 }
@@ -135,10 +135,9 @@ class Itld final : public DaemonService {
                                                   {.contents = "the keys of trust lists", .owner = "itld"}));
       ASSIGN_OR_RETURN(list_pool, MakeCallPool(context.config, "itld lists", kListConnections, kListStatementTimeout));
     }
-    auto itld =
-        std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity, std::move(pool),
-                                       std::move(import_pool), std::move(report_pool), std::move(list_pool),
-                                       std::move(list_keys)));
+    auto itld = std::unique_ptr<Itld>(new Itld(context, std::move(config), std::move(authority), own.identity,
+                                               std::move(pool), std::move(import_pool), std::move(report_pool),
+                                               std::move(list_pool), std::move(list_keys)));
     RETURN_IF_ERROR(itld->MakeServices());
     return itld;
   }
@@ -156,7 +155,8 @@ class Itld final : public DaemonService {
              .client_certificate = ClientCertificate::kOptional,
              .log = &context_.log,
              .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
-            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get(), phone_trust_.get(), questions_.get(), adoption_.get()},
+            {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get(),
+             phone_trust_.get(), questions_.get(), adoption_.get()},
             context_.health));
     if (publisher_) {
       // A key that cannot be used keeps its lists as they are, and nothing else.

@@ -98,7 +98,7 @@ TEST_F(ReportClientTest, AReportArrivesWithAllThatItSays) {
   ASSERT_NO_FATAL_FAILURE(MakeClient());
   const absl::Time at = absl::FromUnixMillis(1'700'000'000'123);
   client_->Submit({.device = "SEP001122334455",
-                   .event = PhoneEventKind::kUnregistered,
+                   .event = PhoneTrustEvent::kUnregistered,
                    .at = at,
                    .itl_signature = "1B A1",
                    .itl_tftp_server = "tftp1.example",

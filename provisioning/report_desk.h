@@ -13,7 +13,7 @@
 
 namespace trustline {
 
-enum class PhoneEventKind : uint8_t { kLists, kRegistered, kUnregistered };
+enum class PhoneTrustEvent : uint8_t { kLists, kRegistered, kUnregistered };
 
 // Why a report is evidence, or is not (proto/phone_trust.proto, ReportBasis).
 enum class ReportBasis : uint8_t { kForwarder, kDeviceCertificate, kNone };
@@ -21,7 +21,7 @@ enum class ReportBasis : uint8_t { kForwarder, kDeviceCertificate, kNone };
 // What a phone said, or what a forwarder said of it. Texts as they came, bounded by their reader.
 struct PhoneTrustReport {
   std::string device;  // a DeviceName's text
-  PhoneEventKind event = PhoneEventKind::kLists;
+  PhoneTrustEvent event = PhoneTrustEvent::kLists;
   absl::Time at;
   std::string itl_signature;
   std::string itl_tftp_server;

@@ -10,13 +10,13 @@
 namespace trustline {
 namespace {
 
-v1::PhoneReport::Event ToProto(PhoneEventKind event) {
+v1::PhoneReport::Event ToProto(PhoneTrustEvent event) {
   switch (event) {
-    case PhoneEventKind::kLists:
+    case PhoneTrustEvent::kLists:
       return v1::PhoneReport::EVENT_LISTS;
-    case PhoneEventKind::kRegistered:
+    case PhoneTrustEvent::kRegistered:
       return v1::PhoneReport::EVENT_REGISTERED;
-    case PhoneEventKind::kUnregistered:
+    case PhoneTrustEvent::kUnregistered:
       return v1::PhoneReport::EVENT_UNREGISTERED;
   }
   return v1::PhoneReport::EVENT_UNSPECIFIED;

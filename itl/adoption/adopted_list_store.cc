@@ -66,8 +66,10 @@ constexpr Statement kList = {
     "ctl_sha1, count(*) FROM phone WHERE cluster_id = $1 AND ctl_sha1 IN (SELECT sha1 FROM adopted_list WHERE "
     "cluster_id = $1) GROUP BY ctl_sha1) SELECT a.origin, a.own, a.kind, a.tftp_server, a.sha1, a.is_current, "
     "length(a.file), a.adopted_by, a.adopted_at, coalesce(h.phones, 0) FROM adopted_list a LEFT JOIN held h ON h.kind "
-    "= a.kind AND h.sha1 = a.sha1 WHERE a.cluster_id = $1 ORDER BY a.origin, a.tftp_server, a.kind DESC, a.is_current "
-    "DESC, a.adopted_id DESC"};
+    "= a.kind AND h.sha1 = a.sha1 WHERE a.cluster_id = $1 AND ($2::bytea IS NULL OR a.sha1 = $2) ORDER BY a.origin, "
+    "a.tftp_server, a.kind DESC, a.is_current DESC, a.adopted_id DESC"};
+constexpr Statement kContent = {"adoption_content",
+                                "SELECT file FROM adopted_list WHERE cluster_id = $1 AND sha1 = $2 LIMIT 1"};
 
 }  // namespace
 
@@ -115,8 +117,8 @@ absl::StatusOr<int64_t> AdoptedListStore::ResolvePhones(const std::vector<Sha1Di
   return moved.affected();
 }
 
-absl::StatusOr<std::vector<AdoptedList>> AdoptedListStore::List() {
-  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kList, Parameters().Int64(cluster_id_)));
+absl::StatusOr<std::vector<AdoptedList>> AdoptedListStore::List(const std::optional<Sha1Digest>& sha1) {
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kList, Parameters().Int64(cluster_id_).Bytes(sha1)));
   std::vector<AdoptedList> lists;
   for (const Row row : rows) {
     AdoptedList& list = lists.emplace_back();
@@ -126,6 +128,12 @@ absl::StatusOr<std::vector<AdoptedList>> AdoptedListStore::List() {
     list.kind = kind == ListKindName(ListKind::kCtl) ? ListKind::kCtl : ListKind::kItl;
   }
   return lists;
+}
+
+absl::StatusOr<std::string> AdoptedListStore::Content(const Sha1Digest& sha1) {
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kContent, Parameters().Int64(cluster_id_).Bytes(sha1)));
+  if (!rows.empty()) return rows.Value<std::string>();
+  return NotFound("no adopted list has the SHA-1 {}: `trustctl adopt list` shows them", ToHex(sha1));
 }
 
 }  // namespace trustline

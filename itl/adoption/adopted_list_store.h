@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,8 +54,11 @@ class AdoptedListStore {
   // origin, get the holding that their next report would have (HoldingStore). Returns how many.
   absl::StatusOr<int64_t> ResolvePhones(const std::vector<Sha1Digest>& files);
 
-  // By origin, server and kind; the current one of each first, then the newest.
-  absl::StatusOr<std::vector<AdoptedList>> List();
+  // By origin, server and kind; the current one of each first, then the newest. With a hash only what has it.
+  absl::StatusOr<std::vector<AdoptedList>> List(const std::optional<Sha1Digest>& sha1 = std::nullopt);
+
+  // The bytes of an adopted file. NotFound, with the next step.
+  absl::StatusOr<std::string> Content(const Sha1Digest& sha1);
 
  private:
   Connection& connection_;

@@ -1,6 +1,7 @@
 #include "itl/adoption/adoption_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -101,6 +102,20 @@ absl::StatusOr<PhoneReport> ReportOf(const v1::SeedHoldingsRequest::Holding& hol
   return report;
 }
 
+// Those of the devices that are in service.
+absl::StatusOr<std::set<std::string>> KnownDevices(Pool& pool, int32_t cluster_id,
+                                                   const std::vector<std::string>& devices) {
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool.Acquire());
+  ASSIGN_OR_RETURN(const Result rows,
+                   lease->Execute(kKnownDevices, Parameters().Int64(cluster_id).TextArray(devices)));
+  std::set<std::string> known;
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
+    known.insert(std::move(device));
+  }
+  return known;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AdoptionService>> AdoptionService::Create(const AdoptionServiceParts& parts) {
@@ -181,24 +196,7 @@ absl::Status AdoptionService::Seed(const Caller& caller, const v1::SeedHoldingsR
     reports.push_back(*std::move(report));
   }
 
-  // What is recorded is what was handed over: a seeding that then fails is seen in the phones' history, where it is
-  // missing.
-  std::set<std::string> known;
-  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
-    known.clear();
-    ASSIGN_OR_RETURN(const Result rows,
-                     connection.Execute(kKnownDevices, Parameters().Int64(caller.cluster_id).TextArray(devices)));
-    for (const Row row : rows) {
-      ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
-      known.insert(std::move(device));
-    }
-    if (known.empty()) return absl::OkStatus();
-    return AppendAudit(connection, {.cluster_id = caller.cluster_id,
-                                    .actor = caller.actor(),
-                                    .action = "adoption.holdings",
-                                    .subject = fmt::format("{} phones", known.size()),
-                                    .detail = {{"first", *known.begin()}, {"last", *known.rbegin()}}});
-  }));
+  ASSIGN_OR_RETURN(const std::set<std::string> known, KnownDevices(parts_.pool, caller.cluster_id, devices));
   // A report of a phone that is not there would be kept as somebody's claim.
   std::erase_if(reports, [&](const PhoneReport& report) {
     if (known.contains(report.device)) return false;
@@ -207,18 +205,42 @@ absl::Status AdoptionService::Seed(const Caller& caller, const v1::SeedHoldingsR
     return true;
   });
   if (reports.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const StoredReports stored, reports_.Store(caller.cluster_id, reports));
+  const auto audit = [&](Connection& connection, const StoredReports& stored) -> absl::Status {
+    // The phones have left service meanwhile.
+    if (stored.evidence == 0) return absl::OkStatus();
+    return AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                    .actor = caller.actor(),
+                                    .action = "adoption.holdings",
+                                    .subject = fmt::format("{} phones", known.size()),
+                                    .detail = {{"first", *known.begin()}, {"last", *known.rbegin()}}});
+  };
+  ASSIGN_OR_RETURN(const StoredReports stored, reports_.Store(caller.cluster_id, reports, audit));
   response.set_older(stored.older);
   response.set_seeded(stored.evidence - stored.older);
   return absl::OkStatus();
 }
 
-absl::Status AdoptionService::List(const Caller& caller, v1::ListAdoptedResponse& response) {
+absl::Status AdoptionService::List(const Caller& caller, const v1::ListAdoptedRequest& request,
+                                   v1::ListAdoptedResponse& response) {
+  std::optional<Sha1Digest> sha1;
+  if (!request.sha1().empty()) {
+    sha1.emplace();
+    if (request.sha1().size() != sha1->size()) {
+      return InvalidArgument("a SHA-1 has {} bytes, not {}", sha1->size(), request.sha1().size());
+    }
+    std::ranges::copy(AsBytes(request.sha1()), sha1->begin());
+  }
   constexpr TransactionOptions kReading = {.isolation = Isolation::kRepeatableRead, .read_only = true};
-  ASSIGN_OR_RETURN(const std::vector<AdoptedList> lists,
-                   RunInTransaction(parts_.pool, kReading, [&](Connection& connection) {
-                     return AdoptedListStore(connection, caller.cluster_id).List();
-                   }));
+  std::vector<AdoptedList> lists;
+  std::string content;
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, kReading, [&](Connection& connection) -> absl::Status {
+    AdoptedListStore store(connection, caller.cluster_id);
+    if (sha1) {
+      ASSIGN_OR_RETURN(content, store.Content(*sha1));
+    }
+    ASSIGN_OR_RETURN(lists, store.List(sha1));
+    return absl::OkStatus();
+  }));
   for (const AdoptedList& list : lists) {
     v1::ListAdoptedResponse::List& said = *response.add_lists();
     said.set_origin(list.origin);
@@ -232,6 +254,7 @@ absl::Status AdoptionService::List(const Caller& caller, v1::ListAdoptedResponse
     *said.mutable_adopted_at() = ToProtoTime(list.adopted_at);
     said.set_phones(list.phones);
   }
+  if (sha1) response.mutable_lists(0)->set_content(std::move(content));
   return absl::OkStatus();
 }
 
@@ -248,7 +271,7 @@ grpc::Status AdoptionService::SeedHoldings(grpc::ServerContext* context, const v
 grpc::Status AdoptionService::ListAdopted(grpc::ServerContext* context, const v1::ListAdoptedRequest* request,
                                           v1::ListAdoptedResponse* response) {
   const auto caller = parts_.authorizer.Authorize(*context, policies_.list_adopted, *request);
-  return ToGrpc(caller.ok() ? List(*caller, *response) : caller.status());
+  return ToGrpc(caller.ok() ? List(*caller, *request, *response) : caller.status());
 }
 
 }  // namespace trustline

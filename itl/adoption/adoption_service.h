@@ -46,7 +46,7 @@ class AdoptionService final : public v1::Adoption::Service {
 
   absl::Status Adopt(const Caller& caller, const v1::AdoptListsRequest& request, v1::AdoptListsResponse& response);
   absl::Status Seed(const Caller& caller, const v1::SeedHoldingsRequest& request, v1::SeedHoldingsResponse& response);
-  absl::Status List(const Caller& caller, v1::ListAdoptedResponse& response);
+  absl::Status List(const Caller& caller, const v1::ListAdoptedRequest& request, v1::ListAdoptedResponse& response);
 
   const AdoptionServiceParts parts_;
   const Policies policies_;

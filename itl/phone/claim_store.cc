@@ -20,6 +20,7 @@ constexpr Statement kKnown = {"claims_known",
                               "SELECT c.device, c.source FROM phone_claim c JOIN unnest($2::text[], $3::text[]) AS "
                               "n(device, source) ON c.device = "
                               "n.device COLLATE \"C\" AND c.source = n.source WHERE c.cluster_id = $1"};
+#define NEWER(column) "CASE WHEN excluded.last_at >= c.last_at THEN excluded." column " ELSE c." column " END"
 constexpr Statement kAdd = {
     "claims_add",
     "INSERT INTO phone_claim AS c (cluster_id, device, source, itl, server, user_agent, address, reason, first_at, "
@@ -27,9 +28,10 @@ constexpr Statement kAdd = {
     "'epoch'::timestamptz + n.at * interval '1 microsecond', 'epoch'::timestamptz + n.at * interval '1 microsecond', "
     "n.reports FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
     "$9::bigint[], $10::bigint[]) AS n(device, source, itl, server, user_agent, address, reason, at, reports) ON "
-    "CONFLICT (cluster_id, device, source) DO UPDATE SET itl = excluded.itl, server = excluded.server, user_agent = "
-    "excluded.user_agent, address = excluded.address, reason = excluded.reason, last_at = greatest(c.last_at, "
-    "excluded.last_at), reports = c.reports + excluded.reports"};
+    "CONFLICT (cluster_id, device, source) DO UPDATE SET itl = " NEWER("itl") ", server = " NEWER("server")
+    ", user_agent = " NEWER("user_agent") ", address = " NEWER("address") ", reason = " NEWER("reason")
+    ", last_at = greatest(c.last_at, excluded.last_at), reports = c.reports + excluded.reports"};
+#undef NEWER
 constexpr Statement kTrim = {"claims_trim",
                              "DELETE FROM phone_claim WHERE cluster_id = $1 AND (device, source) IN (SELECT device, "
                              "source FROM phone_claim WHERE "
@@ -83,7 +85,7 @@ absl::StatusOr<int64_t> ClaimStore::Add(const std::vector<PhoneReport>& reports)
   // 1. The newest of each device and source.
   using Key = std::pair<std::string, std::string>;
   std::map<Key, Claim> newest;
-  std::set<std::string> sources;
+  std::set<std::string> sources, trusted;
   for (const PhoneReport& report : reports) {
     const std::string source = SourceOf(report.source);
     const auto [entry, is_new] = newest.try_emplace({report.device, source});
@@ -99,6 +101,7 @@ absl::StatusOr<int64_t> ClaimStore::Add(const std::vector<PhoneReport>& reports)
                        ? "it came neither through a named forwarder nor with a certificate of the device"
                        : "no such device is in service: add it (trustctl device add)";
     sources.insert(source);
+    if (report.basis != EvidenceBasis::kNone) trusted.insert(source);
   }
 
   // 2. Of those that are new, as many as their source may have.
@@ -127,7 +130,9 @@ absl::StatusOr<int64_t> ClaimStore::Add(const std::vector<PhoneReport>& reports)
   }
   int64_t dropped = 0;
   std::erase_if(newest, [&](const auto& entry) {
-    if (present.contains(entry.first) || counts[entry.first.second]++ < kMostClaimsOfSource) return false;
+    const std::string& source = entry.first.second;
+    const int64_t most = trusted.contains(source) ? kMostClaimsOfForwarder : kMostClaimsOfSource;
+    if (present.contains(entry.first) || counts[source]++ < most) return false;
     dropped += entry.second.reports;
     return true;
   });

@@ -18,6 +18,8 @@ namespace trustline {
 
 inline constexpr int64_t kMostClaims = 10'000;       // of a cluster
 inline constexpr int64_t kMostClaimsOfSource = 100;  // of an address; of IPv6: of its /64
+// Whose phones nobody has added as devices yet.
+inline constexpr int64_t kMostClaimsOfForwarder = 5'000;
 inline constexpr absl::Duration kLifeOfClaims = absl::Hours(24 * 7);
 
 struct Claim {

@@ -237,10 +237,14 @@ absl::StatusOr<std::vector<int64_t>> HoldingStore::Find(int32_t cluster_id, cons
     if (one.signature.state == ListSignature::State::kHash) {
       key.own_list = own_lists.contains({one.device, one.server});
       if (const auto found = hashes.find({one.kind, one.signature.sha1}); found != hashes.end()) {
-        key.list_id = found->second.list_id;
-        key.generation = found->second.generation;
-        key.adopted_id = found->second.adopted_id;
-        key.own_list = key.own_list || found->second.device == one.device;
+        const Origin& origin = found->second;
+        key.own_list = key.own_list || origin.device == one.device;
+        key.adopted_id = origin.adopted_id;
+        // Another device's own list is nothing that this one could have been offered.
+        if (!key.own_list || origin.device.empty() || origin.device == one.device) {
+          key.list_id = origin.list_id;
+          key.generation = origin.generation;
+        }
       }
     }
     keys.push_back(key);

@@ -115,8 +115,8 @@ absl::Status Explanation::AddLedger() {
   for (const HeldEntry& entry : ledger) {
     const HoldingView& view = views_->Get(entry.holding_id);
     Add("ledger", entry.last_at,
-        fmt::format("{} to hold ({}) {}, from {} on", entry.how == "downloaded" ? "is likely" : "was seen",
-                    ListKindName(view.holding.kind), ListWords(view, entry.sha1), TimeTextSeconds(entry.first_at)));
+        fmt::format("{}, {}: {}; first so on {}", ListKindName(view.holding.kind), entry.how,
+                    ListWords(view, entry.sha1), TimeTextSeconds(entry.first_at)));
   }
   return absl::OkStatus();
 }
@@ -278,7 +278,7 @@ absl::StatusOr<v1::ExplainPhoneResponse> Explanation::Make() {
     *response_.mutable_phone() = ToProto(*phone, *views_);
     if (phone->state.reported_at) {
       Add("report", phone->state.reported_at,
-          fmt::format("{}: {}, said {}", PhoneStatusText(view.status), ListWords(view, phone->state.itl_sha1),
+          fmt::format("{}: {}; by {}", PhoneStatusText(view.status), ListWords(view, phone->state.itl_sha1),
                       phone->state.via));
     }
     if (phone->state.registration_at) {

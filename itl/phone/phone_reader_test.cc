@@ -80,6 +80,12 @@ TEST_F(PhoneReaderTest, AListOfItsOwnIsJudgedWhenItComesAndWhenItGoes) {
   EXPECT_EQ(Said(2), "Match 2/2");
   ASSERT_OK(store_->Store(1, {Report(1, 0x31, "node1", 5)}));
   EXPECT_EQ(Said(1), "Match 1/1");
+  // Another device's own list is no match, whoever holds it.
+  RunByHand("INSERT INTO trust_list (cluster_id, kind, tftp_server, device, added_by) VALUES (1, 'ITL', 'node1', '" +
+            Device(2) + "', 'test')");
+  Publish(4, 1, 0x41);
+  ASSERT_OK(store_->Store(1, {Report(2, 0x31, "node1", 5)}));
+  EXPECT_EQ(Said(2), "Mismatch 0/0");
   RunByHand("UPDATE trust_list SET removed_at = now() WHERE list_id = 3");
   review.Review(1, "default");
   EXPECT_EQ(Said(1), "Mismatch 1/2");

@@ -41,8 +41,9 @@ ReportEffect ApplyLists(const ResolvedReport& resolved, PhoneState& state) {
   state.ctl_holding_id = resolved.ctl_holding_id;
   state.ctl_sha1 = report.ctl ? HashOf(*report.ctl) : std::nullopt;
   state.reported_at = report.at;
-  state.address = report.address;
-  state.user_agent = report.user_agent;
+  // An export of a call manager may know neither.
+  if (!report.address.empty()) state.address = report.address;
+  if (!report.user_agent.empty()) state.user_agent = report.user_agent;
   state.via = report.Via();
   return says_the_same ? ReportEffect::kRenewed : ReportEffect::kChanged;
 }

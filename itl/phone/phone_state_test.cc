@@ -124,6 +124,16 @@ TEST(PhoneStateTest, WhatCannotBeReadSaysNothingOfWhatIsHeld) {
   EXPECT_FALSE(state.held.sha1);
 }
 
+TEST(PhoneStateTest, WhatAnExportDoesNotKnowStays) {
+  PhoneState state;
+  Apply(Lists(1, kOld, 1), state);
+  Sent adopted = Lists(2, kNew, 2);
+  adopted.report.event = PhoneEventKind::kAdopted;
+  adopted.report.address.clear();
+  EXPECT_EQ(Apply(adopted, state), ReportEffect::kChanged);
+  EXPECT_EQ(state.address, "192.0.2.100");
+}
+
 TEST(PhoneStateTest, CtlIsKeptBesideTheItl) {
   PhoneState state;
   Sent sent = Lists(1, kOld, 1);

@@ -50,14 +50,19 @@ void AddToLedger(const std::string& device, const ListSignature& signature, int6
 
 }  // namespace
 
-absl::StatusOr<StoredReports> ReportStore::Store(int32_t cluster_id, const std::vector<PhoneReport>& reports) {
+absl::StatusOr<StoredReports> ReportStore::Store(int32_t cluster_id, const std::vector<PhoneReport>& reports,
+                                                 const Also& also) {
+  ASSIGN_OR_RETURN(const std::set<std::string> in_service, InService(cluster_id, reports));
+  // A claim must not make anything that stays.
+  const auto is_evidence = [&](const PhoneReport& report) {
+    return report.basis != EvidenceBasis::kNone && in_service.contains(report.device);
+  };
   std::vector<HoldingStore::Said> said;
   std::vector<ResolvedReport> resolved;
   resolved.reserve(reports.size());
   for (const PhoneReport& report : reports) {
     resolved.push_back({.report = &report});
-    // A claim must not make anything that stays.
-    if (report.basis == EvidenceBasis::kNone || !SaysLists(report)) continue;
+    if (!is_evidence(report) || !SaysLists(report)) continue;
     said.push_back({report.device, ListKind::kItl, report.itl, report.itl_server});
     if (report.ctl) said.push_back({report.device, ListKind::kCtl, *report.ctl, report.ctl_server});
   }
@@ -65,14 +70,36 @@ absl::StatusOr<StoredReports> ReportStore::Store(int32_t cluster_id, const std::
     ASSIGN_OR_RETURN(const std::vector<int64_t> found, holdings_.Find(cluster_id, said));
     auto next = found.begin();
     for (ResolvedReport& one : resolved) {
-      if (one.report->basis == EvidenceBasis::kNone || !SaysLists(*one.report)) continue;
+      if (!is_evidence(*one.report) || !SaysLists(*one.report)) continue;
       one.holding_id = *next++;
       if (one.report->ctl) one.ctl_holding_id = *next++;
     }
   }
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
-  return RunInTransaction(*lease, {},
-                          [&](Connection& connection) { return StoreIn(connection, cluster_id, resolved); });
+  return RunInTransaction(*lease, {}, [&](Connection& connection) -> absl::StatusOr<StoredReports> {
+    ASSIGN_OR_RETURN(StoredReports stored, StoreIn(connection, cluster_id, resolved));
+    if (also) RETURN_IF_ERROR(also(connection, stored));
+    return stored;
+  });
+}
+
+absl::StatusOr<std::set<std::string>> ReportStore::InService(int32_t cluster_id,
+                                                             const std::vector<PhoneReport>& reports) {
+  static constexpr Statement kInService = {"phones_in_service",
+                                           "SELECT device FROM phone WHERE cluster_id = $1 AND device = ANY($2)"};
+  std::vector<std::string> devices;
+  for (const PhoneReport& report : reports) {
+    if (report.basis != EvidenceBasis::kNone) devices.push_back(report.device);
+  }
+  std::set<std::string> in_service;
+  if (devices.empty()) return in_service;
+  ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+  ASSIGN_OR_RETURN(const Result rows, lease->Execute(kInService, Parameters().Int64(cluster_id).TextArray(devices)));
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
+    in_service.insert(std::move(device));
+  }
+  return in_service;
 }
 
 absl::StatusOr<StoredReports> ReportStore::StoreIn(Connection& connection, int32_t cluster_id,
@@ -94,7 +121,9 @@ absl::StatusOr<StoredReports> ReportStore::StoreIn(Connection& connection, int32
     const PhoneReport& report = *one.report;
     if (SaysLists(report) && report.itl.state == ListSignature::State::kUnreadable) ++stored.unreadable;
     const auto phone = phones.find(report.device);
-    if (report.basis == EvidenceBasis::kNone || phone == phones.end()) {
+    // A device that came into service since the holdings were found waits for its next report.
+    const bool is_resolved = !SaysLists(report) || one.holding_id != 0;
+    if (report.basis == EvidenceBasis::kNone || phone == phones.end() || !is_resolved) {
       // Somebody's registration says nothing of lists: there is nothing to show.
       if (SaysLists(report)) claims.push_back(report);
       continue;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,17 @@ class ReportStore {
  public:
   ReportStore(Pool& pool, HoldingStore& holdings) : pool_(pool), holdings_(holdings) {}
 
-  // All or none, in one transaction: when it returns OK the reports are kept. A report with a basis of a device in
-  // service is evidence; any other is a claim.
-  absl::StatusOr<StoredReports> Store(int32_t cluster_id, const std::vector<PhoneReport>& reports);
+  // What belongs to the reports, at the end of their transaction: an error undoes both. May run several times.
+  using Also = std::function<absl::Status(Connection& transaction, const StoredReports& stored)>;
+
+  // All or none, in one transaction: when it returns OK the reports are kept, and what `also` did. A report with a
+  // basis of a device in service is evidence; any other is a claim.
+  absl::StatusOr<StoredReports> Store(int32_t cluster_id, const std::vector<PhoneReport>& reports,
+                                      const Also& also = nullptr);
 
  private:
+  // Which of the devices of whom something is said with a basis are there.
+  absl::StatusOr<std::set<std::string>> InService(int32_t cluster_id, const std::vector<PhoneReport>& reports);
   absl::StatusOr<StoredReports> StoreIn(Connection& connection, int32_t cluster_id,
                                         const std::vector<ResolvedReport>& reports);
 

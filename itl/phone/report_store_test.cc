@@ -216,6 +216,27 @@ TEST_F(ReportStoreTest, ClaimsAreBounded) {
   EXPECT_EQ(Count("SELECT count(*) FROM phone_claim WHERE source LIKE '198.51.11.%'"), 0);
 }
 
+TEST_F(ReportStoreTest, AForwarderMaySpeakOfMorePhonesThanThereAre) {
+  std::vector<PhoneReport> reports;
+  for (int i = 1; i <= 1000; ++i) reports.push_back(Report(i, 0x12));
+  ASSERT_OK_AND_ASSIGN(const StoredReports stored, store_->Store(1, reports));
+  EXPECT_EQ(stored.evidence, 0);
+  EXPECT_EQ(stored.claims, 1000);
+  EXPECT_THAT(Text("SELECT DISTINCT reason FROM phone_claim"), HasSubstr("no such device is in service"));
+  EXPECT_EQ(Count("SELECT count(*) FROM phone_holding"), 0);
+  EXPECT_EQ(Count("SELECT count(*) FROM reported_server"), 0);
+}
+
+TEST_F(ReportStoreTest, OfClaimsTheNewestCountsInAnyOrder) {
+  ASSERT_OK(store_->Store(1, {ClaimOf(1, "203.0.113.5", 9)}));
+  PhoneReport older = ClaimOf(1, "203.0.113.5", 8);
+  older.itl.sha1 = Hash(0x77);
+  older.address = "192.0.2.200";
+  ASSERT_OK(store_->Store(1, {older}));
+  EXPECT_EQ(Text("SELECT itl || ' ' || address || ' ' || reports FROM phone_claim"),
+            ToHex(Hash(0x12)) + " 192.0.2.100 2");
+}
+
 TEST_F(ReportStoreTest, StreamsDoNotWaitForEachOtherForEver) {
   AddDevices(1, 200);
   std::vector<std::thread> streams;

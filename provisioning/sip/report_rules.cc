@@ -95,19 +95,19 @@ bool IsZero(const std::optional<std::string>& expires) {
 
 // nullopt: it changes nothing, since "a REGISTER without Contact asks for the bindings" (section 10.2.3); but who ends
 // all of them at once may leave it out.
-absl::StatusOr<std::optional<PhoneEventKind>> EventOfRegistration(const SipRequest& request) {
+absl::StatusOr<std::optional<PhoneTrustEvent>> EventOfRegistration(const SipRequest& request) {
   if (request.contacts.empty() && !IsZero(request.expires)) return std::nullopt;
   const auto is_wildcard = [](const SipContact& contact) { return contact.is_wildcard; };
   if (std::ranges::any_of(request.contacts, is_wildcard)) {
     if (request.contacts.size() > 1 || (request.expires && !IsZero(request.expires))) {
       return InvalidArgument("Contact * stands for all contacts, with Expires 0");  // section 10.3, step 6
     }
-    return PhoneEventKind::kUnregistered;
+    return PhoneTrustEvent::kUnregistered;
   }
   const bool is_over = std::ranges::all_of(request.contacts, [&](const SipContact& contact) {
     return IsZero(contact.expires ? contact.expires : request.expires);
   });
-  return is_over ? PhoneEventKind::kUnregistered : PhoneEventKind::kRegistered;
+  return is_over ? PhoneTrustEvent::kUnregistered : PhoneTrustEvent::kRegistered;
 }
 
 std::string AddressOfContacts(const SipRequest& request) {
@@ -126,7 +126,7 @@ ReportDecision DecideRegister(const SipRequest& request, const Whose& whose, abs
   if (std::optional<ReportDecision> refusal = RefuseExtensions(request)) return *std::move(refusal);
   absl::StatusOr<std::string> device = DeviceOfRegistration(request);
   if (!device.ok()) return Refuse(400, StatusMessage(device.status()));
-  const absl::StatusOr<std::optional<PhoneEventKind>> event = EventOfRegistration(request);
+  const absl::StatusOr<std::optional<PhoneTrustEvent>> event = EventOfRegistration(request);
   if (!event.ok()) return Refuse(400, StatusMessage(event.status()));
   if (!*event) return {};
   return {.report = PhoneTrustReport{.device = *std::move(device),
@@ -192,7 +192,7 @@ ReportDecision DecideRefer(const SipRequest& request, const ReportPeer& peer, co
                               : is_its_own         ? ReportBasis::kDeviceCertificate
                                                    : ReportBasis::kNone;
     decision.report = PhoneTrustReport{.device = std::move(lists->device),
-                                       .event = PhoneEventKind::kLists,
+                                       .event = PhoneTrustEvent::kLists,
                                        .at = now,
                                        .itl_signature = std::move(lists->itl_signature),
                                        .itl_tftp_server = std::move(lists->itl_tftp_server),

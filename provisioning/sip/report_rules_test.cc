@@ -64,7 +64,7 @@ TEST_F(ReportRules, AReportOfAForwarderIsEvidence) {
   ASSERT_TRUE(decision.report.has_value());
   const PhoneTrustReport& report = *decision.report;
   EXPECT_EQ(report.device, kDevice);
-  EXPECT_EQ(report.event, PhoneEventKind::kLists);
+  EXPECT_EQ(report.event, PhoneTrustEvent::kLists);
   EXPECT_EQ(report.at, kNow);
   EXPECT_EQ(report.itl_signature, kTestItlSignature);
   EXPECT_EQ(report.itl_tftp_server, "tftp1.example");
@@ -207,7 +207,7 @@ TEST_F(ReportRules, AForwardedRegisterIsAnEvent) {
   EXPECT_EQ(decision.answer.code, 200);
   ASSERT_TRUE(decision.report.has_value());
   EXPECT_EQ(decision.report->device, kDevice);
-  EXPECT_EQ(decision.report->event, PhoneEventKind::kRegistered);
+  EXPECT_EQ(decision.report->event, PhoneTrustEvent::kRegistered);
   EXPECT_EQ(decision.report->basis, ReportBasis::kForwarder);
   EXPECT_EQ(decision.report->address, "192.0.2.104");
   EXPECT_EQ(Code(TestRegister(), "192.0.2.9"), 403);
@@ -219,7 +219,7 @@ TEST_F(ReportRules, WhatEndsARegistration) {
     request.contact = contact;
     const ReportDecision decision = Decide(request);
     if (!decision.report) return fmt::format("none, {}", decision.answer.code);
-    return decision.report->event == PhoneEventKind::kUnregistered ? "unregistered" : "registered";
+    return decision.report->event == PhoneTrustEvent::kUnregistered ? "unregistered" : "registered";
   };
   const std::string_view plain = "<sip:SEP001122334455@192.0.2.7>";
   EXPECT_EQ(event(plain, {}), "registered");

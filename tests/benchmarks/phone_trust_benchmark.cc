@@ -59,11 +59,11 @@ absl::Status Fill(const ScratchDatabase& database) {
       "decode(repeat('00', 32), 'hex'), 1, 0, 4, 'benchmark', 'benchmark' FROM trust_list l, generate_series(1, 2) AS "
       "g;",
       kServers)));
-  RETURN_IF_ERROR(
-      run(fmt::format("INSERT INTO device (cluster_id, name, model, site, added_by) SELECT 1, 'SEP' || "
-                      "upper(lpad(to_hex(n), 12, '0')), "
-                      "'model ' || n % 30, 'site ' || n * 7919 % 2000, 'benchmark' FROM generate_series(0, {}) AS n",
-                      kPhones - 1)));
+  RETURN_IF_ERROR(run(fmt::format(
+      "INSERT INTO device (cluster_id, name, model, site, added_by) SELECT 1, 'SEP' || "
+      "upper(lpad(to_hex(n), 12, '0')), "
+      "'model ' || n % 30, 'site ' || n::bigint * 7919 % 2000, 'benchmark' FROM generate_series(0, {}) AS n",
+      kPhones - 1)));
   RETURN_IF_ERROR(run(fmt::format(
       "INSERT INTO reported_server (cluster_id, name) SELECT 1, 'tftp' || n || '.example' FROM generate_series(1, {}) "
       "AS "

@@ -33,7 +33,7 @@ class WatchingDesk final : public ReportDesk {
     const bool is_forwarder = (script_ & 3) == 0 || source_is_tls_forwarder;
     Check((report.basis == ReportBasis::kForwarder) == is_forwarder);
     if (report.basis == ReportBasis::kDeviceCertificate) Check(report.device == "SEP001122334455");
-    if (report.event != PhoneEventKind::kLists) Check(is_forwarder);
+    if (report.event != PhoneTrustEvent::kLists) Check(is_forwarder);
     if ((script_ & 3) == 3) Check(report.basis != ReportBasis::kNone);
     if ((script_ & 16) != 0) {
       waiting_.push_back(std::move(done));
