@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/trustctl/adopted_history.h"
+#include "cli/trustctl/adopted_list_commands.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/device_arguments.h"
@@ -277,33 +278,6 @@ absl::StatusOr<int> Adopt(Environment& environment, const AdoptArguments& argume
   return all_used ? kExitSuccess : kExitFailure;
 }
 
-absl::StatusOr<int> ListAdopted(Environment& environment) {
-  v1::ListAdoptedRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  ASSIGN_OR_RETURN(Client<v1::Adoption> client, environment.Connect<v1::Adoption>(kItld));
-  ASSIGN_OR_RETURN(const v1::ListAdoptedResponse response,
-                   (environment.Ask(client, &v1::Adoption::Stub::ListAdopted, request)));
-  ListWriter writer(environment.out(), environment.options().output,
-                    {{"origin", "ORIGIN"},
-                     {"own", "OWN"},
-                     {"kind", "KIND"},
-                     {"tftp_server", "TFTP SERVER"},
-                     {"sha1", "SHA1"},
-                     {"is_current", "CURRENT"},
-                     {"phones", "PHONES"},
-                     {"size", "SIZE"},
-                     {"adopted_at", "ADOPTED"},
-                     {"adopted_by", "BY"}},
-                    "nothing was adopted");
-  for (const v1::ListAdoptedResponse::List& list : response.lists()) {
-    writer.Add({list.origin(), list.own(), WordCell(kTrustListKinds, list.kind()), list.tftp_server(),
-                ToHex(AsBytes(list.sha1())), list.is_current(), list.phones(), list.size(),
-                TimestampCell(list.adopted_at()), list.adopted_by()});
-  }
-  writer.Finish();
-  return kExitSuccess;
-}
-
 }  // namespace
 
 void AddAdoptCommands(CommandLine& line) {
@@ -316,7 +290,8 @@ void AddAdoptCommands(CommandLine& line) {
       "  trustctl adopt --tftp 192.0.2.10 --dry-run\n"
       "  trustctl adopt --tftp cucm1.example --tftp cucm2.example --name berlin --phones bat.csv --itl-status itl.csv\n"
       "  trustctl adopt --tftp 192.0.2.10 --http --own --reason 'moving to Trustline'\n"
-      "  trustctl adopt list",
+      "  trustctl adopt list\n"
+      "  trustctl adopt show berlin --tftp cucm1.example",
       action);
   // The callback of a command runs after those of the commands below it.
   adopt.callback([&line, &adopt, action] {
@@ -338,8 +313,7 @@ void AddAdoptCommands(CommandLine& line) {
   CLI::Option* const own = adopt.add_flag(
       "--own", arguments->own,
       "The lists are this cluster's own past: what they name is added to its trust store, unlisted, so that TVS "
-      "answers "
-      "for it. Look at them with --dry-run first: whoever answers in that host's place would be trusted");
+      "answers for it. Look at them with --dry-run first: whoever answers in that host's place would be trusted");
   adopt
       .add_flag("--unverified", arguments->fetch.unverified,
                 "Keep lists whose signature does not fit too; otherwise they are refused")
@@ -351,8 +325,7 @@ void AddAdoptCommands(CommandLine& line) {
           "CSV with the columns Device Name, ITL Hash (SHA-1 or \"Not Installed\") and, where there are, TFTP Server, "
           "CTL Hash, CTL TFTP Server, Timestamp (without a zone in UTC; else the file's time)");
   AddText(adopt, "--reason", kMaxDeviceText, arguments->reason, "Why; kept in the audit log");
-  AddCommand(line, adopt, "list", "List the adopted trust lists and how many phones hold each", "  trustctl adopt list",
-             ListAdopted);
+  AddAdoptedListCommands(line, adopt);
 }
 
 }  // namespace trustline

@@ -326,10 +326,9 @@ void AddImportCommand(CommandLine& line, CLI::App& device) {
   CLI::App& command = AddCommand(
       line, device, "import",
       "Add or change the devices of a call manager's phone export in CSV. Its first line names the columns: Device "
-      "Name or Name; Device Type, Model or Product; Protocol or Device Protocol; Load, Device Load, Active Load or "
-      "Load "
-      "Information; Location, Site or Device Pool; Owner or Owner User ID; Description. Others are passed over. After "
-      "an interruption the same command completes the import",
+      "Name or Name; Device Type, Model, Product or Phone Type; Protocol or Device Protocol; Load, Device Load, Active "
+      "Load, Load Information or Phone Load Name; Location, Site or Device Pool; Owner or Owner User ID; Description. "
+      "Others are passed over. After an interruption the same command completes the import",
       "  trustctl device import phones.csv\n"
       "  trustctl device import phones.csv --skip-bad --output json",
       [arguments](Environment& environment) {

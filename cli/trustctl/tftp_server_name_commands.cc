@@ -108,7 +108,7 @@ void AddTftpServerNameCommands(CommandLine& line, CLI::App& server) {
   CLI::App& name =
       AddGroup(server, "name",
                "Names and addresses by which phones may call a TFTP server, besides its name and its host; "
-               "a phone that names another one is Foreign",
+               "a phone that names another one is Foreign, unless it holds a list of ours",
                "  trustctl itl server name list\n"
                "  trustctl itl server name add tftp1 192.0.2.5");
   AddCommand(

@@ -106,8 +106,7 @@ absl::StatusOr<PhoneReport> ReportOf(const v1::SeedHoldingsRequest::Holding& hol
 absl::StatusOr<std::set<std::string>> KnownDevices(Pool& pool, int32_t cluster_id,
                                                    const std::vector<std::string>& devices) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool.Acquire());
-  ASSIGN_OR_RETURN(const Result rows,
-                   lease->Execute(kKnownDevices, Parameters().Int64(cluster_id).TextArray(devices)));
+  ASSIGN_OR_RETURN(const Result rows, lease->Execute(kKnownDevices, Parameters().Int64(cluster_id).TextArray(devices)));
   std::set<std::string> known;
   for (const Row row : rows) {
     ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
@@ -253,8 +252,8 @@ absl::Status AdoptionService::List(const Caller& caller, const v1::ListAdoptedRe
     said.set_adopted_by(list.adopted_by);
     *said.mutable_adopted_at() = ToProtoTime(list.adopted_at);
     said.set_phones(list.phones);
+    if (response.lists_size() == 1) said.set_content(content);
   }
-  if (sha1) response.mutable_lists(0)->set_content(std::move(content));
   return absl::OkStatus();
 }
 

@@ -258,6 +258,58 @@ TEST_F(AdoptionServiceTest, HoldingsAreSeeded) {
               StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
+TEST_F(AdoptionServiceTest, SeedingIsAuditedExactlyWhenItIsKept) {
+  const auto rows = [&] {
+    return fmt::format("{} {} {}", Count("SELECT count(*) FROM phone WHERE reported_at IS NOT NULL"),
+                       Count("SELECT count(*) FROM phone_held"), Audited("adoption.holdings"));
+  };
+  RunByHand("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$");
+  for (const char* const table : {"audit_event", "phone_held"}) {
+    RunByHand(fmt::format("CREATE TRIGGER refuse BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION refuse()", table));
+    EXPECT_FALSE(Seed({Holding(1, HashOf(itl_)), Holding(2, HashOf(itl_))}).ok()) << table;
+    RunByHand(fmt::format("DROP TRIGGER refuse ON {}", table));
+    EXPECT_EQ(rows(), "0 0 0") << table;
+  }
+  ASSERT_OK(Seed({Holding(1, HashOf(itl_)), Holding(2, HashOf(itl_))}));
+  EXPECT_EQ(rows(), "2 2 1");
+  EXPECT_EQ(Text("SELECT subject || ': ' || detail FROM audit_event WHERE action = 'adoption.holdings'"),
+            R"(2 phones: {"first":"SEP000000000001","last":"SEP000000000002"})");
+  ASSERT_OK(Seed({Holding(9, HashOf(itl_))}));
+  EXPECT_EQ(rows(), "2 2 1") << "nothing was kept";
+}
+
+TEST_F(AdoptionServiceTest, TheFileOfAListIsGivenByItsHash) {
+  v1::AdoptListsRequest lists = Lists("berlin", itl_);
+  AddFile(lists, v1::TRUST_LIST_KIND_ITL, "cucm2", itl_);
+  AddFile(lists, v1::TRUST_LIST_KIND_CTL, "cucm1", ctl_);
+  ASSERT_OK(Adopt(lists));
+  ASSERT_OK(Adopt(Lists("berlin", later_itl_)));
+  ASSERT_OK(Seed({Holding(1, HashOf(itl_)), Holding(2, HashOf(later_itl_))}));
+  for (const auto& list : Adopted()) EXPECT_EQ(list.content(), "");
+
+  v1::ListAdoptedRequest request;
+  v1::ListAdoptedResponse response;
+  request.set_cluster("default");
+  const auto ask = [&](const std::string& sha1) {
+    request.set_sha1(sha1);
+    return Call(*As<v1::Adoption>(viewer_.files()), &Stub::ListAdopted, request, response);
+  };
+  ASSERT_OK(ask(std::string(AsText(Sha1(AsBytes(itl_))))));
+  ASSERT_THAT(response.lists(), SizeIs(2));
+  EXPECT_FALSE(response.lists(0).is_current()) << "of cucm1 there is a later one";
+  EXPECT_EQ(response.lists(0).phones(), 1);
+  EXPECT_EQ(response.lists(0).content(), itl_);
+  EXPECT_EQ(response.lists(1).tftp_server(), "cucm2");
+  EXPECT_EQ(response.lists(1).phones(), 1);
+  EXPECT_EQ(response.lists(1).content(), "") << "the same file";
+  ASSERT_OK(ask(std::string(AsText(Sha1(AsBytes(ctl_))))));
+  ASSERT_THAT(response.lists(), SizeIs(1));
+  EXPECT_EQ(response.lists(0).kind(), v1::TRUST_LIST_KIND_CTL);
+  EXPECT_EQ(response.lists(0).content(), ctl_);
+  EXPECT_THAT(ask(std::string(20, 'x')), StatusIs(absl::StatusCode::kNotFound, HasSubstr("`trustctl adopt list`")));
+  EXPECT_THAT(ask("x"), StatusIs(kInvalid, HasSubstr("20 bytes, not 1")));
+}
+
 TEST_F(AdoptionServiceTest, PhonesThatSaidSoHoldAnAdoptedList) {
   v1::SeedHoldingsRequest::Holding with_ctl = Holding(2, HashOf(itl_));
   with_ctl.set_ctl_signature(HashOf(ctl_));

@@ -42,7 +42,7 @@ class HoldingStore {
     int64_t generation;
     int64_t adopted_id;
     bool own_list;
-    auto operator<=>(const Key&) const = default;
+    auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
   };
   struct Origin {
     int64_t list_id = 0;

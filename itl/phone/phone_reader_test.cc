@@ -80,6 +80,8 @@ TEST_F(PhoneReaderTest, AListOfItsOwnIsJudgedWhenItComesAndWhenItGoes) {
   EXPECT_EQ(Said(2), "Match 2/2");
   ASSERT_OK(store_->Store(1, {Report(1, 0x31, "node1", 5)}));
   EXPECT_EQ(Said(1), "Match 1/1");
+  ASSERT_OK(store_->Store(1, {Report(1, 0x31, "proxy.example", 6)}));
+  EXPECT_EQ(Said(1), "Match 1/1") << "whatever name its server has";
   // Another device's own list is no match, whoever holds it.
   RunByHand("INSERT INTO trust_list (cluster_id, kind, tftp_server, device, added_by) VALUES (1, 'ITL', 'node1', '" +
             Device(2) + "', 'test')");

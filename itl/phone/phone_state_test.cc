@@ -105,6 +105,16 @@ TEST(PhoneStateTest, AReportFromBeforeTheUnregistrationDoesNotBringItBack) {
   EXPECT_EQ(state.holding_id, kNew);
 }
 
+TEST(PhoneStateTest, WhatWasHeldBeforeTheLastRegistrationIsNoNews) {
+  PhoneState state;
+  Apply(Lists(5, kNew, 2), state);
+  Apply(Registration(6, false), state);
+  Apply(Registration(7, true), state);
+  EXPECT_EQ(Apply(Lists(3, kOld, 1), state), ReportEffect::kOlder);
+  EXPECT_EQ(state.holding_id, 0);
+  EXPECT_EQ(state.held.holding_id, kNew);
+}
+
 TEST(PhoneStateTest, ALateUnregistrationFromBeforeTheReportLeavesTheLiveRow) {
   PhoneState state;
   Apply(Lists(5, kOld, 1), state);

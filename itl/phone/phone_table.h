@@ -23,9 +23,9 @@ namespace trustline {
 struct LedgerKey {
   std::string device;
   int64_t holding_id = 0;
-  std::string sha1;  // 20 bytes; empty: not installed
-  std::string how;   // "reported", "downloaded", "adopted"
-  auto operator<=>(const LedgerKey&) const = default;
+  std::string sha1;                                    // 20 bytes; empty: not installed
+  std::string how;                                     // "reported", "downloaded", "adopted"
+  auto operator<=>(const LedgerKey&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
 };
 struct LedgerSpan {
   absl::Time first_at;

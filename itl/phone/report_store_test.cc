@@ -78,6 +78,35 @@ TEST_F(ReportStoreTest, DuplicatesAndAnyOrderSettleOnTheNewest) {
   EXPECT_EQ(Count("SELECT count(*) FROM phone_history"), 1) << "a renewal is no change";
 }
 
+TEST_F(ReportStoreTest, WhatBelongsToReportsIsKeptWithThemOrNeither) {
+  AddDevices(1, 1);
+  RunByHand("CREATE TABLE beside (n integer); GRANT INSERT ON beside TO trustline_itld");
+  constexpr Statement kBeside = {"report_store_test_beside", "INSERT INTO beside VALUES ($1)"};
+  int64_t evidence = 0;
+  const auto also = [&](Connection& connection, const StoredReports& stored) {
+    evidence = stored.evidence;
+    return connection.Execute(kBeside, Parameters().Int64(stored.claims)).status();
+  };
+  const std::vector<PhoneReport> reports = {Report(1, 0x12), ClaimOf(2, "203.0.113.5")};
+  const auto rows = [&] {
+    return fmt::format("{} {} {} {} {}", Said(1), Count("SELECT count(*) FROM phone_held"),
+                       Count("SELECT count(*) FROM phone_history"), Count("SELECT count(*) FROM phone_claim"),
+                       Count("SELECT count(*) FROM beside"));
+  };
+  EXPECT_THAT(store_->Store(1, reports,
+                            [&](Connection& connection, const StoredReports& stored) -> absl::Status {
+                              RETURN_IF_ERROR(also(connection, stored));
+                              return FailedPrecondition("no room for what belongs to it");
+                            }),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "no room for what belongs to it"));
+  EXPECT_EQ(evidence, 1);
+  EXPECT_EQ(rows(), "Unknown 0/0 0 0 0 0");
+
+  ASSERT_OK(store_->Store(1, reports, also));
+  EXPECT_EQ(rows(), "Match 2/2 1 1 1 1");
+  EXPECT_EQ(Count("SELECT n FROM beside"), 1);
+}
+
 TEST_F(ReportStoreTest, UnregisteringEndsTheLiveRowAndLeavesTheLedger) {
   AddDevices(1, 1);
   PhoneReport leaves = Report(1, 0, "", 5);

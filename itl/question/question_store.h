@@ -21,7 +21,7 @@ struct QuestionSigner {
   std::string issuer;
   std::string serial;  // bytes
 
-  auto operator<=>(const QuestionSigner&) const = default;
+  auto operator<=>(const QuestionSigner&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
 };
 
 // Equal questions of one phone to one node.

@@ -193,6 +193,13 @@ TEST_F(AdoptionTest, AClusterThatRunsIsSeenWithoutTouchingAPhone) {
   ASSERT_THAT(lists.as_array(), SizeIs(2));
   EXPECT_EQ(lists.at(0).at("phones").as_int64(), 2);
   EXPECT_EQ(lists.at(1).at("phones").as_int64(), 1);
+  const ProgramResult shown = Trustctl({"adopt", "show", "berlin", "--ctl", "--tftp", "127.0.0.1"});
+  std::string layout = ReadFile(Vector("ITLFile-sha512.show.txt"));
+  for (size_t at = 0; (at = layout.find("ITL", at)) != std::string::npos;) layout.replace(at, 3, "CTL");
+  EXPECT_EQ(shown.out, layout) << shown.err;
+  const std::string out = directory_.path() / "adopted.tlv";
+  EXPECT_EQ(Json({"adopt", "show", "--sha1", Sha1Of(itl_), "--out", out}).at("phones").as_int64(), 2);
+  EXPECT_EQ(ReadFile(out), itl_);
 }
 
 TEST_F(AdoptionTest, OwnHistoryIsTrustedButWhatAnAdministratorRemovedIsNot) {

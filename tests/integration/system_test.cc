@@ -298,7 +298,7 @@ TEST_F(SystemTest, TheAuditLogIsWholeAndComesOutAsJsonLines) {
 }
 
 TEST_F(SystemTest, MetricsAndHealthAreThereForEachDaemon) {
-  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}, uint16_t{9544}}) {
+  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}, uint16_t{9544}, uint16_t{9545}}) {
     for (const char* path : {"/health/live", "/health/startup", "/health/ready", "/metrics"}) {
       ASSERT_OK_AND_ASSIGN(const auto response,
                            HttpGet("127.0.0.1", system_->Port(base), path, std::chrono::seconds(5)));
@@ -310,7 +310,7 @@ TEST_F(SystemTest, MetricsAndHealthAreThereForEachDaemon) {
 // A panel over a metric that nobody exports would stay empty without a word.
 TEST_F(SystemTest, TheGrafanaDashboardShowsMetricsThatExist) {
   std::string exported;
-  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}, uint16_t{9544}}) {
+  for (const uint16_t base : {uint16_t{9541}, uint16_t{9542}, uint16_t{9543}, uint16_t{9544}, uint16_t{9545}}) {
     ASSERT_OK_AND_ASSIGN(const auto metrics,
                          HttpGet("127.0.0.1", system_->Port(base), "/metrics", std::chrono::seconds(5)));
     exported += metrics.body;
