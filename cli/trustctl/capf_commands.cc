@@ -7,8 +7,9 @@
 #include "cli/trustctl/capf_words.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/device_arguments.h"
-#include "cli/trustctl/enrolment_pages.h"
+#include "cli/trustctl/response_pages.h"
 #include "cli/trustctl/trust_records.h"
+#include "proto/enrolment.grpc.pb.h"
 
 namespace trustline {
 namespace {
@@ -72,7 +73,7 @@ absl::StatusOr<int> List(Environment& environment, const ListArguments& argument
   std::vector<Column> columns = OperationColumns();
   columns.insert(columns.begin() + 1, {"device", "DEVICE"});
   ListWriter writer(environment.out(), environment.options().output, columns, "no operations");
-  RETURN_IF_ERROR(ForEachOnPages(
+  RETURN_IF_ERROR(ForEachInPages(
       environment, client, &v1::Enrolment::Stub::ListOperations, request, arguments.limit,
       [](const auto& page) -> const auto& { return page.operations(); },
       [&writer](const v1::OperationInfo& operation) {

@@ -4,8 +4,9 @@
 #include "cli/trustctl/capf_words.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/device_arguments.h"
-#include "cli/trustctl/enrolment_pages.h"
+#include "cli/trustctl/response_pages.h"
 #include "cli/trustctl/trust_records.h"
+#include "proto/enrolment.grpc.pb.h"
 
 namespace trustline {
 namespace {
@@ -98,7 +99,7 @@ absl::StatusOr<int> Report(Environment& environment, const ReportArguments& argu
   const OutputFormat format = environment.options().output;
   const bool for_people = format == OutputFormat::kTable;
   ListWriter writer(environment.out(), format, for_people ? ColumnsForPeople() : ColumnsOfData(), "no devices");
-  RETURN_IF_ERROR(ForEachOnPages(
+  RETURN_IF_ERROR(ForEachInPages(
       environment, client, &v1::Enrolment::Stub::ReportEnrolment, request, arguments.limit,
       [](const auto& page) -> const auto& { return page.rows(); },
       [&](const v1::ReportEnrolmentResponse::Row& row) {
@@ -146,7 +147,7 @@ absl::StatusOr<int> Stale(Environment& environment, int64_t limit) {
                      {"revoked", "REVOKED"},
                      {"replaced_by", "REPLACED BY"}},
                     "no stale certificates");
-  RETURN_IF_ERROR(ForEachOnPages(
+  RETURN_IF_ERROR(ForEachInPages(
       environment, client, &v1::Enrolment::Stub::ListStaleCertificates, request, limit,
       [](const auto& page) -> const auto& { return page.certificates(); },
       [&](const v1::ListStaleCertificatesResponse::Stale& stale) {
