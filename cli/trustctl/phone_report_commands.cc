@@ -45,7 +45,7 @@ absl::StatusOr<int> Summarize(Environment& environment, const PhoneFilterArgumen
   Record record;
   record.Add("phones", "Phones", all)
       .Add("claims", "Claims", response.claims())
-      .Add("unusable_reports", "Reports with a hash that could not be read", response.unusable_reports());
+      .Add("unusable_reports", "Unreadable hashes since itld began", response.unusable_reports());
   Record::List statuses = {
       "statuses", {{"status", "STATUS"}, {"status_phones", "PHONES"}, {"status_percent", "SHARE"}}, {}};
   for (const v1::SummarizePhonesResponse::StatusCount& count : response.statuses()) {

@@ -255,9 +255,9 @@ TEST_F(PhoneSummaryTest, CountsStandBesideTheirShares) {
       Run({"phones", "report", "--summary", "--server", "tftp1", "--model", "8841", "--site", "Berlin"});
   EXPECT_EQ(table.exit_status, 0) << table.err;
   EXPECT_EQ(table.out,
-            "Phones                                      8\n"
-            "Claims                                      3\n"
-            "Reports with a hash that could not be read  2\n"
+            "Phones                              8\n"
+            "Claims                              3\n"
+            "Unreadable hashes since itld began  2\n"
             "\n"
             "STATUS         PHONES  SHARE\n"
             "Match               5   62.5 %\n"

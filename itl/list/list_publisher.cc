@@ -326,7 +326,9 @@ void ListPublisher::Report(int32_t cluster_id, const std::string& cluster, const
     log_.Info("ITL_HASH_NOT_CHANGED", "ITL hash not changed",
               {{"cluster", cluster}, {"lists", static_cast<int64_t>(result.lists.size())}});
   }
-  if ((is_unchanged || has_published) && options_.on_compared) options_.on_compared(cluster_id, cluster);
+  // Without a list that is left, one was taken away.
+  if ((is_unchanged || has_published || result.lists.empty()) && options_.on_compared)
+    options_.on_compared(cluster_id, cluster);
   // Lists that wait for a node are looked at every other second.
   if (!has_news) return;
   for (const std::string& warning : result.warnings) {

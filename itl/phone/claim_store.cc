@@ -12,6 +12,7 @@ namespace trustline {
 namespace {
 
 constexpr std::string_view kNotInstalled = "Not Installed";
+constexpr std::string_view kNoSuchDevice = "no such device was in service: add it (trustctl device add)";
 
 constexpr Statement kCountOfSources = {
     "claims_of_sources",
@@ -74,6 +75,7 @@ absl::StatusOr<std::vector<Claim>> ReadClaims(const Result& rows) {
     RETURN_IF_ERROR(row.Scan(claim.device, claim.source, itl, claim.server, claim.user_agent, claim.address,
                              claim.reason, claim.first_at, claim.last_at, claim.reports));
     claim.itl = ReadListSignature(itl);
+    claim.of_forwarder = claim.reason == kNoSuchDevice;
     claims.push_back(std::move(claim));
   }
   return claims;
@@ -87,7 +89,8 @@ absl::StatusOr<int64_t> ClaimStore::Add(const std::vector<PhoneReport>& reports)
   std::map<Key, Claim> newest;
   std::set<std::string> sources, trusted;
   for (const PhoneReport& report : reports) {
-    const std::string source = SourceOf(report.source);
+    // A forwarder's word is kept apart from that of whoever forges its address.
+    const std::string source = report.basis == EvidenceBasis::kNone ? SourceOf(report.source) : report.Via();
     const auto [entry, is_new] = newest.try_emplace({report.device, source});
     Claim& claim = entry->second;
     claim.reports = is_new ? 1 : claim.reports + 1;
@@ -98,8 +101,8 @@ absl::StatusOr<int64_t> ClaimStore::Add(const std::vector<PhoneReport>& reports)
     claim.user_agent = report.user_agent;
     claim.address = report.address;
     claim.reason = report.basis == EvidenceBasis::kNone
-                       ? "it came neither through a named forwarder nor with a certificate of the device"
-                       : "no such device is in service: add it (trustctl device add)";
+                       ? std::string("it came neither through a named forwarder nor with a certificate of the device")
+                       : std::string(kNoSuchDevice);
     sources.insert(source);
     if (report.basis != EvidenceBasis::kNone) trusted.insert(source);
   }

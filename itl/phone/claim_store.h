@@ -33,6 +33,7 @@ struct Claim {
   absl::Time first_at;
   absl::Time last_at;
   int64_t reports = 1;
+  bool of_forwarder = false;  // of a device that was not there
 };
 
 class ClaimStore {

@@ -123,7 +123,8 @@ absl::StatusOr<v1::PutForwarderResponse> ForwarderEditor::Put(const v1::PutForwa
   std::string name = request.name();
   absl::StripAsciiWhitespace(&name);
   const absl::StatusOr<IpNetwork> network = IpNetwork::Parse(name);
-  if (!network.ok() && !IsCommonName(name)) {
+  const bool looks_like_address = name.find_first_not_of("0123456789./:") == std::string::npos;
+  if (!network.ok() && (looks_like_address || !IsCommonName(name))) {
     return InvalidArgument(
         "a forwarder is an address (192.0.2.1), a network (192.0.2.0/24, whose bits after the prefix are zero), or the "
         "common name of its TLS certificate");

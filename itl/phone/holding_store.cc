@@ -241,7 +241,7 @@ absl::StatusOr<std::vector<int64_t>> HoldingStore::Find(int32_t cluster_id, cons
         key.own_list = key.own_list || origin.device == one.device;
         key.adopted_id = origin.adopted_id;
         // Another device's own list is nothing that this one could have been offered.
-        if (!key.own_list || origin.device.empty() || origin.device == one.device) {
+        if (origin.device.empty() || origin.device == one.device) {
           key.list_id = origin.list_id;
           key.generation = origin.generation;
         }

@@ -26,6 +26,10 @@ constexpr Statement kCurrent = {"holding_current_lists",
                                 "SELECT list_id::bigint, kind, tftp_server, device, generation FROM trust_list WHERE "
                                 "cluster_id = $1 AND removed_at "
                                 "IS NULL AND generation > 0"};
+constexpr Statement kPublished = {
+    "holding_publications",
+    "SELECT published_at, list_id::bigint, generation FROM trust_list_generation WHERE cluster_id = $1 ORDER BY "
+    "published_at, list_id, generation"};
 constexpr Statement kByHash = {
     "holding_lists_by_hash",
     "SELECT g.sha1, l.list_id::bigint, l.tftp_server, l.device, g.generation, g.published_at FROM "
@@ -145,6 +149,41 @@ absl::StatusOr<HoldingViews> HoldingViews::Read(Connection& connection, int32_t 
 const HoldingView& HoldingViews::Get(int64_t holding_id) const {
   const auto found = views_.find(holding_id);
   return found == views_.end() ? none_ : found->second;
+}
+
+absl::StatusOr<std::vector<HoldingViews::Publication>> HoldingViews::ReadPublished(Connection& connection) const {
+  ASSIGN_OR_RETURN(const Result rows, connection.Execute(kPublished, Parameters().Int64(cluster_id_)));
+  std::vector<Publication> published;
+  for (const Row row : rows) {
+    Publication one;
+    RETURN_IF_ERROR(row.Scan(one.at, one.list_id, one.generation));
+    published.push_back(one);
+  }
+  return published;
+}
+
+HoldingViews::Past HoldingViews::At(absl::Time moment, const std::vector<Publication>& published) const {
+  std::map<int64_t, int64_t> generations;
+  for (const Publication& one : published) {
+    if (one.at > moment) break;
+    generations[one.list_id] = one.generation;
+  }
+  ServedLists served = served_;
+  const auto as_then = [&](PublishedState& state) {
+    const auto then = generations.find(state.list_id);
+    state.generation = then == generations.end() ? 0 : then->second;
+  };
+  for (auto& [server, state] : served.itls) as_then(state);
+  if (served.ctl) as_then(*served.ctl);
+  served.generations = std::move(generations);
+  return Past(*this, std::move(served));
+}
+
+const HoldingView& HoldingViews::Past::Get(int64_t holding_id) {
+  const auto [judged, is_new] = judged_.try_emplace(holding_id);
+  const auto known = views_.views_.find(holding_id);
+  if (is_new && known != views_.views_.end()) judged->second = JudgeHolding(known->second.holding, served_);
+  return judged->second;
 }
 
 absl::StatusOr<std::vector<HoldingView>> HoldingViews::JudgeClaims(Connection& connection,

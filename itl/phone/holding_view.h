@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -74,6 +75,28 @@ class HoldingViews {
   // By their numbers.
   const std::map<int64_t, HoldingView>& all() const { return views_; }
   const ServedLists& served() const { return served_; }
+
+  // As they were judged at a moment, by the generation of each list that was published last before it.
+  class Past {
+   public:
+    const HoldingView& Get(int64_t holding_id);
+
+   private:
+    friend class HoldingViews;
+    Past(const HoldingViews& views, ServedLists served) : views_(views), served_(std::move(served)) {}
+    const HoldingViews& views_;
+    const ServedLists served_;
+    std::map<int64_t, HoldingView> judged_;
+  };
+  // `published` are those of ReadPublished(). The views must outlive the result.
+  struct Publication {
+    absl::Time at;
+    int64_t list_id = 0;
+    int64_t generation = 0;
+  };
+  Past At(absl::Time moment, const std::vector<Publication>& published) const;
+  // Every publication of the cluster's lists, the oldest first.
+  absl::StatusOr<std::vector<Publication>> ReadPublished(Connection& connection) const;
 
   // How claims would be judged if they were evidence, in their order.
   struct Claimed {

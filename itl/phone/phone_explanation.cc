@@ -86,6 +86,7 @@ class Explanation {
   std::optional<HoldingViews> views_;
   v1::ExplainPhoneResponse response_;
   bool has_claims_ = false;
+  bool forwarder_spoke_ = false;          // in one of them, before the device was there
   int64_t unknown_signers_ = 0;           // questions about them in the last week
   std::optional<absl::Time> offered_at_;  // when the list was published that it is offered
 };
@@ -127,6 +128,7 @@ absl::Status Explanation::AddClaims() {
   ASSIGN_OR_RETURN(const std::vector<HoldingView> judged, JudgeClaims(connection_, *views_, claims));
   for (size_t i = 0; i < claims.size(); ++i) {
     const Claim& claim = claims[i];
+    forwarder_spoke_ = forwarder_spoke_ || claim.of_forwarder;
     Add("claim", claim.last_at,
         fmt::format("{} said {} times that it is {}; no evidence: {}", claim.source, claim.reports,
                     PhoneStatusText(judged[i].status), claim.reason));
@@ -209,7 +211,11 @@ void Explanation::ConcludeMismatch(const PhoneRow& phone, const HoldingView& vie
                                     view.expected_generation == 0
                                         ? std::string("another list")
                                         : fmt::format("generation {}", view.expected_generation)));
-  if (unknown_signers_ > 0) {
+  if (view.expected_generation == 0 && !view.server.empty() && !view.holding.own_list) {
+    response_.set_verdict(fmt::format("It holds {}; the TFTP server {} makes no list any more.",
+                                      ListWords(view, state.itl_sha1), view.server));
+    response_.set_next_step("Point its configuration to a TFTP server that is there, then reset it.");
+  } else if (unknown_signers_ > 0) {
     response_.set_next_step(
         fmt::format("TVS was asked under its name about signers that it does not know (trustctl tvs questions --device "
                     "{}): see that "
@@ -243,6 +249,11 @@ void Explanation::Conclude(const PhoneRow& phone, const HoldingView& view) {
       return;
     case PhoneStatus::kForeign:
       response_.set_verdict(fmt::format("It holds {}.", ListWords(view, state.itl_sha1)));
+      if (view.holding.adopted_id != 0) {
+        response_.set_next_step(
+            fmt::format("Nothing here: it belongs to {}, whose lists were adopted.", view.holding.adopted_origin));
+        return;
+      }
       response_.set_next_step(fmt::format(
           "If {} is a name of one of our TFTP servers, say so (trustctl itl server name add SERVER {}); else the phone "
           "belongs to another cluster: adopt that one's lists (trustctl adopt) to judge it.",
@@ -251,13 +262,24 @@ void Explanation::Conclude(const PhoneRow& phone, const HoldingView& view) {
     case PhoneStatus::kUnknown:
       break;
   }
-  if (view.holding.holding_id != 0) {
+  if (view.holding.state == ListSignature::State::kHash) {
+    response_.set_verdict(fmt::format("It holds {}, and names no TFTP server.", ListWords(view, state.itl_sha1)));
+    response_.set_next_step(
+        "See which TFTP server its configuration names, and adopt that one's lists (trustctl adopt).");
+  } else if (view.holding.holding_id != 0) {
     response_.set_verdict("Its report cannot be read: the hash is none of a trust list.");
     response_.set_next_step("See what its call manager passes on, and which load it runs.");
   } else if (state.registered == false) {
     response_.set_verdict(fmt::format("It has unregistered; what it held last: {}.",
                                       ListWords(views_->Get(state.held.holding_id), state.held.sha1)));
     response_.set_next_step("Wait until it registers again, or see whether it still is there.");
+  } else if (state.held.at) {
+    response_.set_verdict(fmt::format("It has not reported since it registered again; what it held last: {}.",
+                                      ListWords(views_->Get(state.held.holding_id), state.held.sha1)));
+    response_.set_next_step("Reset it: phones report their lists at each start.");
+  } else if (forwarder_spoke_) {
+    response_.set_verdict("It has reported before it was added as a device.");
+    response_.set_next_step("Reset it: its next report counts.");
   } else if (has_claims_) {
     response_.set_verdict("Nobody whose word counts has reported of it; somebody else has (the claims below).");
     response_.set_next_step("If a claim came from your call manager, name it: trustctl forwarder add ADDRESS.");
@@ -294,6 +316,7 @@ absl::StatusOr<v1::ExplainPhoneResponse> Explanation::Make() {
     Conclude(*phone, views_->Get(phone->state.holding_id));
   } else if (has_claims_) {
     response_.mutable_phone()->set_device(device_);
+    response_.mutable_phone()->mutable_itl()->set_status(v1::PHONE_STATUS_UNKNOWN);
     response_.set_verdict("No such device is in service; somebody has claimed something of it.");
     response_.set_next_step(fmt::format("If it is yours, add it: trustctl device add {}.", device_));
   } else {

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "common/bytes/bytes.h"
 #include "common/device/device_name.h"
+#include "common/net/ip_address.h"
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 
@@ -26,11 +27,23 @@ absl::StatusOr<std::string> CheckedText(const std::string& text, std::string_vie
   return stripped;
 }
 
+// What spreadsheets take for a formula is nobody's name.
+void DropFormula(std::string& text) {
+  constexpr std::string_view kBegins = "=+-@";
+  const size_t begin = text.find_first_not_of(kBegins);
+  text.erase(0, std::min(begin, text.size()));
+}
+
 absl::StatusOr<std::string> ServerName(const std::string& text) {
   ASSIGN_OR_RETURN(std::string name, CheckedText(text, "the TFTP server"));
   absl::AsciiStrToLower(&name);
-  // What phones write where they have none to name.
-  return name == "n/a" ? std::string() : name;
+  // "N/A" is what phones write where they have none to name.
+  // Names with '_' are no host names, but there are some.
+  const auto is_known = [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_' || c == ':';
+  };
+  const bool is_name = !name.empty() && name.front() != '-' && std::all_of(name.begin(), name.end(), is_known);
+  return name != "n/a" && is_name ? name : std::string();
 }
 
 EvidenceBasis FromProto(v1::ReportBasis basis) {
@@ -83,6 +96,7 @@ ListSignature ReadListSignature(const std::string& said) {
 }
 
 std::string PhoneReport::Via() const {
+  if (event == PhoneEventKind::kAdopted) return "adopted by " + source;
   switch (basis) {
     case EvidenceBasis::kForwarder:
       return "forwarder " + source;
@@ -104,7 +118,9 @@ absl::StatusOr<PhoneReport> ReadPhoneReport(const v1::PhoneReport& message, bool
   report.at = message.has_at() ? std::min(FromProtoTime(message.at()), now) : now;
   if (report.at < absl::UnixEpoch()) return InvalidArgument("the report's time is before 1970");
   ASSIGN_OR_RETURN(report.address, CheckedText(message.address(), "the address"));
+  if (!IpAddress::Parse(report.address).ok()) report.address.clear();
   ASSIGN_OR_RETURN(report.user_agent, CheckedText(message.user_agent(), "the user agent"));
+  DropFormula(report.user_agent);
   ASSIGN_OR_RETURN(report.itl_server, ServerName(message.itl_tftp_server()));
   ASSIGN_OR_RETURN(report.ctl_server, ServerName(message.ctl_tftp_server()));
   report.itl = ReadListSignature(message.itl_signature());

@@ -103,6 +103,22 @@ TEST(PhoneReportTest, TimesOfTheFutureAreNow) {
   EXPECT_THAT(ReadPhoneReport(message, true, "p", kNow).status().ToString(), HasSubstr("before 1970"));
 }
 
+TEST(PhoneReportTest, KeepsNoFormulas) {
+  v1::PhoneReport message = Message();
+  message.set_address("=1+1");
+  message.set_user_agent("=cmd|/c calc!A1");
+  message.set_itl_tftp_server("=cmd|/c calc!A1");
+  ASSERT_OK_AND_ASSIGN(PhoneReport report, ReadPhoneReport(message, true, "p", kNow));
+  EXPECT_EQ(report.address, "");
+  EXPECT_EQ(report.user_agent, "cmd|/c calc!A1");
+  EXPECT_EQ(report.itl_server, "");
+  message.set_address("2001:db8::1");
+  message.set_itl_tftp_server("CUCM_Pub");
+  ASSERT_OK_AND_ASSIGN(report, ReadPhoneReport(message, true, "p", kNow));
+  EXPECT_EQ(report.address, "2001:db8::1");
+  EXPECT_EQ(report.itl_server, "cucm_pub");
+}
+
 TEST(PhoneReportTest, RefusesWhatIsNoReport) {
   v1::PhoneReport message = Message();
   message.set_device("SEP0011");

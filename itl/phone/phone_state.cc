@@ -51,13 +51,14 @@ ReportEffect ApplyLists(const ResolvedReport& resolved, PhoneState& state) {
 ReportEffect ApplyRegistration(const PhoneReport& report, PhoneState& state) {
   if (state.registration_at && *state.registration_at > report.at) return ReportEffect::kOlder;
   const bool registers = report.event == PhoneEventKind::kRegistered;
-  const bool says_the_same = state.registered == registers;
+  bool says_the_same = state.registered == registers;
   state.registered = registers;
   state.registration_at = report.at;
   if (registers) {
     if (!report.address.empty()) state.address = report.address;
     if (!report.user_agent.empty()) state.user_agent = report.user_agent;
   } else if (!state.reported_at || *state.reported_at <= report.at) {
+    says_the_same = says_the_same && state.holding_id == 0;
     EndLiveRow(state);
   }
   return says_the_same ? ReportEffect::kRenewed : ReportEffect::kChanged;

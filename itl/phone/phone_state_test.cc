@@ -95,6 +95,14 @@ TEST(PhoneStateTest, UnregisteringDeletesTheLiveRowAndLeavesTheLedger) {
   EXPECT_EQ(state.holding_id, 0) << "a registration says nothing of lists";
 }
 
+TEST(PhoneStateTest, AnUnregistrationThatEndsTheLiveRowIsAChangeEachTime) {
+  PhoneState state;
+  Apply(Registration(1, false), state);
+  Apply(Lists(2, kOld, 1), state);
+  EXPECT_EQ(Apply(Registration(3, false), state), ReportEffect::kChanged);
+  EXPECT_EQ(Apply(Registration(4, false), state), ReportEffect::kRenewed);
+}
+
 TEST(PhoneStateTest, AReportFromBeforeTheUnregistrationDoesNotBringItBack) {
   PhoneState state;
   Apply(Registration(3, false), state);

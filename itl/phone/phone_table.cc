@@ -39,13 +39,16 @@ constexpr Statement kLedger = {
     " FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::text[], $6::bigint[], $7::bigint[]) AS n(device, "
     "holding_id, sha1, how, first_at, last_at) ON CONFLICT (cluster_id, device, holding_id, sha1, how) DO UPDATE SET "
     "first_at = least(h.first_at, excluded.first_at), last_at = greatest(h.last_at, excluded.last_at)"};
-// A ledger that a broken forwarder fills keeps what is newest.
+// A ledger that a broken forwarder fills keeps the lists that are known here, and the newest of the others.
 constexpr Statement kTrimLedger = {
     "phone_ledger_trim",
-    "DELETE FROM phone_held h USING (SELECT device, holding_id, sha1, how, row_number() OVER (PARTITION BY device "
-    "ORDER "
-    "BY last_at DESC) AS place FROM phone_held WHERE cluster_id = $1 AND device = ANY($2)) o WHERE h.cluster_id = $1 "
-    "AND (h.device, h.holding_id, h.sha1, h.how) = (o.device, o.holding_id, o.sha1, o.how) AND o.place > 100"};
+    "DELETE FROM phone_held h USING (SELECT d.device, d.holding_id, d.sha1, d.how, row_number() OVER (PARTITION BY "
+    "d.device ORDER BY k.list_id = 0 AND k.adopted_id = 0 AND k.state = 'hash', d.last_at DESC) AS place FROM "
+    "phone_held "
+    "d JOIN phone_holding k USING (cluster_id, holding_id) WHERE d.cluster_id = $1 AND d.device = ANY($2)) o WHERE "
+    "h.cluster_id = $1 AND (h.device, h.holding_id, h.sha1, h.how) = (o.device, o.holding_id, o.sha1, o.how) AND "
+    "o.place "
+    "> 100"};
 constexpr Statement kHistory = {
     "phone_history_add",
     "INSERT INTO phone_history (cluster_id, device, at, event, holding_id, ctl_holding_id, itl_sha1, address, via) "

@@ -1,5 +1,6 @@
 // The methods of PhoneTrust that read.
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -24,7 +25,7 @@ constexpr int32_t kDefaultPageSize = 200;
 constexpr int32_t kLargestPageSize = 1000;
 constexpr int kDefaultPoints = 50;
 constexpr int kMostPoints = 500;
-constexpr size_t kMostHeldCounts = 100;
+constexpr int kMostHeldCounts = 100;
 constexpr int kMostWatchers = 16;
 constexpr size_t kWatchBatch = 500;
 constexpr absl::Duration kWatchLook = absl::Milliseconds(200);
@@ -105,6 +106,30 @@ absl::Status AddClaims(Connection& connection, int32_t cluster_id, const Holding
   }
 }
 
+// Phones by what they hold, whichever of its names they have for one of our servers.
+class HeldCounts {
+ public:
+  void Add(HoldingView view, int64_t phones) {
+    if (!view.server.empty()) view.holding.reported_server.clear();
+    const Holding& holding = view.holding;
+    Key key(view.status, view.server + holding.reported_server, holding.list_id, holding.generation, holding.adopted_id,
+            holding.state, holding.own_list);
+    const auto [count, is_new] = counts_.try_emplace(std::move(key), std::move(view), 0);
+    count->second.second += phones;
+  }
+  // The most phones first.
+  std::vector<std::pair<HoldingView, int64_t>> Take() {
+    std::vector<std::pair<HoldingView, int64_t>> taken;
+    for (auto& [key, count] : counts_) taken.push_back(std::move(count));
+    std::stable_sort(taken.begin(), taken.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    return taken;
+  }
+
+ private:
+  using Key = std::tuple<PhoneStatus, std::string, int64_t, int64_t, int64_t, ListSignature::State, bool>;
+  std::map<Key, std::pair<HoldingView, int64_t>> counts_;
+};
+
 std::string_view WatchedName(PhoneEventKind event) {
   switch (event) {
     case PhoneEventKind::kRegistered:
@@ -153,24 +178,23 @@ absl::Status PhoneTrustService::Summarize(Connection& connection, const Caller& 
                    PhoneReader(connection, caller.cluster_id, views).Count(request.model(), request.site()));
   const PhoneFilter filter{.server = request.tftp_server()};
   std::map<PhoneStatus, int64_t> totals;
-  std::vector<std::pair<int64_t, const HoldingView*>> held;
+  HeldCounts held;
   for (const auto& [holding_id, phones] : counts) {
     const HoldingView& view = views.Get(holding_id);
     if (!filter.Chooses(view)) continue;
     response.set_phones(response.phones() + phones);
     totals[view.status] += phones;
-    held.emplace_back(phones, &view);
+    held.Add(view, phones);
   }
   for (const PhoneStatus status : kPhoneStatuses) {
     v1::SummarizePhonesResponse::StatusCount& count = *response.add_statuses();
     count.set_status(ToProto(status));
     count.set_phones(totals[status]);
   }
-  std::stable_sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-  held.resize(std::min(held.size(), kMostHeldCounts));
-  for (const auto& [phones, view] : held) {
+  for (const auto& [view, phones] : held.Take()) {
+    if (response.held_size() == kMostHeldCounts) break;
     v1::SummarizePhonesResponse::HeldCount& count = *response.add_held();
-    *count.mutable_held() = ToProto(*view, std::nullopt);
+    *count.mutable_held() = ToProto(view, std::nullopt);
     count.set_phones(phones);
   }
   ASSIGN_OR_RETURN(const int64_t claims, ClaimStore(connection, caller.cluster_id).Count());
@@ -195,10 +219,13 @@ absl::Status PhoneTrustService::ShowOne(Connection& connection, const Caller& ca
     *response.mutable_phone() = ToProto(*phone, views);
   } else {
     response.mutable_phone()->set_device(device);
+    response.mutable_phone()->mutable_itl()->set_status(v1::PHONE_STATUS_UNKNOWN);
   }
   ASSIGN_OR_RETURN(const std::vector<HeldEntry> ledger, PhoneHistory(connection, caller.cluster_id).Ledger(device));
+  ASSIGN_OR_RETURN(const auto published, views.ReadPublished(connection));
   for (const HeldEntry& entry : ledger) {
-    const HoldingView& view = views.Get(entry.holding_id);
+    HoldingViews::Past then = views.At(entry.last_at, published);
+    const HoldingView& view = then.Get(entry.holding_id);
     v1::LedgerEntry& message = *response.add_ledger();
     message.set_kind(view.holding.kind == ListKind::kCtl ? v1::TRUST_LIST_KIND_CTL : v1::TRUST_LIST_KIND_ITL);
     *message.mutable_held() = ToProto(view, entry.sha1);
@@ -231,6 +258,7 @@ absl::Status PhoneTrustService::ListEvents(Connection& connection, const Caller&
   ASSIGN_OR_RETURN(const HoldingViews views, HoldingViews::Read(connection, caller.cluster_id));
   ASSIGN_OR_RETURN(const std::vector<PastEvent> events,
                    PhoneHistory(connection, caller.cluster_id).Events(device, before, page_size + 1));
+  ASSIGN_OR_RETURN(const auto published, views.ReadPublished(connection));
   for (const PastEvent& event : events) {
     if (response.events_size() == page_size) {
       response.set_next_page_token(fmt::format("{} {}", absl::ToUnixMicros(before.at), before.event_id));
@@ -241,7 +269,8 @@ absl::Status PhoneTrustService::ListEvents(Connection& connection, const Caller&
     *message.mutable_at() = ToProtoTime(event.at);
     message.set_device(device);
     message.set_event(event.event);
-    if (event.holding_id != 0) *message.mutable_itl() = ToProto(views.Get(event.holding_id), event.itl_sha1);
+    if (event.holding_id != 0)
+      *message.mutable_itl() = ToProto(views.At(event.at, published).Get(event.holding_id), event.itl_sha1);
     message.set_address(event.address);
     message.set_via(event.via);
   }
@@ -263,13 +292,18 @@ absl::Status PhoneTrustService::ListCurve(Connection& connection, const Caller& 
   // The last point is now, whatever was recorded.
   ASSIGN_OR_RETURN(curve.back().phones, PhoneReader(connection, caller.cluster_id, views).Count("", ""));
   const PhoneFilter filter{.server = request.tftp_server()};
+  ASSIGN_OR_RETURN(const auto published, views.ReadPublished(connection));
   for (const AdoptionPoint& point : curve) {
+    HoldingViews::Past then = views.At(point.at, published);
+    HeldCounts held;
     v1::ListAdoptionResponse::Point& message = *response.add_points();
     *message.mutable_at() = ToProtoTime(point.at);
     for (const auto& [holding_id, phones] : point.phones) {
       message.set_phones(message.phones() + phones);
-      const HoldingView& view = views.Get(holding_id);
-      if (!filter.Chooses(view)) continue;
+      const HoldingView& view = then.Get(holding_id);
+      if (filter.Chooses(view)) held.Add(view, phones);
+    }
+    for (const auto& [view, phones] : held.Take()) {
       v1::ListAdoptionResponse::Share& share = *message.add_shares();
       *share.mutable_held() = ToProto(view, std::nullopt);
       share.set_phones(phones);

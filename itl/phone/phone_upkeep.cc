@@ -25,16 +25,18 @@ constexpr Statement kFold = {
     "holding_id, sum(phones) FROM gone GROUP BY 1, 2, 3, 4 HAVING sum(phones) <> 0 ORDER BY 1, 2, 3, 4 ON CONFLICT "
     "(cluster_id, dimension, value, holding_id) DO UPDATE SET phones = c.phones + excluded.phones"};
 constexpr Statement kDropEmpty = {"phone_counts_drop_empty", "DELETE FROM phone_count WHERE phones = 0"};
-// A row for each number that differs from the last one recorded; one for nobody, when a holding has gone.
+// A row for each number that differs from the last one recorded; one for nobody, when a holding has gone. All of a
+// cluster are taken at one moment, so that they add up to its phones.
 constexpr Statement kAdoption = {
     "phone_adoption_add",
     "INSERT INTO phone_adoption (cluster_id, at, holding_id, phones) SELECT n.cluster_id, $1, n.holding_id, n.phones "
     "FROM (SELECT h.cluster_id, h.holding_id, coalesce(c.phones, 0) AS phones FROM (SELECT cluster_id, holding_id FROM "
     "phone_holding WHERE kind = 'ITL' UNION ALL SELECT cluster_id, 0 FROM cluster) h LEFT JOIN phone_count c ON "
     "(c.cluster_id, c.dimension, c.value, c.holding_id) = (h.cluster_id, '', '', h.holding_id)) n LEFT JOIN LATERAL "
-    "(SELECT a.at, a.phones FROM phone_adoption a WHERE a.cluster_id = n.cluster_id AND a.holding_id = n.holding_id "
-    "ORDER BY a.at DESC LIMIT 1) l ON true WHERE n.phones <> coalesce(l.phones, 0) AND (l.at IS NULL OR l.at <= $2) ON "
-    "CONFLICT DO NOTHING"};
+    "(SELECT a.phones FROM phone_adoption a WHERE a.cluster_id = n.cluster_id AND a.holding_id = n.holding_id "
+    "ORDER BY a.at DESC LIMIT 1) l ON true WHERE n.phones <> coalesce(l.phones, 0) AND NOT EXISTS (SELECT FROM "
+    "phone_adoption r "
+    "WHERE r.cluster_id = n.cluster_id AND r.at > $2) ON CONFLICT DO NOTHING"};
 constexpr Statement kForgetAdoption = {"phone_adoption_forget",
                                        "DELETE FROM phone_adoption a WHERE a.at < $1 AND EXISTS "
                                        "(SELECT FROM phone_adoption l WHERE (l.cluster_id, "

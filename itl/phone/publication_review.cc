@@ -1,10 +1,13 @@
 #include "itl/phone/publication_review.h"
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/bytes/checksums.h"
 #include "common/postgres/transaction.h"
@@ -13,6 +16,9 @@
 
 namespace trustline {
 namespace {
+
+// Of a thousand servers the log names some.
+constexpr size_t kMostNamed = 20;
 
 constexpr Statement kHashes = {
     "tftp_server_hashes",
@@ -52,14 +58,14 @@ absl::Status PublicationReview::CompareHashes(int32_t cluster_id, const std::str
   ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
   ASSIGN_OR_RETURN(const Result rows, lease->Execute(kHashes, Parameters().Int64(cluster_id)));
   std::vector<std::string> names, kinds, hosts, sha1s;
-  int64_t unchanged = 0;
+  std::map<std::string, std::vector<std::string>> unchanged;  // by kind
   for (const Row row : rows) {
     std::string kind, name, host;
     Sha1Digest sha1;
     std::optional<Sha1Digest> before;
     RETURN_IF_ERROR(row.Scan(kind, name, host, sha1, before));
     if (before == sha1) {
-      ++unchanged;
+      unchanged[kind].push_back(name);
     } else {
       log_.Info("TFTP_HASH_CHANGED", kind == "ITL" ? "Tftp Itl hash changed" : "Tftp Ctl hash changed",
                 {{"cluster", cluster},
@@ -74,8 +80,11 @@ absl::Status PublicationReview::CompareHashes(int32_t cluster_id, const std::str
     sha1s.emplace_back(AsText(sha1));
   }
   if (names.empty()) return absl::OkStatus();
-  if (unchanged == static_cast<int64_t>(names.size())) {
-    log_.Info("TFTP_HASH_NOT_CHANGED", "Tftp Itl hash not changed", {{"cluster", cluster}, {"lists", unchanged}});
+  for (auto& [kind, servers] : unchanged) {
+    const size_t count = servers.size();
+    servers.resize(std::min(count, kMostNamed));
+    log_.Info("TFTP_HASH_NOT_CHANGED", kind == "ITL" ? "Tftp Itl hash not changed" : "Tftp Ctl hash not changed",
+              {{"cluster", cluster}, {"lists", count}, {"tftp_servers", absl::StrJoin(servers, ", ")}});
   }
   return lease
       ->Execute(kPut, Parameters()

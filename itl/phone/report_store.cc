@@ -119,7 +119,6 @@ absl::StatusOr<StoredReports> ReportStore::StoreIn(Connection& connection, int32
   std::map<std::string, const PhoneState*> written;
   for (const ResolvedReport& one : reports) {
     const PhoneReport& report = *one.report;
-    if (SaysLists(report) && report.itl.state == ListSignature::State::kUnreadable) ++stored.unreadable;
     const auto phone = phones.find(report.device);
     // A device that came into service since the holdings were found waits for its next report.
     const bool is_resolved = !SaysLists(report) || one.holding_id != 0;
@@ -129,6 +128,7 @@ absl::StatusOr<StoredReports> ReportStore::StoreIn(Connection& connection, int32
       continue;
     }
     ++stored.evidence;
+    if (SaysLists(report) && report.itl.state == ListSignature::State::kUnreadable) ++stored.unreadable;
     PhoneState& state = phone->second;
     const ReportEffect effect = ApplyReport(one, state);
     if (SaysLists(report)) {

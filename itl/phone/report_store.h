@@ -22,7 +22,7 @@ struct StoredReports {
   int64_t claims = 0;
   int64_t older = 0;
   int64_t dropped = 0;     // claims for which there was no room
-  int64_t unreadable = 0;  // alarms whose ITL hash could not be read; also in one of the others
+  int64_t unreadable = 0;  // of the evidence: reports whose ITL hash could not be read
   // What became of the phones' rows, in the order of the reports; for those who watch.
   struct Event {
     PhoneState state;
