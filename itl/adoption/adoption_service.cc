@@ -14,6 +14,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/proto_time.h"
 #include "common/service/audit.h"
+#include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "itl/adoption/adopted_list_store.h"
 #include "itl/list/trust_list_messages.h"
@@ -80,13 +81,21 @@ std::string FileText(const AdoptedFile& file) {
   return fmt::format("{} of {}", ListKindName(file.kind), file.tftp_server);
 }
 
+constexpr absl::Duration kClockDifference = absl::Hours(24);  // with a time zone that is taken for another
+
 // What a report says that comes from an export. InvalidArgument for what no phone can be or hold.
 absl::StatusOr<PhoneReport> ReportOf(const v1::SeedHoldingsRequest::Holding& holding, const std::string& actor,
                                      absl::Time now) {
   v1::PhoneReport message;
   message.set_device(holding.device());
   message.set_event(v1::PhoneReport::EVENT_LISTS);
-  if (holding.has_at()) *message.mutable_at() = holding.at();
+  if (holding.has_at()) {
+    // Clocks differ a little; a year that is wrong would count as the newest for ever.
+    if (FromProtoTime(holding.at()) > now + kClockDifference) {
+      return InvalidArgument("its time, {}, lies in the future", TimeTextSeconds(FromProtoTime(holding.at())));
+    }
+    *message.mutable_at() = holding.at();
+  }
   message.set_itl_signature(holding.itl_signature());
   message.set_itl_tftp_server(holding.itl_tftp_server());
   message.set_ctl_signature(holding.ctl_signature());

@@ -238,7 +238,7 @@ TEST_F(AdoptionServiceTest, HoldingsAreSeeded) {
   EXPECT_EQ(Count("SELECT count(*) FROM phone_claim"), 0) << "nobody claims anything";
   EXPECT_EQ(Ledger(1), "- adopted 0 0");
   EXPECT_EQ(Count("SELECT count(*) FROM phone_history WHERE event = 'adopted'"), 2);
-  EXPECT_EQ(Text("SELECT via FROM phone WHERE device = 'SEP000000000001'"), kTestActor);
+  EXPECT_EQ(Text("SELECT via FROM phone WHERE device = 'SEP000000000001'"), fmt::format("adopted by {}", kTestActor));
   EXPECT_EQ(Audited("adoption.holdings"), 1);
   ASSERT_OK_AND_ASSIGN(response, Seed({Holding(1, HashOf(itl_))}));
   EXPECT_EQ(Count("SELECT count(*) FROM phone_history WHERE event = 'adopted'"), 2) << "said already";
@@ -249,6 +249,11 @@ TEST_F(AdoptionServiceTest, HoldingsAreSeeded) {
   EXPECT_EQ(response.seeded(), 0);
   EXPECT_EQ(Text("SELECT encode(itl_sha1, 'hex') FROM phone WHERE device = 'SEP000000000001'"), HashOf(itl_));
   EXPECT_EQ(Count("SELECT count(*) FROM phone_held WHERE device = 'SEP000000000001'"), 2);
+
+  // A year that is wrong would be the newest for ever.
+  ASSERT_OK_AND_ASSIGN(response, Seed({Holding(1, HashOf(ctl_), 4'070'908'800)}));
+  EXPECT_EQ(response.seeded(), 0);
+  EXPECT_THAT(response.problems(), ElementsAre(HasSubstr("2099-01-01")));
 
   v1::SeedHoldingsRequest request;
   for (int i = 0; i < 1001; ++i) *request.add_holdings() = Holding(1, HashOf(itl_));
