@@ -37,13 +37,13 @@ void DropFormula(std::string& text) {
 absl::StatusOr<std::string> ServerName(const std::string& text) {
   ASSIGN_OR_RETURN(std::string name, CheckedText(text, "the TFTP server"));
   absl::AsciiStrToLower(&name);
-  // "N/A" is what phones write where they have none to name.
-  // Names with '_' are no host names, but there are some.
+  // Names with '_' are no host names, but there are some. "N/A", which phones write where they have none to name, is
+  // none.
   const auto is_known = [](unsigned char c) {
     return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_' || c == ':';
   };
   const bool is_name = !name.empty() && name.front() != '-' && std::all_of(name.begin(), name.end(), is_known);
-  return name != "n/a" && is_name ? name : std::string();
+  return is_name ? name : std::string();
 }
 
 EvidenceBasis FromProto(v1::ReportBasis basis) {

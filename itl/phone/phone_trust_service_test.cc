@@ -204,6 +204,15 @@ TEST_F(PhoneTrustServiceTest, SummaryHistoryAndAdoption) {
   ASSERT_OK(Ask(&Stub::SummarizePhones, request, summary));
   EXPECT_EQ(summary.phones(), 1);
 
+  // A server with two names is one line.
+  v1::PhoneReport by_name = Report(3, "12");
+  by_name.set_itl_tftp_server("node1");
+  ASSERT_OK(Send(provisiond_.files(), {{by_name}}).status);
+  ASSERT_OK(Ask(&Stub::SummarizePhones, request, summary));
+  ASSERT_THAT(summary.held(), SizeIs(1));
+  EXPECT_EQ(summary.held(0).phones(), 2);
+  EXPECT_EQ(summary.held(0).held().server(), "node1");
+
   v1::ListPhoneHistoryRequest past;
   past.set_device(Device(2));
   past.set_page_size(1);
