@@ -14,11 +14,10 @@ constexpr std::string_view kItld = "itld";
 template <typename Request, typename Response>
 absl::Status Call(v1::TrustStore::Stub& stub,
                   grpc::Status (v1::TrustStore::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                  const Request& request, std::string_view address, absl::Duration patience) {
+                  const Request& request, std::string_view address, absl::Duration patience, Response& response) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
   context.set_wait_for_ready(true);
-  Response response;
   const absl::Status status = ToAbsl((stub.*method)(&context, request, &response), kItld, address);
   // The caller of cad has a deadline of its own, which this is not.
   if (absl::IsDeadlineExceeded(status)) {
@@ -40,21 +39,32 @@ absl::Status TrustStoreClient::AddAuthority(std::string_view cluster, const Cert
   v1::AddAuthorityRequest request;
   request.set_cluster(std::string(cluster));
   request.set_certificate(std::string(AsText(certificate.der())));
-  return Call(*stub_, &v1::TrustStore::Stub::AddAuthority, request, address_, patience_);
+  v1::AddAuthorityResponse response;
+  return Call(*stub_, &v1::TrustStore::Stub::AddAuthority, request, address_, patience_, response);
 }
 
 absl::Status TrustStoreClient::RemoveAuthority(std::string_view cluster, const Certificate& certificate) {
+  return RemoveAuthority(cluster, certificate, v1::Caution()).status();
+}
+
+absl::StatusOr<v1::PreFlight> TrustStoreClient::RemoveAuthority(std::string_view cluster,
+                                                                const Certificate& certificate,
+                                                                const v1::Caution& caution) {
   v1::RemoveAuthorityRequest request;
   request.set_cluster(std::string(cluster));
   request.set_sha256(std::string(AsText(certificate.sha256())));
-  return Call(*stub_, &v1::TrustStore::Stub::RemoveAuthority, request, address_, patience_);
+  *request.mutable_caution() = caution;
+  v1::RemoveAuthorityResponse response;
+  RETURN_IF_ERROR(Call(*stub_, &v1::TrustStore::Stub::RemoveAuthority, request, address_, patience_, response));
+  return std::move(*response.mutable_preflight());
 }
 
 absl::Status TrustStoreClient::AddCrl(std::string_view cluster, std::string_view der) {
   v1::AddCrlRequest request;
   request.set_cluster(std::string(cluster));
   request.set_crl(std::string(der));
-  return Call(*stub_, &v1::TrustStore::Stub::AddCrl, request, address_, kCrlPatience);
+  v1::AddCrlResponse response;
+  return Call(*stub_, &v1::TrustStore::Stub::AddCrl, request, address_, kCrlPatience, response);
 }
 
 }  // namespace trustline

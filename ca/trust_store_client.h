@@ -28,6 +28,9 @@ class TrustStoreClient {
   // Both are repeatable.
   absl::Status AddAuthority(std::string_view cluster, const Certificate& certificate);
   absl::Status RemoveAuthority(std::string_view cluster, const Certificate& certificate);
+  // The same on an administrator's terms, with what it means for phones; FailedPrecondition when it is refused.
+  absl::StatusOr<v1::PreFlight> RemoveAuthority(std::string_view cluster, const Certificate& certificate,
+                                                const v1::Caution& caution);
   // Repeatable. FailedPrecondition when the trust store has a newer one.
   absl::Status AddCrl(std::string_view cluster, std::string_view der);
 

@@ -39,7 +39,7 @@ class FakeTrustStore final : public v1::TrustStore::Service {
   grpc::Status RemoveAuthority(grpc::ServerContext*, const v1::RemoveAuthorityRequest* request,
                                v1::RemoveAuthorityResponse*) override {
     const std::lock_guard lock(mutex_);
-    anchors.erase(ToHex(AsBytes(request->sha256())));
+    if (!request->caution().plan()) anchors.erase(ToHex(AsBytes(request->sha256())));
     return grpc::Status::OK;
   }
   grpc::Status AddCrl(grpc::ServerContext*, const v1::AddCrlRequest* request, v1::AddCrlResponse*) override {

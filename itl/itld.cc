@@ -23,11 +23,20 @@
 #include "itl/list/list_publisher.h"
 #include "itl/list/node_vouching.h"
 #include "itl/list/trust_list_service.h"
+#include "itl/move/cluster_trust_service.h"
 #include "itl/node/node_service.h"
 #include "itl/phone/phone_trust_service.h"
 #include "itl/phone/phone_upkeep.h"
 #include "itl/phone/publication_review.h"
+#include "itl/plan/plan_engine.h"
+#include "itl/plan/plan_runner.h"
+#include "itl/plan/plan_service.h"
+#include "itl/preflight/list_memory.h"
+#include "itl/preflight/preflight_gate.h"
 #include "itl/question/question_service.h"
+#include "itl/reset/reset_hooks.h"
+#include "itl/reset/reset_runner.h"
+#include "itl/reset/reset_service.h"
 #include "itl/trust_store/trust_store_service.h"
 
 namespace trustline {
@@ -64,7 +73,9 @@ const DaemonDescription kDescription = {
         "  seal_file = \"audit-seals\"\n"
         "  [trust_lists]\n"
         "  keys = \"list-keys\"\n"
-        "  passphrase_file = \"passphrase\"\n",
+        "  passphrase_file = \"passphrase\"\n"
+        "  [resets.hooks]\n"
+        "  asterisk = \"/etc/trustline/hooks/asterisk-ami\"\n",
     .grpc_port = 9442,
     .metrics_port = 9542,
     .issues_identities = true,
@@ -79,6 +90,8 @@ struct ItldConfig {
   std::string list_passphrase_file;
   ListPublisherOptions lists;
   PhoneUpkeepOptions phones;
+  ResetHooks hooks;
+  PlanRunnerOptions plans;
 };
 
 absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
@@ -104,6 +117,15 @@ absl::StatusOr<ItldConfig> ReadConfig(ConfigTable root) {
         config.phones.adoption_interval,
         phones.DurationOr("adoption_interval", config.phones.adoption_interval, absl::Seconds(1), absl::Hours(24)));
   }
+  if (root.Has("plans")) {
+    ASSIGN_OR_RETURN(ConfigTable plans, root.Table("plans"));
+    ASSIGN_OR_RETURN(config.plans.interval,
+                     plans.DurationOr("interval", config.plans.interval, absl::Milliseconds(10), absl::Hours(1)));
+    ASSIGN_OR_RETURN(config.plans.patience,
+                     plans.DurationOr("patience", config.plans.patience, absl::Milliseconds(10), absl::Hours(1)));
+  }
+  ASSIGN_OR_RETURN(ConfigTable resets, root.Table("resets"));
+  ASSIGN_OR_RETURN(config.hooks, ResetHooks::Read(std::move(resets)));
   return config;
 }
 
@@ -156,7 +178,7 @@ class Itld final : public DaemonService {
              .log = &context_.log,
              .on_no_identity = [this](std::string_view method) { authorizer_.DenyWithoutIdentity(method); }},
             {trust_store_.get(), audit_service_.get(), access_.get(), node_.get(), trust_lists_.get(),
-             phone_trust_.get(), questions_.get(), adoption_.get()},
+             phone_trust_.get(), questions_.get(), adoption_.get(), resets_.get(), plans_.get(), cluster_trust_.get()},
             context_.health));
     if (publisher_) {
       // A key that cannot be used keeps its lists as they are, and nothing else.
@@ -165,8 +187,10 @@ class Itld final : public DaemonService {
                            {{"reason", keys}});
       }
       publisher_->Start();
+      plan_runner_->Start();
     }
     upkeep_.Start();
+    reset_runner_.Start();
     renewal_.Start();
     context_.log.Info("RPC_LISTENING", "administrators are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
@@ -180,6 +204,8 @@ class Itld final : public DaemonService {
     std::vector<Pool*> pools = {pool_.get(), import_pool_.get(), report_pool_.get()};
     if (list_pool_) pools.push_back(list_pool_.get());
     phone_trust_->Stop();
+    reset_runner_.Stop();
+    if (plan_runner_) plan_runner_->Stop();
     if (rpc_server_) EndCalls(*rpc_server_, kStopPatience, pools);
     if (publisher_) publisher_->Stop();
     upkeep_.Stop();
@@ -221,9 +247,13 @@ class Itld final : public DaemonService {
             context.clock, context.log, context.metrics),
         holdings_(*report_pool_),
         review_(*pool_, holdings_, context.clock, context.log),
-        upkeep_(config_.phones, *report_pool_, context.clock, context.log, context.metrics) {
+        upkeep_(config_.phones, *report_pool_, context.clock, context.log, context.metrics),
+        reset_runner_({.actor = own.ToUri(), .history = config_.phones.history}, config_.hooks, *pool_, *import_pool_,
+                      context.clock, context.log, context.metrics),
+        gate_(list_memory_, list_keys_.get(), context.clock, context.log, context.metrics) {
     if (!list_keys_) return;
     ListPublisherOptions lists = config_.lists;
+    lists.guard = &gate_;
     lists.on_compared = [this](int32_t cluster_id, const std::string& cluster) { review_.Review(cluster_id, cluster); };
     vouching_ = std::make_unique<NodeVouching>(*list_pool_, context.config.identity);
     publisher_ = std::make_unique<ListPublisher>(
@@ -232,10 +262,22 @@ class Itld final : public DaemonService {
           return vouching_->Check(cluster, signer, without);
         },
         own.ToUri(), context.clock, context.log, context.metrics);
+    plan_engine_ = std::make_unique<PlanEngine>(
+        PlanParts{.pool = *list_pool_,
+                  .keys = *list_keys_,
+                  .publisher = *publisher_,
+                  .guard = gate_,
+                  .nodes = [this](const std::string& cluster, const Certificate& certificate,
+                                  CertificateRole role) { return vouching_->Check(cluster, certificate, {}, role); },
+                  .hooks = config_.hooks,
+                  .clock = context.clock},
+        context.log);
+    plan_runner_ = std::make_unique<PlanRunner>(config_.plans, *plan_engine_, context.log, context.metrics);
   }
 
   absl::Status MakeServices() {
-    ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock));
+    ASSIGN_OR_RETURN(trust_store_, TrustStoreService::Create(authorizer_, *pool_, *import_pool_, context_.clock,
+                                                             kImportPatience, &gate_));
     ASSIGN_OR_RETURN(audit_service_,
                      AuditService::Create(authorizer_, *pool_, *import_pool_, authority_, config_.seal_file));
     ASSIGN_OR_RETURN(access_, AccessService::Create(authorizer_, *pool_, authority_, context_.clock));
@@ -245,13 +287,25 @@ class Itld final : public DaemonService {
                                                  .audit = audit_,
                                                  .clock = context_.clock,
                                                  .log = context_.log,
-                                                 .metrics = context_.metrics}));
+                                                 .metrics = context_.metrics,
+                                                 .guard = &gate_}));
     ASSIGN_OR_RETURN(trust_lists_, TrustListService::Create({.authorizer = authorizer_,
                                                              .pool = list_pool_ ? *list_pool_ : *pool_,
                                                              .publisher = publisher_.get(),
                                                              .keys = list_keys_.get(),
-                                                             .clock = context_.clock}));
+                                                             .clock = context_.clock,
+                                                             .guard = &gate_}));
     ASSIGN_OR_RETURN(questions_, QuestionService::Create(authorizer_, *pool_, context_.clock));
+    ASSIGN_OR_RETURN(resets_, ResetService::Create({.authorizer = authorizer_,
+                                                    .pool = *pool_,
+                                                    .import_pool = *import_pool_,
+                                                    .hooks = config_.hooks,
+                                                    .clock = context_.clock}));
+    ASSIGN_OR_RETURN(cluster_trust_, ClusterTrustService::Create(authorizer_, *pool_, context_.clock));
+    ASSIGN_OR_RETURN(plans_, PlanService::Create({.authorizer = authorizer_,
+                                                  .pool = list_pool_ ? *list_pool_ : *pool_,
+                                                  .engine = plan_engine_.get(),
+                                                  .runner = plan_runner_.get()}));
     return MakePhoneServices();
   }
 
@@ -267,7 +321,9 @@ class Itld final : public DaemonService {
                                                               .report_pool = *report_pool_,
                                                               .holdings = holdings_,
                                                               .clock = context_.clock,
-                                                              .metrics = context_.metrics}));
+                                                              .metrics = context_.metrics,
+                                                              .lists = list_memory_,
+                                                              .keys = list_keys_.get()}));
     return absl::OkStatus();
   }
 
@@ -296,12 +352,20 @@ class Itld final : public DaemonService {
   HoldingStore holdings_;
   PublicationReview review_;
   PhoneUpkeep upkeep_;
+  ResetRunner reset_runner_;
+  ListMemory list_memory_;
+  PreFlightGate gate_;
+  std::unique_ptr<PlanEngine> plan_engine_;  // null, like what follows, without [trust_lists]
+  std::unique_ptr<PlanRunner> plan_runner_;
   std::unique_ptr<TrustStoreService> trust_store_;
   std::unique_ptr<AuditService> audit_service_;
   std::unique_ptr<AccessService> access_;
   std::unique_ptr<NodeService> node_;
   std::unique_ptr<TrustListService> trust_lists_;
   std::unique_ptr<QuestionService> questions_;
+  std::unique_ptr<ResetService> resets_;
+  std::unique_ptr<PlanService> plans_;
+  std::unique_ptr<ClusterTrustService> cluster_trust_;
   std::unique_ptr<PhoneTrustService> phone_trust_;
   std::unique_ptr<AdoptionService> adoption_;
   std::unique_ptr<RpcServer> rpc_server_;

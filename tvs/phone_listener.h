@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/bytes/sha256.h"
 #include "common/net/io_workers.h"
 #include "common/net/stream_server.h"
 #include "common/rpc/listener_service.h"
@@ -46,6 +47,8 @@ class PhoneListener {
   absl::Status Ready() const;
 
   const std::string& cluster() const { return config_.cluster; }
+  // SHA-256 of the certificate that phones are shown now. Thread-safe.
+  Sha256Digest presented() const { return Chain().front().sha256(); }
   const StreamServer& server() const { return *server_; }
   const TvsEndpoint& endpoint() const { return *endpoint_; }
   void Stop() { server_->Stop(); }

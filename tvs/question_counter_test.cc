@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 using Clusters = std::vector<std::unique_ptr<FollowedCluster>>;
 
@@ -205,6 +206,29 @@ TEST_F(QuestionTableTest, CountsEqualQuestionsTogether) {
   EXPECT_FALSE(table.HasAny(0));
   EXPECT_TRUE(table.HasAny(1));
   EXPECT_EQ(table.size(), 1u);
+}
+
+// Whoever asks under a phone's name, however often, hides neither that the phone asked nor from where.
+TEST_F(QuestionTableTest, QuestionsOfOneNameFromTwoAddressesAreTwo) {
+  QuestionTable table = Table();
+  table.Add(Asked("a").Question());
+  for (const int64_t at : {2, 3, 4}) {
+    AnsweredQuestion forged = Asked("a", "SEP001122334455", at).Question();
+    forged.address = "198.51.100.7";
+    table.Add(forged);
+  }
+  std::vector<std::string> taken;
+  for (const CountedQuestion& question : table.Take(0, 10)) {
+    taken.push_back(fmt::format("{} {} {}", question.address, question.device, question.count));
+  }
+  EXPECT_THAT(taken, UnorderedElementsAre("192.0.2.1 SEP001122334455 1", "198.51.100.7 SEP001122334455 3"));
+  // Without a device it matters to nobody.
+  for (const char* address : {"192.0.2.1", "198.51.100.7"}) {
+    AnsweredQuestion nameless = Asked("a", "").Question();
+    nameless.address = address;
+    table.Add(nameless);
+  }
+  EXPECT_THAT(Taken(table), ElementsAre("2  CN=a"));
 }
 
 TEST_F(QuestionTableTest, NamesThatAreNoneAndTextsThatAreNoTextAreKeptFromTheDatabase) {

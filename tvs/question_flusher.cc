@@ -41,6 +41,9 @@ v1::QuestionCount ToProto(CountedQuestion question) {
 // Sending it again would change nothing.
 bool IsForGood(const absl::Status& status) { return absl::IsInvalidArgument(status); }
 
+// As many as itld takes. One is usual, and two while listeners get another one by one.
+constexpr size_t kMostPresented = 16;
+
 }  // namespace
 
 struct QuestionFlusher::Call {
@@ -73,7 +76,7 @@ void QuestionFlusher::Stop() {
 }
 
 void QuestionFlusher::Run() {
-  Time next_round = std::chrono::steady_clock::now() + options_.interval;
+  Time next_round = std::chrono::steady_clock::now();
   Time end = Time::max();  // once it stops
   bool in_round = false;
   while (true) {
@@ -116,22 +119,49 @@ void QuestionFlusher::MeasureWaiting() {
   waiting_.store(waiting, std::memory_order_relaxed);
 }
 
-bool QuestionFlusher::FillOutbox(uint16_t cluster) {
+std::vector<Sha256Digest> QuestionFlusher::PresentedTo(const std::string& cluster, Outbox& outbox) {
+  std::vector<Sha256Digest> presented;
+  if (options_.presented) presented = options_.presented(cluster);
+  std::ranges::sort(presented);
+  presented.erase(std::unique(presented.begin(), presented.end()), presented.end());
+  if (presented.size() > kMostPresented) {
+    if (!std::exchange(outbox.has_left_out, true)) {
+      log_.Warning("TVS_CERTIFICATES_LEFT_OUT",
+                   "the listeners of a cluster have more certificates than itld is told of: those that it is not told "
+                   "of count as no way for phones to this node; let listeners share a certificate",
+                   {{"cluster", cluster}, {"certificates", presented.size()}, {"told", kMostPresented}});
+    }
+    presented.resize(kMostPresented);
+  }
+  return presented;
+}
+
+bool QuestionFlusher::FillOutbox(uint16_t cluster, Time now) {
   Outbox& outbox = outboxes_[cluster];
-  if (outbox.batch.counts_size() > 0) return true;
+  if (outbox.is_full) return true;
+  const std::string& name = counter_.clusters()[cluster]->name();
   std::vector<CountedQuestion> questions = table_.Take(cluster, static_cast<size_t>(options_.batch_size));
-  if (questions.empty()) return false;
-  outbox.batch.set_cluster(counter_.clusters()[cluster]->name());
+  std::vector<Sha256Digest> presented = PresentedTo(name, outbox);
+  const bool is_news = presented != outbox.said || (!presented.empty() && now >= outbox.say_again);
+  if (questions.empty() && !is_news) return false;
+  outbox.is_full = true;
+  outbox.batch.set_cluster(name);
   outbox.batch.set_node(options_.node);
   outbox.batch.set_process(process_);
   outbox.batch.set_batch(outbox.next_number++);
   for (CountedQuestion& question : questions) *outbox.batch.add_counts() = ToProto(std::move(question));
+  outbox.batch.clear_presented_certificates();
+  for (const Sha256Digest& certificate : presented) {
+    outbox.batch.add_presented_certificates(std::string(AsText(certificate)));
+  }
+  outbox.said = std::move(presented);
+  outbox.say_again = now + options_.presented_again;
   return true;
 }
 
 bool QuestionFlusher::BeginCall(Time now, Time deadline) {
   uint16_t cluster = 0;
-  while (cluster < outboxes_.size() && (outboxes_[cluster].failed || !FillOutbox(cluster))) ++cluster;
+  while (cluster < outboxes_.size() && (outboxes_[cluster].failed || !FillOutbox(cluster, now))) ++cluster;
   if (cluster == outboxes_.size()) return false;
   if (!channel_) {
     absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = OpenChannel(options_.itld, options_.identity, "itld");
@@ -165,7 +195,11 @@ void QuestionFlusher::EndCall() {
   const std::unique_ptr<Call> call = std::move(call_);
   Outbox& outbox = outboxes_[call->cluster];
   const absl::Status status = ToAbsl(call->status, "itld", options_.itld);
-  if (status.ok() || IsForGood(status)) outbox.batch.clear_counts();
+  if (status.ok() || IsForGood(status)) {
+    outbox.batch.clear_counts();
+    outbox.is_full = false;
+    if (!status.ok()) outbox.say_again = Time::min();
+  }
   if (!status.ok()) {
     outbox.failed = true;
     channel_.reset();

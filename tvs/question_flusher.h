@@ -1,4 +1,4 @@
-// Passes on to itld what phones asked.
+// Passes on to itld what phones asked, and the certificates that they were shown.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/bytes/sha256.h"
 #include "common/service/identity_files.h"
 #include "common/service/log.h"
 #include "proto/tvs_question.grpc.pb.h"
@@ -30,11 +32,17 @@ struct QuestionFlusherOptions {
   std::chrono::milliseconds stop_patience{2'000};  // for the last of it
   int batch_size = 1'000;
   QuestionTableLimits limits;
+  // The certificates that a cluster's phones are shown now. Called by the flusher's thread; empty: there are none to
+  // say.
+  std::function<std::vector<Sha256Digest>(const std::string& cluster)> presented;
+  std::chrono::milliseconds presented_again{3'600'000};  // when they have not changed since they were said
 };
 
 // A thread of its own, which nobody waits for: phones are answered whether itld is there or not. Each batch has a
 // number and is sent until itld has taken it, so that it counts once although an answer was lost; what comes meanwhile
 // waits within the table's limits. A failure is one line of the log for each reason, however often it is tried.
+// Certificates go with every batch, and in one without counts at the start, when they have changed, and after an hour:
+// a database that was restored knows them again.
 class QuestionFlusher {
  public:
   // The references must outlive it.
@@ -54,10 +62,14 @@ class QuestionFlusher {
   struct Call;
   // What is on its way of one cluster.
   struct Outbox {
-    v1::CountQuestionsRequest batch;  // without counts: none is on its way
+    v1::CountQuestionsRequest batch;
+    bool is_full = false;  // until itld has taken it, or never will
     int64_t next_number = 0;
-    bool failed = false;  // in this round
-    std::string failure;  // that was logged last, since then without a success
+    std::vector<Sha256Digest> said;  // certificates, in order, with the last batch
+    Time say_again = Time::min();
+    bool has_left_out = false;  // certificates, ever
+    bool failed = false;        // in this round
+    std::string failure;        // that was logged last, since then without a success
   };
 
   void Run();
@@ -65,7 +77,8 @@ class QuestionFlusher {
   void MeasureWaiting();
   // Begins a call if there is something to send; false when this round is over.
   bool BeginCall(Time now, Time deadline);
-  bool FillOutbox(uint16_t cluster);
+  bool FillOutbox(uint16_t cluster, Time now);
+  std::vector<Sha256Digest> PresentedTo(const std::string& cluster, Outbox& outbox);
   bool CallHasEnded();
   void EndCall();
   void Report(Outbox& outbox, const absl::Status& status);

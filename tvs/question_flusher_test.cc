@@ -39,6 +39,9 @@ class ScriptedItld final : public v1::TvsQuestions::Service {
       for (const v1::QuestionCount& count : request->counts()) {
         counted[request->cluster() + " " + count.device() + " " + count.subject()] += count.count();
       }
+      std::string words;
+      for (const std::string& certificate : request->presented_certificates()) words += certificate.substr(0, 1);
+      presented[request->cluster()].push_back(words);
     }
     return refusal ? ToGrpc(refusal->status) : grpc::Status::OK;
   }
@@ -49,10 +52,17 @@ class ScriptedItld final : public v1::TvsQuestions::Service {
     return total;
   }
 
+  // Of batches that were taken, each once; a cluster's, a word for each: its certificates' first bytes.
+  std::vector<std::string> Presented(const std::string& cluster) {
+    const std::lock_guard lock(mutex);
+    return presented[cluster];
+  }
+
   std::mutex mutex;
   std::vector<Refusal> refusals;
   std::vector<v1::CountQuestionsRequest> requests;
   std::map<std::string, int64_t> counted;
+  std::map<std::string, std::vector<std::string>> presented;
   std::map<std::pair<std::string, uint64_t>, int64_t> last_batch;
 };
 
@@ -94,6 +104,26 @@ class QuestionFlusherTest : public testing::Test {
   static void AwaitTotal(ScriptedItld& itld, int64_t total) {
     while (itld.Total() < total) std::this_thread::yield();
   }
+  // The cluster default is shown the certificates "a", "b" and so on; the cluster branch none.
+  void Present(const std::string& certificates) {
+    const std::lock_guard lock(presented_mutex_);
+    presented_ = certificates;
+  }
+  QuestionFlusherOptions Presenting(uint16_t port) {
+    QuestionFlusherOptions options = Options(port);
+    options.presented = [this](const std::string& cluster) {
+      std::vector<Sha256Digest> certificates;
+      const std::lock_guard lock(presented_mutex_);
+      for (const char name : presented_) {
+        if (cluster == "default") certificates.emplace_back().fill(static_cast<uint8_t>(name));
+      }
+      return certificates;
+    };
+    return options;
+  }
+  static void AwaitPresented(ScriptedItld& itld, size_t times) {
+    while (itld.Presented("default").size() < times) std::this_thread::yield();
+  }
   std::vector<std::string> Lines(std::string_view event) {
     log_.Flush();
     const std::lock_guard lock(lines_mutex_);
@@ -108,6 +138,8 @@ class QuestionFlusherTest : public testing::Test {
   const TestIdentity own_{authority_, "trustline:default/tvsd/node1"};
   const TestIdentity itld_{authority_, "trustline:default/itld/node1"};
   Health health_;
+  std::mutex presented_mutex_;
+  std::string presented_;
   std::mutex lines_mutex_;
   std::vector<std::string> lines_;
   Log log_{{.sink = [this](std::string_view line) {
@@ -208,14 +240,83 @@ TEST_F(QuestionFlusherTest, AMuteItldKeepsNobodyFromStoppingAndWhatIsLostIsSaid)
   options.stop_patience = std::chrono::milliseconds(50);
   QuestionFlusher flusher(options, *counter_, log_);
   flusher.Start();
-  AskAbout(25);
   {
     const std::lock_guard mute(itld.mutex);
+    AskAbout(25);
     const absl::Time before = absl::Now();
     flusher.Stop();
     EXPECT_LT(absl::Now() - before, absl::Seconds(10));
   }
   EXPECT_THAT(Lines("TVS_QUESTIONS_LOST"), ElementsAre(HasSubstr("25")));
+}
+
+TEST_F(QuestionFlusherTest, SaysWhatPhonesAreShownWithoutBeingAskedAnything) {
+  ScriptedItld itld;
+  const auto server = Serve(itld);
+  Present("ba");
+  QuestionFlusher flusher(Presenting(server->port()), *counter_, log_);
+  flusher.Start();
+  AwaitPresented(itld, 1);
+  Ask("0");
+  AwaitPresented(itld, 2);
+  Present("cba");
+  AwaitPresented(itld, 3);
+  Present("cc");
+  AwaitPresented(itld, 4);
+  Ask("0");
+  Ask("0", "CSFX", 1);
+  AwaitTotal(itld, 3);
+  flusher.Stop();
+  // Nothing that is known is said again without a reason, in any of the rounds of a millisecond.
+  EXPECT_THAT(itld.Presented("default"), ElementsAre("ab", "ab", "abc", "c", "c"));
+  EXPECT_THAT(itld.Presented("branch"), ElementsAre(""));
+  EXPECT_EQ(itld.requests[0].counts_size(), 0);
+  EXPECT_EQ(itld.requests[0].batch(), 0);
+  EXPECT_EQ(itld.requests[0].presented_certificates(0), std::string(32, 'a'));
+  EXPECT_EQ(itld.requests[1].counts_size(), 1);
+  EXPECT_EQ(itld.requests[1].batch(), 1);
+}
+
+TEST_F(QuestionFlusherTest, WhatPhonesAreShownIsSentUntilItldHasTakenIt) {
+  ScriptedItld itld;
+  itld.refusals = {
+      {Unavailable("away")}, {Unavailable("lost answer"), true}, {absl::OkStatus()}, {InvalidArgument("a bad count")}};
+  const auto server = Serve(itld);
+  Present("a");
+  QuestionFlusher flusher(Presenting(server->port()), *counter_, log_);
+  flusher.Start();
+  AwaitPresented(itld, 1);
+  const auto none_on_its_way = [&] {
+    const std::lock_guard lock(itld.mutex);
+    return itld.requests.size() == 3;
+  };
+  while (!none_on_its_way()) std::this_thread::yield();
+  // Refused for good with a bad count, it is said without it.
+  Ask("0");
+  AwaitPresented(itld, 2);
+  flusher.Stop();
+  EXPECT_THAT(itld.Presented("default"), ElementsAre("a", "a"));
+  ASSERT_THAT(itld.requests, SizeIs(5));
+  for (const int request : {1, 2}) {
+    EXPECT_EQ(itld.requests[static_cast<size_t>(request)].SerializeAsString(), itld.requests[0].SerializeAsString());
+  }
+  EXPECT_EQ(itld.requests[3].counts_size(), 1);
+  EXPECT_EQ(itld.requests[4].counts_size(), 0);
+  EXPECT_EQ(itld.requests[4].batch(), 2);
+}
+
+TEST_F(QuestionFlusherTest, WhatPhonesAreShownIsSaidAgainAfterAWhileAndWithinBounds) {
+  ScriptedItld itld;
+  const auto server = Serve(itld);
+  Present("abcdefghijklmnopqrstuvwxyz");
+  QuestionFlusherOptions options = Presenting(server->port());
+  options.presented_again = std::chrono::milliseconds(1);
+  QuestionFlusher flusher(options, *counter_, log_);
+  flusher.Start();
+  AwaitPresented(itld, 3);
+  flusher.Stop();
+  EXPECT_EQ(itld.Presented("default")[2], "abcdefghijklmnop");
+  EXPECT_THAT(Lines("TVS_CERTIFICATES_LEFT_OUT"), ElementsAre(HasSubstr("26")));
 }
 
 // What is wrong for good keeps nothing behind it.

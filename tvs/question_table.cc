@@ -10,6 +10,7 @@ namespace {
 
 // Which is no digest of anything.
 constexpr Sha256Digest kNobody{0xff};
+constexpr size_t kDevice = 4;  // of a key
 
 // A query's issuer that cannot be read has no key.
 Sha256Digest SignerOf(const AnsweredQuestion& question) {
@@ -39,36 +40,39 @@ std::shared_ptr<const QuestionNames> QuestionTable::Names(const AnsweredQuestion
              std::make_shared<const QuestionNames>(FindQuestionNames(question, *clusters_[question.answer.cluster]));
 }
 
-bool QuestionTable::Has(const QuestionAnswer& answer, const Sha256Digest& signer, const std::string& device) const {
-  return questions_[answer.cluster].contains(Key(answer.is_query, answer.valid, answer.reason, signer, device));
+QuestionTable::Key QuestionTable::KeyOf(const QuestionAnswer& answer, const Sha256Digest& signer,
+                                        std::string_view device, std::string_view address) {
+  return Key(answer.is_query, answer.valid, answer.reason, signer, device,
+             device.empty() ? std::string_view() : address);
 }
 
-CountedQuestion& QuestionTable::Slot(const QuestionAnswer& answer, const Sha256Digest& signer, std::string_view device,
+CountedQuestion& QuestionTable::Slot(Key key, const QuestionAnswer& answer,
                                      const std::shared_ptr<const QuestionNames>& names) {
-  auto& questions = questions_[answer.cluster];
-  const auto [slot, is_new] = questions.try_emplace(Key(answer.is_query, answer.valid, answer.reason, signer, device));
+  const auto [slot, is_new] = questions_[answer.cluster].try_emplace(std::move(key));
   if (is_new) {
-    slot->second = {.answer = answer, .device = std::string(device), .names = names, .address = {}};
+    slot->second = {.answer = answer, .device = std::get<kDevice>(slot->first), .names = names, .address = {}};
     ++size_;
   }
   return slot->second;
 }
 
 void QuestionTable::Add(const AnsweredQuestion& question) {
-  std::string device = DeviceIn(question.device);
+  const std::string device = DeviceIn(question.device);
   std::shared_ptr<const QuestionNames> names = Names(question);
-  Sha256Digest signer = SignerOf(question);
-  if (names == nullptr || (size_ >= limits_.questions && !Has(question.answer, signer, device))) {
+  const Sha256Digest signer = SignerOf(question);
+  const auto& known = questions_[question.answer.cluster];
+  Key key = KeyOf(question.answer, signer, device, question.address);
+  if (names == nullptr || (size_ >= limits_.questions && !known.contains(key))) {
     without_room_.fetch_add(1, std::memory_order_relaxed);
-    device.clear();
+    key = KeyOf(question.answer, signer, "", "");
     // Of signers there are few, unless somebody invents them.
-    const bool has_room = size_ < limits_.questions + limits_.signers || Has(question.answer, signer, device);
+    const bool has_room = size_ < limits_.questions + limits_.signers || known.contains(key);
     if (names == nullptr || !has_room) {
-      signer = kNobody;
+      key = KeyOf(question.answer, kNobody, "", "");
       names = nobody_;
     }
   }
-  CountedQuestion& counted = Slot(question.answer, signer, device, names);
+  CountedQuestion& counted = Slot(std::move(key), question.answer, names);
   if (counted.count == 0 || question.at_us < counted.first_us) counted.first_us = question.at_us;
   if (counted.count == 0 || question.at_us >= counted.last_us) {
     counted.last_us = question.at_us;
@@ -78,7 +82,7 @@ void QuestionTable::Add(const AnsweredQuestion& question) {
 }
 
 void QuestionTable::AddNameless(const QuestionAnswer& answer, int64_t count, int64_t at_us) {
-  CountedQuestion& counted = Slot(answer, kNobody, "", nobody_);
+  CountedQuestion& counted = Slot(KeyOf(answer, kNobody, "", ""), answer, nobody_);
   if (counted.count == 0) counted.first_us = at_us;
   counted.last_us = std::max(counted.last_us, at_us);
   counted.count += count;

@@ -21,7 +21,7 @@ struct CountedQuestion {
   int64_t count = 0;
   int64_t first_us = 0;  // microseconds since 1970
   int64_t last_us = 0;
-  std::string address;  // the last one that asked; empty: unknown
+  std::string address;  // that asked; without a device the last one; empty: unknown
 };
 
 struct QuestionTableLimits {
@@ -29,8 +29,9 @@ struct QuestionTableLimits {
   size_t signers = 10'000;    // up to 2 KB each
 };
 
-// Bounded: over its limits a question loses its device, then what it was about, but is counted. Used by one thread, but
-// for without_room().
+// Bounded: over its limits a question loses its device, then what it was about, but is counted. Questions of one name
+// from two addresses are two: who asks under another's name hides none of that one's. Used by one thread, but for
+// without_room().
 class QuestionTable {
  public:
   // The clusters outlive it.
@@ -49,13 +50,13 @@ class QuestionTable {
   uint64_t without_room() const { return without_room_.load(std::memory_order_relaxed); }
 
  private:
-  using SignerKey = std::tuple<bool, Sha256Digest>;  // is_query
-  using Key = std::tuple<bool, bool, InvalidReason, Sha256Digest, std::string>;
+  using SignerKey = std::tuple<bool, Sha256Digest>;                                           // is_query
+  using Key = std::tuple<bool, bool, InvalidReason, Sha256Digest, std::string, std::string>;  // device, address
 
   std::shared_ptr<const QuestionNames> Names(const AnsweredQuestion& question);
-  CountedQuestion& Slot(const QuestionAnswer& answer, const Sha256Digest& signer, std::string_view device,
-                        const std::shared_ptr<const QuestionNames>& names);
-  bool Has(const QuestionAnswer& answer, const Sha256Digest& signer, const std::string& device) const;
+  static Key KeyOf(const QuestionAnswer& answer, const Sha256Digest& signer, std::string_view device,
+                   std::string_view address);
+  CountedQuestion& Slot(Key key, const QuestionAnswer& answer, const std::shared_ptr<const QuestionNames>& names);
 
   const std::vector<const FollowedCluster*> clusters_;
   const QuestionTableLimits limits_;

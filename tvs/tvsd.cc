@@ -117,11 +117,12 @@ class Tvsd final : public DaemonService {
           context_.log);
       announcement_->Start();
       ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context_.config.identity));
-      question_flusher_ =
-          std::make_unique<QuestionFlusher>(QuestionFlusherOptions{.itld = context_.config.identity_renew_from,
-                                                                   .identity = context_.config.identity,
-                                                                   .node = own.identity.name},
-                                            *questions_, context_.log);
+      question_flusher_ = std::make_unique<QuestionFlusher>(
+          QuestionFlusherOptions{.itld = context_.config.identity_renew_from,
+                                 .identity = context_.config.identity,
+                                 .node = own.identity.name,
+                                 .presented = [this](const std::string& cluster) { return PresentedTo(cluster); }},
+          *questions_, context_.log);
       question_flusher_->Start();
     } else {
       context_.log.Info("GRPC_ANNOUNCEMENT_OFF", "no itld is told where this node answers gRPC",
@@ -167,6 +168,14 @@ class Tvsd final : public DaemonService {
     context_.log.Info("CRL_LISTENING", "CRLs are served over HTTP",
                       {{"address", config.address}, {"port", crl_endpoint_->port()}});
     return absl::OkStatus();
+  }
+
+  std::vector<Sha256Digest> PresentedTo(const std::string& cluster) const {
+    std::vector<Sha256Digest> certificates;
+    for (const auto& listener : listeners_) {
+      if (listener->cluster() == cluster) certificates.push_back(listener->presented());
+    }
+    return certificates;
   }
 
   // A real question to the database about each cluster, then a real verdict on each listener's own certificate.

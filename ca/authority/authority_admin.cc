@@ -327,7 +327,27 @@ absl::Status AuthorityAdmin::CheckMayRetire(AuthorityStore& store, const Authori
       absl::StrJoin(named, ", "), more ? ", ..." : "");
 }
 
-absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCaller& caller, int32_t id) {
+absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCaller& caller, int32_t id,
+                                                               const v1::Caution& caution) {
+  // 1. What the trust store would say to it, before anything is changed here.
+  v1::PreFlight preflight;
+  {
+    ASSIGN_OR_RETURN(const Pool::Lease lease, pool_.Acquire());
+    AuthorityStore store(*lease, caller.cluster_id);
+    ASSIGN_OR_RETURN(const Authority authority, store.Load(id));
+    const bool is_trusted =
+        authority.state != AuthorityState::kRequested && authority.state != AuthorityState::kRetired;
+    if (is_trusted) {
+      v1::Caution plan = caution;
+      plan.set_plan(true);
+      ASSIGN_OR_RETURN(preflight, trust_store_.RemoveAuthority(caller.cluster, *authority.certificate, plan));
+      if (caution.plan()) RETURN_IF_ERROR(CheckMayRetire(store, authority));
+    }
+    if (caution.plan()) return Retired{authority, false, absl::OkStatus(), std::move(preflight)};
+    if (!preflight.refusal().empty()) return FailedPrecondition("{}", preflight.refusal());
+  }
+
+  // 2. The authority, then the trust store.
   ASSIGN_OR_RETURN(Retired retired, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<Retired> {
                      AuthorityStore store(connection, caller.cluster_id);
                      RETURN_IF_ERROR(store.LockAll());
@@ -350,7 +370,8 @@ absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCa
     retired.key_removed = keys_.Discard(retired.authority.key_name);
     return retired;
   }
-  RETURN_IF_ERROR(trust_store_.RemoveAuthority(caller.cluster, *retired.authority.certificate));
+  ASSIGN_OR_RETURN(retired.preflight,
+                   trust_store_.RemoveAuthority(caller.cluster, *retired.authority.certificate, caution));
   return retired;
 }
 

@@ -65,9 +65,11 @@ class AuthorityAdmin {
     Authority authority;       // as it was, when discarded
     bool discarded = false;    // it was requested only: it and its key are gone
     absl::Status key_removed;  // of a discarded one: why its key file is still there
+    v1::PreFlight preflight;   // what it means for phones
   };
-  // FailedPrecondition, with how many and the first of them, while a device in service has a good certificate of it.
-  absl::StatusOr<Retired> Retire(const AuthorityCaller& caller, int32_t id);
+  // FailedPrecondition, with how many and the first of them, while a device in service has a good certificate of it,
+  // and when the trust store refuses because of phones. With `caution.plan` nothing is changed.
+  absl::StatusOr<Retired> Retire(const AuthorityCaller& caller, int32_t id, const v1::Caution& caution = {});
 
  private:
   absl::StatusOr<DistinguishedName> SubjectOf(std::string_view text, const std::string& key_name) const;

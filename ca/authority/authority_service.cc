@@ -208,9 +208,10 @@ grpc::Status AuthorityService::RetireAuthority(grpc::ServerContext* context, con
   return Change(*context, policies_.retire, "ca.retire", Subject(*request), *request,
                 [&](const Caller& caller) -> absl::Status {
                   ASSIGN_OR_RETURN(const AuthorityAdmin::Retired retired,
-                                   parts_.admin.Retire(CallerOf(caller), request->authority_id()));
+                                   parts_.admin.Retire(CallerOf(caller), request->authority_id(), request->caution()));
                   *response->mutable_authority() = Describe(retired.authority);
                   response->set_discarded(retired.discarded);
+                  if (request->has_caution()) *response->mutable_preflight() = retired.preflight;
                   if (!retired.key_removed.ok())
                     response->add_warnings(std::string(StatusMessage(retired.key_removed)));
                   return absl::OkStatus();

@@ -15,8 +15,8 @@
 namespace trustline {
 
 // Exit statuses.
-inline constexpr int kExitGood = 0;  // valid, the same bytes, enrolled
-inline constexpr int kExitBad = 1;   // invalid, different, refused
+inline constexpr int kExitGood = 0;  // valid, the same bytes, enrolled, in step
+inline constexpr int kExitBad = 1;   // invalid, different, refused, out of step
 inline constexpr int kExitNoAnswer = 2;
 
 // The command that was chosen, with its arguments; what it returns is the exit status.
@@ -26,6 +26,7 @@ using ChosenCommand = std::function<absl::StatusOr<int>()>;
 void AddAskCommand(CLI::App& app, ChosenCommand& chosen);
 void AddReplayCommand(CLI::App& app, ChosenCommand& chosen);
 void AddEnrolCommand(CLI::App& app, ChosenCommand& chosen);
+void AddLiveCommand(CLI::App& app, ChosenCommand& chosen);
 
 struct ConnectionArguments {
   Endpoint server;

@@ -16,8 +16,11 @@ int Fail(std::string_view message) {
 
 int Run(int argc, char** argv) {
   CLI::App app(
-      "A fleet of virtual phones that grows with what the services speak: today a phone asks a Trust Verification\n"
-      "Service about certificates, enrols with a CAPF server, and replays what was captured.");
+      "A fleet of virtual phones that grows with what the services speak: today a phone keeps its trust lists, takes "
+      "or\n"
+      "refuses others and reports them, asks a Trust Verification Service about certificates, enrols with a CAPF "
+      "server,\n"
+      "and replays what was captured.");
   app.name("phonefleet");
   app.require_subcommand(1);
   app.set_version_flag("--version", "phonefleet " TRUSTLINE_VERSION);
@@ -25,6 +28,7 @@ int Run(int argc, char** argv) {
   ChosenCommand chosen;
   AddAskCommand(app, chosen);
   AddEnrolCommand(app, chosen);
+  AddLiveCommand(app, chosen);
   AddReplayCommand(app, chosen);
   try {
     app.parse(argc, argv);

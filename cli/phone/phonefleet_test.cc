@@ -59,6 +59,7 @@ TEST(PhonefleetTest, HelpHasExamples) {
   for (const std::vector<std::string>& command : {std::vector<std::string>{kProgram, "--help"},
                                                   {kProgram, "ask", "--help"},
                                                   {kProgram, "enrol", "--help"},
+                                                  {kProgram, "live", "--help"},
                                                   {kProgram, "replay", "--help"}}) {
     const ProgramResult help = RunProgram(command);
     EXPECT_EQ(help.exit_status, 0);

@@ -20,9 +20,11 @@ class ScriptedTvs {
   // The answer to a whole request message; empty closes the connection.
   using Script = std::function<std::string(const std::string& request)>;
 
-  explicit ScriptedTvs(Script script) : script_(std::move(script)) {
+  // It presents the certificate of `tls`, that of GetTestIdentity() unless given.
+  explicit ScriptedTvs(Script script, std::shared_ptr<TlsContext> tls = MakeTestTlsContext())
+      : script_(std::move(script)) {
     workers_ = *IoWorkers::Start(1);
-    StreamServerOptions options{.name = "tvs", .address = "127.0.0.1", .tls = MakeTestTlsContext()};
+    StreamServerOptions options{.name = "tvs", .address = "127.0.0.1", .tls = std::move(tls)};
     server_ = *StreamServer::Start(*workers_, std::move(options),
                                    [this](const Peer&) { return std::make_unique<Session>(*this); });
   }

@@ -47,6 +47,11 @@ absl::StatusOr<TvsAnswer> TvsPhone::Ask(std::string_view request, TvsCommand exp
   TlsClientOptions tls = options_.tls;
   if (options_.resume_sessions) tls.session = session_;
   ASSIGN_OR_RETURN(TlsClient connection, TlsClient::Connect(server_.host, server_.port, tls));
+  if (options_.known_certificates &&
+      !options_.known_certificates->contains(Sha256(AsBytes(connection.peer_certificate_der())))) {
+    return Unauthenticated("{} presents a certificate that is no TVS record of the phone's list",
+                           EndpointText(server_.host, server_.port));
+  }
   absl::StatusOr<std::string> message = ExchangeTvsMessage(connection, request, options_.one_byte_at_a_time);
   if (!message.ok()) {
     return Annotate(message.status(), EndpointText(server_.host, server_.port) + " gave no answer");

@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,8 @@ struct TvsPhoneOptions {
   uint32_t session_id = 1001;  // the constant that real phones send
   bool one_byte_at_a_time = false;
   bool resume_sessions = false;  // continue the TLS session of the question before
+  // The TVS certificates of the phone's trust list: who presents another one is asked nothing. Absent: any may answer.
+  std::optional<std::set<Sha256Digest>> known_certificates;
   TlsClientOptions tls;
 };
 
@@ -39,8 +43,8 @@ struct TvsAnswer {
 };
 
 // Asks one TVS; one connection a question. Not for several threads at once. Errors are TlsClient's; Unavailable too
-// when the server closed without an answer (it may be stale: a phone asks its next TVS), DataLoss for an answer that a
-// phone would not understand.
+// when the server closed without an answer (it may be stale: a phone asks its next TVS), Unauthenticated for a
+// certificate that is not known, DataLoss for an answer that a phone would not understand.
 class TvsPhone {
  public:
   TvsPhone(Endpoint server, TvsPhoneOptions options);

@@ -13,7 +13,7 @@
 #include <cstring>
 
 #include "absl/time/clock.h"
-#include "cli/supervisor/pidfd.h"
+#include "common/posix/pidfd.h"
 #include "common/status/status.h"
 
 namespace trustline {

@@ -10,8 +10,8 @@
 #include <csignal>
 #include <filesystem>
 
-#include "cli/supervisor/pidfd.h"
 #include "cli/supervisor/process_record.h"
+#include "common/posix/pidfd.h"
 #include "common/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <sstream>
 
-#include "cli/supervisor/pidfd.h"
 #include "cli/supervisor/private_file.h"
+#include "common/posix/pidfd.h"
 #include "common/posix/unique_fd.h"
 #include "common/status/status.h"
 

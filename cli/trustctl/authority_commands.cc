@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
@@ -11,6 +12,7 @@
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/issuance_records.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
 #include "common/status/status.h"
@@ -263,28 +265,27 @@ absl::StatusOr<int> Taint(Environment& environment, const TaintArguments& argume
   return kExitSuccess;
 }
 
-absl::StatusOr<int> Retire(Environment& environment, int64_t id) {
+struct RetireArguments {
+  std::optional<int64_t> id;
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> Retire(Environment& environment, const RetireArguments& arguments) {
   v1::RetireAuthorityRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  request.set_authority_id(static_cast<int32_t>(id));
+  request.set_authority_id(static_cast<int32_t>(arguments.id.value_or(0)));
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::Authorities> client, environment.Connect<v1::Authorities>(kCad));
   ASSIGN_OR_RETURN(const v1::RetireAuthorityResponse response,
                    (environment.Ask(client, &v1::Authorities::Stub::RetireAuthority, request)));
   for (const std::string& warning : response.warnings()) environment.Warn(warning);
-  WriteResult(
-      environment.out(), environment.options().output,
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  WriteChangeResult(
+      environment,
       fmt::format("{} is {}", AuthorityText(response.authority()),
                   response.discarded() ? "discarded: it had no certificate" : "retired and out of the trust store"),
-      AuthorityRecord(response.authority()).Add("discarded", "Discarded", response.discarded()));
+      AuthorityRecord(response.authority()).Add("discarded", "Discarded", response.discarded()), response);
   return kExitSuccess;
-}
-
-void AddRolloverStep(CommandLine& line, CLI::App& rollover, const std::string& name, const std::string& description,
-                     absl::StatusOr<int> (*step)(Environment&, int64_t)) {
-  auto id = std::make_shared<std::optional<int64_t>>();
-  CLI::App& command = AddCommand(line, rollover, name, description, fmt::format("  trustctl ca rollover {} 2", name),
-                                 [id, step](Environment& environment) { return step(environment, id->value_or(0)); });
-  AddAuthorityId(command, *id, "Number of the authority: see `trustctl ca list`")->required();
 }
 
 void AddRolloverCommands(CommandLine& line, CLI::App& ca) {
@@ -301,18 +302,28 @@ void AddRolloverCommands(CommandLine& line, CLI::App& ca) {
   AddKeyAndSubject(prepare, *arguments);
   AddNumber(prepare, "--days", "DAYS", kShortestLifetimeDays, kLongestLifetimeDays, arguments->days,
             "How long it is good: 365 to 10950; ten years unless given");
-  AddRolloverStep(line, rollover, "activate",
-                  "Let a prepared authority issue, or a tainted one again; the one that did is tainted", Activate);
+  auto activated = std::make_shared<std::optional<int64_t>>();
+  CLI::App& activate = AddCommand(
+      line, rollover, "activate", "Let a prepared authority issue, or a tainted one again; the one that did is tainted",
+      "  trustctl ca rollover activate 2",
+      [activated](Environment& environment) { return Activate(environment, activated->value_or(0)); });
+  AddAuthorityId(activate, *activated, "Number of the authority: see `trustctl ca list`")->required();
   auto tainted = std::make_shared<TaintArguments>();
   CLI::App& taint = AddCommand(line, rollover, "taint", "Let an authority issue no more; its devices are to be renewed",
                                "  trustctl ca rollover taint 2",
                                [tainted](Environment& environment) { return Taint(environment, *tainted); });
   AddAuthorityId(taint, tainted->id, "Number of the authority: see `trustctl ca list`")->required();
   taint.add_flag("--force", tainted->force, "Also the one that issues: then nothing does");
-  AddRolloverStep(line, rollover, "retire",
-                  "Take an authority out of the trust store; refused while a device in service depends on it. One that "
-                  "waits for its certificate is discarded with its key",
-                  Retire);
+  auto retired = std::make_shared<RetireArguments>();
+  CLI::App& retire =
+      AddCommand(line, rollover, "retire",
+                 "Take an authority out of the trust store; refused while a device in service depends on it. One that "
+                 "waits for its certificate is discarded with its key",
+                 "  trustctl ca rollover retire 1 --plan\n"
+                 "  trustctl ca rollover retire 1",
+                 [retired](Environment& environment) { return Retire(environment, *retired); });
+  AddAuthorityId(retire, retired->id, "Number of the authority: see `trustctl ca list`")->required();
+  AddCaution(retire, retired->caution);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/trust_records.h"
+#include "cli/trustctl/wave_arguments.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
 #include "proto/enrolment.grpc.pb.h"
@@ -125,24 +126,6 @@ absl::StatusOr<int> Create(Environment& environment, const CreateArguments& argu
   return kExitSuccess;
 }
 
-// "HH:MM".
-bool IsTimeOfDay(std::string_view text) {
-  int hour = 0;
-  int minute = 0;
-  return text.size() == 5 && text[2] == ':' && text.find_first_not_of("0123456789:") == std::string_view::npos &&
-         absl::SimpleAtoi(std::string(text.substr(0, 2)), &hour) && hour <= 23 &&
-         absl::SimpleAtoi(std::string(text.substr(3)), &minute) && minute <= 59;
-}
-
-std::string CheckHours(const std::string& text) {
-  constexpr size_t kMiddle = 5;
-  const bool is_pair = text.size() == 2 * kMiddle + 1 && text[kMiddle] == '-';
-  const std::string from = is_pair ? text.substr(0, kMiddle) : "";
-  const std::string until = is_pair ? text.substr(kMiddle + 1) : "";
-  const bool fits = IsTimeOfDay(from) && (IsTimeOfDay(until) || until == "24:00") && from != until;
-  return fits ? "" : fmt::format("'{}' is not two different times of day such as 22:00-05:00", text);
-}
-
 void AddCreateCommand(CommandLine& line, CLI::App& campaign) {
   auto arguments = std::make_shared<CreateArguments>();
   CLI::App& command = AddCommand(
@@ -156,11 +139,8 @@ void AddCreateCommand(CommandLine& line, CLI::App& campaign) {
   AddNumber(command, "--authority,--issuer", "N", 1, kMaxId, arguments->authority,
             "Certificates of this authority: see `trustctl ca list`");
   AddNumber(command, "--wave", "COUNT", 1, kLargestWave, arguments->wave, "Devices in a wave; 200 unless given");
-  command
-      .add_option("--hours", arguments->hours,
-                  "When waves begin, in the cluster's time zone: 22:00-05:00; at any time unless given")
-      ->type_name("HH:MM-HH:MM")
-      ->check(CheckHours);
+  AddHours(command, arguments->hours,
+           "When waves begin, in the cluster's time zone: 22:00-05:00; at any time unless given");
   command
       .add_option_function<std::string>(
           "--stop-at-failures",

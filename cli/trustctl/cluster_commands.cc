@@ -5,6 +5,7 @@
 
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/move_commands.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/status/status.h"
 #include "proto/access.grpc.pb.h"
@@ -62,6 +63,7 @@ void AddClusterCommands(CommandLine& line) {
   add.add_option("--time-zone", arguments->time_zone, "IANA name of its time zone; UTC unless given")
       ->type_name("ZONE");
   AddCommand(line, cluster, "list", "List the clusters on which you have a role", "  trustctl cluster list", List);
+  AddMoveCommands(line, cluster);
 }
 
 }  // namespace trustline

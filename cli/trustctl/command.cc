@@ -233,7 +233,8 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   app.description(
       "Administers Trustline: the trust store that phones ask, their trust lists, devices, their certificates and how "
       "they get them, the audit log, people and machines.\n"
-      "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage.");
+      "Exit status: 0 success, 1 failure (or an invalid verdict), 2 wrong usage, 3 a change that --plan says would be "
+      "refused.");
   app.footer(
       Examples("  export TRUSTLINE_CONTEXT=var/admin/context.toml\n"
                "  trustctl trust add --role APP-SERVER cert.pem\n"
@@ -258,6 +259,7 @@ std::unique_ptr<CommandLine> MakeCommandLine() {
   AddListenerCommands(*line);
   AddTrustListCommands(*line);
   AddPhoneCommands(*line);
+  AddPlanCommands(*line);
   AddForwarderCommands(*line);
   AddAdoptCommands(*line);
 

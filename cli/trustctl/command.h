@@ -20,6 +20,8 @@ class Environment;
 inline constexpr int kExitSuccess = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
+// With --plan: the change would be refused.
+inline constexpr int kExitWouldBeRefused = 3;
 
 // Options that stand before or after any command.
 struct GlobalOptions {
@@ -79,6 +81,8 @@ inline constexpr std::string_view kNamesType = "NAME-FORM";
 inline constexpr std::string_view kVerdictType = "VERDICT";
 inline constexpr std::string_view kPhoneStatusType = "PHONE-STATUS";
 inline constexpr std::string_view kForwardedRequestType = "SIP-REQUEST";
+inline constexpr std::string_view kPhoneCureType = "PHONE-CURE";
+inline constexpr std::string_view kPlanSignerType = "PLAN-SIGNER";
 
 CLI::Option* AddFile(CLI::App& command, const std::string& name, std::string& path, const std::string& description);
 CLI::Option* AddRoles(CLI::App& command, const std::string& name, std::vector<CertificateRole>& roles,
@@ -129,6 +133,7 @@ void AddListenerCommands(CommandLine& line);
 void AddTrustListCommands(CommandLine& line);
 void AddAdoptCommands(CommandLine& line);
 void AddPhoneCommands(CommandLine& line);
+void AddPlanCommands(CommandLine& line);
 void AddForwarderCommands(CommandLine& line);
 void AddCapfCommands(CommandLine& line);
 void AddCapfScheduleCommands(CommandLine& line, CLI::App& capf);

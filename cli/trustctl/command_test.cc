@@ -256,9 +256,20 @@ TEST(CompletionTest, BashOffersTheWordsOfEnrolment) {
 TEST(CompletionTest, BashOffersTheWordsOfPhones) {
   EXPECT_THAT(Complete({"trustctl", "phones", "report", "--status", "M"}), ElementsAre("Match", "Mismatch"));
   EXPECT_THAT(Complete({"trustctl", "phones", "watch", "--status", "Not"}), ElementsAre("Not-Installed"));
+  EXPECT_THAT(Complete({"trustctl", "phones", "report", "--cure", "re"}), ElementsAre("reset", "restore-reach"));
   EXPECT_THAT(Complete({"trustctl", "forwarder", "add", "--requests", "RE"}), ElementsAre("REFER", "REGISTER"));
   EXPECT_THAT(Complete({"trustctl", "forwarder", "claims", ""}), ElementsAre("accept", "refuse"));
   EXPECT_THAT(Complete({"trustctl", "itl", "server", "name", ""}), ElementsAre("list", "add", "remove"));
+}
+
+TEST(CompletionTest, BashOffersTheWordsOfPlansAndCaution) {
+  EXPECT_THAT(Complete({"trustctl", "plan", "r"}), ElementsAre("rollover", "rollback", "run", "resume"));
+  EXPECT_THAT(Complete({"trustctl", "plan", "rollover", "--signer", ""}),
+              ElementsAre("callmanager", "itlrecovery", "tvs", "capf"));
+  EXPECT_THAT(Complete({"trustctl", "plan", "rollover", "--certificate", "ce"}), ElementsAre("cert.pem"));
+  EXPECT_THAT(Complete({"trustctl", "trust", "remove", "3f2a", "--"}),
+              AllOf(Contains("--plan"), Contains("--accept-unproven"), Contains("--override"), Contains("--reason"),
+                    Contains("--yes")));
 }
 
 TEST(CompletionTest, ZshAndFishOfferWhatStandsAnywhereOnce) {

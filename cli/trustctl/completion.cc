@@ -14,6 +14,7 @@
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
 #include "cli/trustctl/phone_words.h"
+#include "cli/trustctl/plan_records.h"
 #include "cli/trustctl/trust_list_words.h"
 #include "cli/trustctl/verdict_words.h"
 #include "common/status/status.h"
@@ -63,7 +64,7 @@ void Collect(const CLI::App& app, const std::string& path, std::vector<Completed
 }
 
 // Kinds of value that WordsOf lists.
-constexpr std::array<std::string_view, 23> kWordKinds = {kRoleType,
+constexpr std::array<std::string_view, 25> kWordKinds = {kRoleType,
                                                          kAccessRoleType,
                                                          kFormatType,
                                                          kShellType,
@@ -85,7 +86,9 @@ constexpr std::array<std::string_view, 23> kWordKinds = {kRoleType,
                                                          kNamesType,
                                                          kVerdictType,
                                                          kPhoneStatusType,
-                                                         kForwardedRequestType};
+                                                         kForwardedRequestType,
+                                                         kPhoneCureType,
+                                                         kPlanSignerType};
 
 // The words that may stand for a kind of value; empty when there is no list of them.
 std::vector<std::string> WordsOf(std::string_view kind) {
@@ -115,6 +118,8 @@ std::vector<std::string> WordsOf(std::string_view kind) {
   if (kind == kVerdictType) words = WordTexts(kVerdicts);
   if (kind == kPhoneStatusType) words = PhoneStatusArguments();
   if (kind == kForwardedRequestType) words.assign(kForwardedRequests.begin(), kForwardedRequests.end());
+  if (kind == kPhoneCureType) words = WordTexts(kPhoneCures);
+  if (kind == kPlanSignerType) words = WordTexts(kPlanSigners);
   return words;
 }
 

@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
 #include "common/service/text_file.h"
@@ -34,29 +36,36 @@ Row CrlRow(const v1::Crl& crl) {
           TimestampCell(crl.added_at())};
 }
 
-void WriteChange(Environment& environment, std::string_view sentence, int64_t commit, const v1::Crl& crl) {
+Record ChangeRecord(int64_t commit, const v1::Crl& crl) {
   Record record;
   record.Add("commit", "COMMIT", commit);
   record.Add("changed", "CHANGED", commit != 0);
   record.list = {"crls", CrlColumns(), {CrlRow(crl)}};
-  WriteResult(environment.out(), environment.options().output, sentence, record);
+  return record;
 }
 
-absl::StatusOr<int> AddCrl(Environment& environment, const std::string& path) {
+struct AddArguments {
+  std::string path;
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> AddCrl(Environment& environment, const AddArguments& arguments) {
   v1::AddCrlRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-  absl::StatusOr<std::string> crl = ReadTextFile(path, kMaxCrlFile);
+  absl::StatusOr<std::string> crl = ReadTextFile(arguments.path, kMaxCrlFile);
   if (!crl.ok()) return WithFileAdvice(crl.status());
   request.set_crl(*std::move(crl));
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
   ASSIGN_OR_RETURN(const v1::AddCrlResponse response,
                    (environment.Ask(client, &v1::TrustStore::Stub::AddCrl, request)));
   for (const std::string& warning : response.warnings()) environment.Warn(warning);
-  WriteChange(environment,
-              response.commit() == 0
-                  ? fmt::format("this CRL of {} is there already, nothing changed", response.crl().issuer())
-                  : fmt::format("added the CRL of {} (commit {})", response.crl().issuer(), response.commit()),
-              response.commit(), response.crl());
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  WriteChangeResult(environment,
+                    response.commit() == 0
+                        ? fmt::format("this CRL of {} is there already, nothing changed", response.crl().issuer())
+                        : fmt::format("added the CRL of {} (commit {})", response.crl().issuer(), response.commit()),
+                    ChangeRecord(response.commit(), response.crl()), response);
   return kExitSuccess;
 }
 
@@ -79,8 +88,9 @@ absl::StatusOr<int> RemoveCrl(Environment& environment, const std::string& prefi
   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
   ASSIGN_OR_RETURN(const v1::RemoveCrlResponse response,
                    (environment.Ask(client, &v1::TrustStore::Stub::RemoveCrl, request)));
-  WriteChange(environment, fmt::format("removed the CRL of {} (commit {})", response.crl().issuer(), response.commit()),
-              response.commit(), response.crl());
+  WriteResult(environment.out(), environment.options().output,
+              fmt::format("removed the CRL of {} (commit {})", response.crl().issuer(), response.commit()),
+              ChangeRecord(response.commit(), response.crl()));
   return kExitSuccess;
 }
 
@@ -90,11 +100,13 @@ void AddCrlCommands(CommandLine& line, CLI::App& trust) {
   CLI::App& crl = AddGroup(trust, "crl", "Certificate revocation lists of trusted authorities",
                            "  trustctl trust crl add authority.crl\n"
                            "  trustctl trust crl list");
-  auto path = std::make_shared<std::string>();
-  CLI::App& add =
-      AddCommand(line, crl, "add", "Add a CRL; its issuer must be trusted", "  trustctl trust crl add authority.crl",
-                 [path](Environment& environment) { return AddCrl(environment, *path); });
-  AddFile(add, "FILE", *path, "CRL in PEM or DER, up to 16 MB")->required();
+  auto arguments = std::make_shared<AddArguments>();
+  CLI::App& add = AddCommand(line, crl, "add", "Add a CRL; its issuer must be trusted",
+                             "  trustctl trust crl add authority.crl\n"
+                             "  trustctl trust crl add authority.crl --plan",
+                             [arguments](Environment& environment) { return AddCrl(environment, *arguments); });
+  AddFile(add, "FILE", arguments->path, "CRL in PEM or DER, up to 16 MB")->required();
+  AddCaution(add, arguments->caution);
 
   AddCommand(line, crl, "list", "List CRLs", "  trustctl trust crl list --output json", ListCrls);
 

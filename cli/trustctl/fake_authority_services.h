@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -294,11 +295,13 @@ class FakeAuthorities final : public v1::Authorities::Service {
     response->mutable_authority()->set_authority_id(request->authority_id());
     return grpc::Status::OK;
   }
-  grpc::Status RetireAuthority(grpc::ServerContext*, const v1::RetireAuthorityRequest*,
+  grpc::Status RetireAuthority(grpc::ServerContext*, const v1::RetireAuthorityRequest* request,
                                v1::RetireAuthorityResponse* response) override {
+    retired = *request;
     *response->mutable_authority() = authority;
     response->set_discarded(authority.state() == v1::AUTHORITY_STATE_REQUESTED);
-    if (response->discarded()) return grpc::Status::OK;
+    if (preflight) *response->mutable_preflight() = *preflight;
+    if (response->discarded() || authority.state() == v1::AUTHORITY_STATE_RETIRED) return grpc::Status::OK;
     return {grpc::StatusCode::FAILED_PRECONDITION, "3 devices in service depend on it: SEP001122334455, ..."};
   }
   grpc::Status ListAuthorities(grpc::ServerContext*, const v1::ListAuthoritiesRequest*,
@@ -358,6 +361,8 @@ class FakeAuthorities final : public v1::Authorities::Service {
   v1::ImportAuthorityChainRequest imported;
   int32_t tainted = 0;
   v1::TaintAuthorityRequest tainting;
+  v1::RetireAuthorityRequest retired;
+  std::optional<v1::PreFlight> preflight;  // of a retirement
   v1::ShowAuthorityRequest shown;
   v1::ShowAuthorityResponse show;
   v1::GetCrlResponse crl;

@@ -42,6 +42,10 @@ class FakePhoneTrust final : public v1::PhoneTrust::Service {
                             v1::ListAdoptionResponse* response) override {
     return Keep(*request, adoption_listed, *response, adoption);
   }
+  grpc::Status ForecastExpiry(grpc::ServerContext*, const v1::ForecastExpiryRequest* request,
+                              v1::ForecastExpiryResponse* response) override {
+    return Keep(*request, forecast_asked, *response, forecast);
+  }
   grpc::Status ExplainPhone(grpc::ServerContext*, const v1::ExplainPhoneRequest* request,
                             v1::ExplainPhoneResponse* response) override {
     return Keep(*request, explained, *response, explanation);
@@ -82,6 +86,15 @@ class FakePhoneTrust final : public v1::PhoneTrust::Service {
     return Keep(*request, names_changed, *response, changed_names);
   }
 
+  grpc::Status SetModelLists(grpc::ServerContext*, const v1::SetModelListsRequest* request,
+                             v1::SetModelListsResponse* response) override {
+    return Keep(*request, model_lists_set, *response, set_model_lists);
+  }
+  grpc::Status ListModelLists(grpc::ServerContext*, const v1::ListModelListsRequest* request,
+                              v1::ListModelListsResponse* response) override {
+    return Keep(*request, model_lists_listed, *response, model_lists);
+  }
+
   grpc::Status status;  // of every call
   std::vector<v1::Phone> phones;
   size_t pages_before_failure = SIZE_MAX;
@@ -90,11 +103,14 @@ class FakePhoneTrust final : public v1::PhoneTrust::Service {
   std::vector<v1::PhoneEvent> events;
   v1::ListAdoptionResponse adoption;
   v1::ExplainPhoneResponse explanation;
+  v1::ForecastExpiryResponse forecast;
   std::vector<v1::WatchPhonesResponse> watched_events;
   bool watch_ends = false;
   v1::ListForwardersResponse forwarders;
   v1::PutForwarderResponse put;
   v1::SetClaimPolicyResponse claim_policy_set;
+  v1::SetModelListsResponse set_model_lists;
+  v1::ListModelListsResponse model_lists;
   v1::ListServerNamesResponse server_names;
   v1::ChangeServerNamesResponse changed_names;
 
@@ -104,12 +120,15 @@ class FakePhoneTrust final : public v1::PhoneTrust::Service {
   std::vector<v1::ListPhoneHistoryRequest> history_listed;
   v1::ListAdoptionRequest adoption_listed;
   v1::ExplainPhoneRequest explained;
+  v1::ForecastExpiryRequest forecast_asked;
   v1::WatchPhonesRequest watched;
   bool cancelled = false;
   v1::ListForwardersRequest forwarders_listed;
   v1::PutForwarderRequest forwarder_put;
   v1::RemoveForwarderRequest forwarder_removed;
   v1::SetClaimPolicyRequest claim_policy;
+  v1::SetModelListsRequest model_lists_set;
+  v1::ListModelListsRequest model_lists_listed;
   v1::ListServerNamesRequest names_listed;
   v1::ChangeServerNamesRequest names_changed;
 

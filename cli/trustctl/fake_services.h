@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,12 +72,36 @@ class FakeTrustStore final : public v1::TrustStore::Service {
   grpc::Status Set(grpc::ServerContext*, const v1::SetRequest* request, v1::SetResponse* response) override {
     asked_to_set = *request;
     response->set_commit(18);
+    if (preflight) *response->mutable_preflight() = *preflight;
     return grpc::Status::OK;
   }
 
-  grpc::Status Remove(grpc::ServerContext*, const v1::RemoveRequest* request, v1::RemoveResponse*) override {
+  // Nothing is there to be removed unless `removed_certificate` is.
+  grpc::Status Remove(grpc::ServerContext*, const v1::RemoveRequest* request, v1::RemoveResponse* response) override {
+    asked_to_remove = *request;
+    if (!remove_status.ok()) return remove_status;
+    if (removed_certificate) {
+      response->set_commit(19);
+      *response->mutable_certificate()->mutable_certificate() = *removed_certificate;
+      if (preflight) *response->mutable_preflight() = *preflight;
+      return grpc::Status::OK;
+    }
     return {grpc::StatusCode::NOT_FOUND, "no trusted certificate begins with " + request->fingerprint_prefix() +
                                              ": see `trustctl trust list`\x1b[2J"};
+  }
+
+  grpc::Status AddCrl(grpc::ServerContext*, const v1::AddCrlRequest* request, v1::AddCrlResponse* response) override {
+    crl_added = *request;
+    response->set_commit(20);
+    response->mutable_crl()->set_issuer("CN=issuer");
+    if (preflight) *response->mutable_preflight() = *preflight;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Show(grpc::ServerContext*, const v1::ShowRequest* request, v1::ShowResponse* response) override {
+    shown = *request;
+    *response->mutable_certificate()->mutable_certificate() = shown_certificate;
+    return grpc::Status::OK;
   }
 
   grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest*,
@@ -94,6 +119,13 @@ class FakeTrustStore final : public v1::TrustStore::Service {
 
   v1::AddRequest::Options options;
   v1::SetRequest asked_to_set;
+  v1::RemoveRequest asked_to_remove;
+  std::optional<v1::CertificateSummary> removed_certificate;
+  grpc::Status remove_status;
+  v1::AddCrlRequest crl_added;
+  v1::ShowRequest shown;
+  v1::CertificateSummary shown_certificate;
+  std::optional<v1::PreFlight> preflight;  // of changes
   v1::AddResponse::Result result;
   std::atomic<int64_t> received = 0;
   std::atomic<bool> stall = false;
@@ -233,6 +265,15 @@ class FakeNode final : public v1::Node::Service {
     response->set_commit(request->node() == "branch1" ? 17 : 0);
     return grpc::Status::OK;
   }
+  grpc::Status RemoveNode(grpc::ServerContext*, const v1::RemoveNodeRequest* request,
+                          v1::RemoveNodeResponse* response) override {
+    removed = *request;
+    if (preflight) *response->mutable_preflight() = *preflight;
+    return grpc::Status::OK;
+  }
+
+  v1::RemoveNodeRequest removed;
+  std::optional<v1::PreFlight> preflight;
 };
 
 }  // namespace trustline

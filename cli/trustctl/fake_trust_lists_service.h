@@ -125,12 +125,14 @@ class FakeTrustLists final : public v1::TrustLists::Service {
     return status;
   }
   grpc::Status RemoveTftpServer(grpc::ServerContext*, const v1::RemoveTftpServerRequest* request,
-                                v1::RemoveTftpServerResponse*) override {
+                                v1::RemoveTftpServerResponse* response) override {
     server_removed = *request;
+    if (preflight) *response->mutable_preflight() = *preflight;
     return status;
   }
   grpc::Status ChangeTrustListPolicy(grpc::ServerContext*, const v1::ChangeTrustListPolicyRequest* request,
                                      v1::ChangeTrustListPolicyResponse* response) override {
+    if (preflight) *response->mutable_preflight() = *preflight;
     return Keep(*request, policy_changed, *response->mutable_policy(), overview.policy());
   }
   grpc::Status RecordReading(grpc::ServerContext*, const v1::RecordReadingRequest* request,
@@ -189,6 +191,7 @@ class FakeTrustLists final : public v1::TrustLists::Service {
     response->mutable_certificate()->set_subject("CN=new recovery");
     response->mutable_replaced()->set_subject("CN=old recovery");
     *response->mutable_published() = outcome;
+    if (preflight) *response->mutable_preflight() = *preflight;
     return status;
   }
 
@@ -201,6 +204,7 @@ class FakeTrustLists final : public v1::TrustLists::Service {
   bool alter_files = false;
   size_t fail_signed_at = SIZE_MAX;
   v1::PublishResponse outcome;
+  std::optional<v1::PreFlight> preflight;  // of responses that have one of their own beside `outcome`
   std::optional<CertifiedKey> recovery;
   std::string other_passphrase;
 

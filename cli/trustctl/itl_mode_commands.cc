@@ -3,7 +3,9 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/terminal_questions.h"
 #include "cli/trustctl/trust_list_commands.h"
@@ -13,8 +15,9 @@
 namespace trustline {
 namespace {
 
-struct BlankArguments {
+struct ModeArguments {
   PublicationArguments publication;
+  CautionArguments caution;
   bool yes = false;
 };
 
@@ -27,8 +30,8 @@ constexpr std::string_view kBlankWarning =
     "  - nor does anything else that phones ask a TVS for.\n"
     "Phones have the blank list only after their next start or reset.\n";
 
-absl::StatusOr<int> SetBlank(Environment& environment, const BlankArguments& arguments, bool on) {
-  if (on) {
+absl::StatusOr<int> SetBlank(Environment& environment, const ModeArguments& arguments, bool on) {
+  if (on && !arguments.caution.plan) {
     environment.err() << kBlankWarning << std::flush;
     RETURN_IF_ERROR(Confirm(environment, arguments.yes, "Blank the trust lists?"));
   }
@@ -36,21 +39,25 @@ absl::StatusOr<int> SetBlank(Environment& environment, const BlankArguments& arg
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_on(on);
   FillPublication(arguments.publication, request);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
   ASSIGN_OR_RETURN(const v1::PublishResponse response,
                    (environment.Ask(client, &v1::TrustLists::Stub::SetBlank, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
   WriteOutcomes(environment, response, Record().Add("blank", "Blank", on));
   return OutcomeExit(response, /*may_wait=*/true);
 }
 
-absl::StatusOr<int> SetMixedMode(Environment& environment, const PublicationArguments& publication, bool on) {
+absl::StatusOr<int> SetMixedMode(Environment& environment, const ModeArguments& arguments, bool on) {
   v1::SetMixedModeRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_on(on);
-  FillPublication(publication, request);
+  FillPublication(arguments.publication, request);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
   ASSIGN_OR_RETURN(const v1::PublishResponse response,
                    (environment.Ask(client, &v1::TrustLists::Stub::SetMixedMode, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
   WriteOutcomes(environment, response, Record().Add("mixed_mode", "Mixed mode", on));
   return OutcomeExit(response, /*may_wait=*/true);
 }
@@ -73,16 +80,19 @@ void AddBlankCommands(CommandLine& line, CLI::App& itl) {
                              "  trustctl itl blank on --reason 'back to the old call manager'\n"
                              "  trustctl itl blank off --reason 'all phones are back'");
   const auto add = [&](const std::string& name, const std::string& description, const std::string& example, bool on) {
-    auto arguments = std::make_shared<BlankArguments>();
+    auto arguments = std::make_shared<ModeArguments>();
     CLI::App& command = AddCommand(line, blank, name, description, example, [arguments, on](Environment& environment) {
       return SetBlank(environment, *arguments, on);
     });
     AddReason(command, arguments->publication, /*required=*/true);
     AddWithoutNodes(command, arguments->publication);
     if (on) AddYes(command, arguments->yes);
+    AddCaution(command, arguments->caution);
   };
   add("on", "Publish blank lists, after saying what does not work meanwhile",
-      "  trustctl itl blank on --reason 'back to the old call manager'", true);
+      "  trustctl itl blank on --reason 'back to the old call manager' --plan\n"
+      "  trustctl itl blank on --reason 'back to the old call manager'",
+      true);
   add("off", "Publish whole lists again", "  trustctl itl blank off --reason 'all phones are back'", false);
 }
 
@@ -91,14 +101,18 @@ void AddMixedModeCommands(CommandLine& line, CLI::App& ctl) {
                                   "  trustctl ctl mixed-mode on --reason 'secure phones'\n"
                                   "  trustctl ctl mixed-mode update");
   const auto add = [&](const std::string& name, const std::string& description, const std::string& example, bool on) {
-    auto arguments = std::make_shared<PublicationArguments>();
+    auto arguments = std::make_shared<ModeArguments>();
     CLI::App& command =
         AddCommand(line, mixed_mode, name, description, example,
                    [arguments, on](Environment& environment) { return SetMixedMode(environment, *arguments, on); });
-    AddReason(command, *arguments, /*required=*/false);
-    AddWithoutNodes(command, *arguments);
+    AddReason(command, arguments->publication, /*required=*/false);
+    AddWithoutNodes(command, arguments->publication);
+    AddCaution(command, arguments->caution);
   };
-  add("on", "Make the cluster's CTL", "  trustctl ctl mixed-mode on --reason 'secure phones'", true);
+  add("on", "Make the cluster's CTL",
+      "  trustctl ctl mixed-mode on --plan\n"
+      "  trustctl ctl mixed-mode on --reason 'secure phones'",
+      true);
   add("off", "Make the cluster non-secure again", "  trustctl ctl mixed-mode off --reason 'end of the trial'", false);
   AddCommand(line, mixed_mode, "update", "Make the CTL anew from the trust store; what needs an administrator waits",
              "  trustctl ctl mixed-mode update", UpdateCtl);

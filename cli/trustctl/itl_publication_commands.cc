@@ -3,11 +3,13 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/device_arguments.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/generation_pages.h"
 #include "cli/trustctl/list_choice.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/terminal_questions.h"
 #include "cli/trustctl/trust_list_commands.h"
@@ -228,10 +230,12 @@ absl::StatusOr<int> Generate(Environment& environment, const ListChoice& choice)
 struct PublishArguments {
   ListChoice choice;
   PublicationArguments publication;
+  CautionArguments caution;
   bool yes = false;
 };
 
-// Shows what waits, asks, and puts what was shown into the request. False when nothing waits.
+// Shows what waits, asks, and puts what was shown into the request. False when nothing waits. For a plan nobody is
+// asked.
 absl::StatusOr<bool> ShowAndConfirm(Environment& environment, Client<v1::TrustLists>& client,
                                     const PublishArguments& arguments, v1::PublishRequest& publish) {
   v1::ListTrustListsRequest request;
@@ -251,6 +255,7 @@ absl::StatusOr<bool> ShowAndConfirm(Environment& environment, Client<v1::TrustLi
     for (const std::string& change : list.candidate().changes()) text += "  " + EscapeForTerminal(change) + "\n";
   }
   if (waiting == 0) return false;
+  if (arguments.caution.plan) return true;
   if (!arguments.yes) environment.err() << text << std::flush;
   RETURN_IF_ERROR(Confirm(environment, arguments.yes,
                           fmt::format("Publish {}? Phones load what is published when they start next.",
@@ -272,7 +277,9 @@ absl::StatusOr<int> Publish(Environment& environment, const PublishArguments& ar
   }
   v1::PublishResponse response;
   if (waits) {
+    RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
     ASSIGN_OR_RETURN(response, (environment.Ask(client, &v1::TrustLists::Stub::Publish, request)));
+    if (arguments.caution.plan) return WritePlanned(environment, response);
   }
   WriteOutcomes(environment, response, Record());
   return OutcomeExit(response, /*may_wait=*/false);
@@ -295,7 +302,8 @@ void AddPublishCommands(CommandLine& line, const ListGroup& lists) {
       AddCommand(line, lists.group, "publish",
                  fmt::format("Publish what waits of the {}, after showing it; exit status 1 when something still waits",
                              is_itl ? "ITLs" : "CTL"),
-                 fmt::format("  trustctl {0} publish --reason 'the node in Berlin is new'\n"
+                 fmt::format("  trustctl {0} publish --plan\n"
+                             "  trustctl {0} publish --reason 'the node in Berlin is new'\n"
                              "  trustctl {0} publish --yes --without-node branch1",
                              lists.name()),
                  [published](Environment& environment) { return Publish(environment, *published); });
@@ -308,6 +316,7 @@ void AddPublishCommands(CommandLine& line, const ListGroup& lists) {
   AddReason(publish, published->publication, /*required=*/false);
   AddWithoutNodes(publish, published->publication);
   AddYes(publish, published->yes);
+  AddCaution(publish, published->caution);
 }
 
 }  // namespace

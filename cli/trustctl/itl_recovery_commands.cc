@@ -4,9 +4,11 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/recovery_key_file.h"
 #include "cli/trustctl/terminal_questions.h"
@@ -109,10 +111,19 @@ struct ImportArguments {
   std::string path;
   std::string passphrase_file;
   PublicationArguments publication;
+  CautionArguments caution;
   bool yes = false;
 };
 
-absl::StatusOr<int> WriteReplaced(Environment& environment, const v1::ReplaceRecoveryResponse& response) {
+absl::StatusOr<int> AskToReplace(Environment& environment, const CautionArguments& caution,
+                                 v1::ReplaceRecoveryRequest& request) {
+  RETURN_IF_ERROR(FillCaution(environment, caution, request));
+  ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
+  ASSIGN_OR_RETURN(v1::ReplaceRecoveryResponse response,
+                   (environment.Ask(client, &v1::TrustLists::Stub::ReplaceRecovery, request)));
+  if (caution.plan) return WritePlanned(environment, response);
+  // The lists that it makes are part of the change: one pre-flight is of both.
+  if (response.has_preflight()) *response.mutable_published()->mutable_preflight() = response.preflight();
   Record record;
   AddSummary(record, response.certificate());
   AddSummary(record, response.replaced(), "replaced_");
@@ -135,51 +146,53 @@ constexpr std::string_view kReplaceWarning =
     "  somebody deletes its trust list at the phone itself.\n"
     "  Keep the old key for them, before you go on: trustctl itl recovery export --out old-itlrecovery.p12\n";
 
+absl::Status WarnAndConfirm(Environment& environment, const CautionArguments& caution, bool yes,
+                            std::string_view question) {
+  if (caution.plan) return absl::OkStatus();
+  environment.err() << kReplaceWarning << std::flush;
+  return Confirm(environment, yes, question);
+}
+
 absl::StatusOr<int> Import(Environment& environment, const ImportArguments& arguments) {
   // Opened here first, so that a mistake does not reach the audit log as an attempt.
   ASSIGN_OR_RETURN(const RecoveryKeyFile key,
                    ReadRecoveryKeyFile(environment, arguments.path, arguments.passphrase_file));
-  environment.err() << kReplaceWarning << std::flush;
   RETURN_IF_ERROR(
-      Confirm(environment, arguments.yes,
-              fmt::format("Sign the lists as {} from now on?", key.content.certificate.subject().ToText())));
+      WarnAndConfirm(environment, arguments.caution, arguments.yes,
+                     fmt::format("Sign the lists as {} from now on?", key.content.certificate.subject().ToText())));
   v1::ReplaceRecoveryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_file(key.bytes);
   request.set_reason(arguments.publication.reason.value_or(""));
   const PassphraseInMessage passphrase_in_message(*request.mutable_passphrase(), key.passphrase);
-  ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  ASSIGN_OR_RETURN(const v1::ReplaceRecoveryResponse response,
-                   (environment.Ask(client, &v1::TrustLists::Stub::ReplaceRecovery, request)));
-  return WriteReplaced(environment, response);
+  return AskToReplace(environment, arguments.caution, request);
 }
 
 struct RegenerateArguments {
   PublicationArguments publication;
+  CautionArguments caution;
   bool yes = false;
 };
 
 absl::StatusOr<int> Regenerate(Environment& environment, const RegenerateArguments& arguments) {
-  environment.err() << kReplaceWarning << std::flush;
-  RETURN_IF_ERROR(Confirm(environment, arguments.yes, "Make a new ITLRecovery key?"));
+  RETURN_IF_ERROR(WarnAndConfirm(environment, arguments.caution, arguments.yes, "Make a new ITLRecovery key?"));
   v1::ReplaceRecoveryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_reason(arguments.publication.reason.value_or(""));
-  ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  ASSIGN_OR_RETURN(const v1::ReplaceRecoveryResponse response,
-                   (environment.Ask(client, &v1::TrustLists::Stub::ReplaceRecovery, request)));
-  return WriteReplaced(environment, response);
+  return AskToReplace(environment, arguments.caution, request);
 }
 
-absl::StatusOr<int> Restore(Environment& environment, const PublicationArguments& publication) {
+struct RestoreArguments {
+  PublicationArguments publication;
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> Restore(Environment& environment, const RestoreArguments& arguments) {
   v1::ReplaceRecoveryRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_previous(true);
-  request.set_reason(publication.reason.value_or(""));
-  ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  ASSIGN_OR_RETURN(const v1::ReplaceRecoveryResponse response,
-                   (environment.Ask(client, &v1::TrustLists::Stub::ReplaceRecovery, request)));
-  return WriteReplaced(environment, response);
+  request.set_reason(arguments.publication.reason.value_or(""));
+  return AskToReplace(environment, arguments.caution, request);
 }
 
 }  // namespace
@@ -211,22 +224,26 @@ void AddRecoveryCommands(CommandLine& line, CLI::App& itl) {
   AddPassphraseFile(import_command, imported->passphrase_file);
   AddReason(import_command, imported->publication, /*required=*/true);
   AddYes(import_command, imported->yes);
+  AddCaution(import_command, imported->caution);
 
   auto regenerated = std::make_shared<RegenerateArguments>();
   CLI::App& regenerate = AddCommand(
       line, recovery, "regenerate", "Make a new ITLRecovery key; the lists that it signs wait for `itl publish`",
+      "  trustctl itl recovery regenerate --reason 'the old key was lost' --plan\n"
       "  trustctl itl recovery regenerate --reason 'the old key was lost'",
       [regenerated](Environment& environment) { return Regenerate(environment, *regenerated); });
   AddReason(regenerate, regenerated->publication, /*required=*/true);
   AddYes(regenerate, regenerated->yes);
+  AddCaution(regenerate, regenerated->caution);
 
-  auto restored = std::make_shared<PublicationArguments>();
+  auto restored = std::make_shared<RestoreArguments>();
   CLI::App& restore = AddCommand(
       line, recovery, "restore",
       "Take back the last import or regenerate: the ITLRecovery key before it signs again (again: the other one)",
       "  trustctl itl recovery restore --reason 'regenerated by mistake'",
       [restored](Environment& environment) { return Restore(environment, *restored); });
-  AddReason(restore, *restored, /*required=*/true);
+  AddReason(restore, restored->publication, /*required=*/true);
+  AddCaution(restore, restored->caution);
 
   AddRecoveryDrillCommand(line, recovery);
 }

@@ -4,10 +4,12 @@
 #include <memory>
 
 #include "absl/time/clock.h"
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/list_choice.h"
 #include "cli/trustctl/list_resigning.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/published_lists.h"
 #include "cli/trustctl/recovery_key_file.h"
@@ -27,6 +29,7 @@ struct ResetArguments {
   std::string passphrase_file;
   std::string tftp_server;
   PublicationArguments publication;
+  CautionArguments caution;
 };
 
 absl::Status NothingToSign(v1::TrustListKind kind) {
@@ -35,15 +38,28 @@ absl::Status NothingToSign(v1::TrustListKind kind) {
                             kind == v1::TRUST_LIST_KIND_CTL ? "ctl mixed-mode on" : "itl server add NAME");
 }
 
-absl::StatusOr<v1::PublishResponse> ResetWithServersKey(Environment& environment, Client<v1::TrustLists>& client,
-                                                        const ResetArguments& arguments) {
+// What became of the lists, and what each request would do or has done to phones.
+struct ResetOutcome {
+  v1::PublishResponse published;
+  std::vector<PlannedChange> preflights;
+};
+
+absl::StatusOr<ResetOutcome> ResetWithServersKey(Environment& environment, Client<v1::TrustLists>& client,
+                                                 const ResetArguments& arguments) {
   v1::ResetWithLocalKeyRequest request;
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_kind(arguments.kind);
   request.set_tftp_server(arguments.tftp_server);
   request.set_recovery(arguments.recovery);
   FillPublication(arguments.publication, request);
-  return environment.Ask(client, &v1::TrustLists::Stub::ResetWithLocalKey, request);
+  *request.mutable_caution() = CautionOf(arguments.caution);
+  ASSIGN_OR_RETURN(v1::PublishResponse response,
+                   (environment.Ask(client, &v1::TrustLists::Stub::ResetWithLocalKey, request)));
+  if (arguments.caution.plan) RETURN_IF_ERROR(CheckPlanned(response.has_preflight(), response.preflight()));
+  ResetOutcome outcome;
+  if (response.has_preflight()) outcome.preflights.push_back({"", response.preflight()});
+  outcome.published = std::move(response);
+  return outcome;
 }
 
 // Requests with all lists signed, or none. What a signer that stands in no list means for phones is said.
@@ -77,41 +93,61 @@ absl::StatusOr<std::vector<v1::PublishSignedRequest>> SignCurrentLists(Environme
     request.set_device(current.generation.device());
     request.set_file(std::move(resigned->file));
     FillPublication(arguments.publication, request);
+    *request.mutable_caution() = CautionOf(arguments.caution);
   }
   return requests;
 }
 
-absl::StatusOr<v1::PublishResponse> ResetWithKeyFile(Environment& environment, Client<v1::TrustLists>& client,
-                                                     const ResetArguments& arguments) {
+std::string ListOf(const v1::PublishSignedRequest& request) {
+  const std::string list = request.tftp_server().empty()
+                               ? KindText(request.kind())
+                               : fmt::format("{} of {}", KindText(request.kind()), request.tftp_server());
+  return request.device().empty() ? list : fmt::format("{}, of {} alone", list, request.device());
+}
+
+absl::StatusOr<ResetOutcome> ResetWithKeyFile(Environment& environment, Client<v1::TrustLists>& client,
+                                              const ResetArguments& arguments) {
   ASSIGN_OR_RETURN(const RecoveryKeyFile key,
                    ReadRecoveryKeyFile(environment, arguments.recovery_key, arguments.passphrase_file));
   const CallSeries series(environment);
   ASSIGN_OR_RETURN(const std::vector<v1::PublishSignedRequest> requests,
                    SignCurrentLists(environment, client, arguments, key.content));
-  v1::PublishResponse all;
+  ResetOutcome outcome;
   for (size_t i = 0; i < requests.size(); ++i) {
-    const absl::StatusOr<v1::PublishResponse> response =
+    absl::StatusOr<v1::PublishResponse> response =
         environment.Ask(client, &v1::TrustLists::Stub::PublishSigned, requests[i]);
-    if (!response.ok() && i == 0) return response.status();
+    if (!response.ok() && (i == 0 || arguments.caution.plan)) return response.status();
     if (!response.ok()) {
       const std::string how_far =
           fmt::format("{} of {} lists were sent before and stay so, the same command again does the rest; then", i,
                       requests.size());
       return Annotate(response.status(), how_far);
     }
-    all.MergeFrom(*response);
+    if (arguments.caution.plan) RETURN_IF_ERROR(CheckPlanned(response->has_preflight(), response->preflight()));
+    if (response->has_preflight()) {
+      outcome.preflights.push_back({requests.size() == 1 ? "" : ListOf(requests[i]), response->preflight()});
+    }
+    // Each list is judged by itself: there is no pre-flight of all.
+    if (requests.size() > 1) response->clear_preflight();
+    outcome.published.MergeFrom(*response);
   }
-  return all;
+  return outcome;
 }
 
 absl::StatusOr<int> Reset(Environment& environment, const ResetArguments& arguments) {
+  RETURN_IF_ERROR(ConfirmOverride(environment, arguments.caution));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  ASSIGN_OR_RETURN(const v1::PublishResponse response, arguments.recovery_key.empty()
-                                                           ? ResetWithServersKey(environment, client, arguments)
-                                                           : ResetWithKeyFile(environment, client, arguments));
+  ASSIGN_OR_RETURN(const ResetOutcome outcome, arguments.recovery_key.empty()
+                                                   ? ResetWithServersKey(environment, client, arguments)
+                                                   : ResetWithKeyFile(environment, client, arguments));
+  if (arguments.caution.plan) return WritePlans(environment, outcome.preflights);
+  const v1::PublishResponse& response = outcome.published;
   if (response.lists().empty()) return NothingToSign(arguments.kind);
   const std::string key = arguments.local_key ? "local-key" : arguments.recovery ? "recovery" : "recovery-key";
   WriteOutcomes(environment, response, Record().Add("signed_with", "Signed with", key));
+  for (const auto& [of, preflight] : outcome.preflights) {
+    if (!of.empty()) WritePreFlightLine(environment, preflight, of);
+  }
   return OutcomeExit(response, /*may_wait=*/false);
 }
 
@@ -127,6 +163,7 @@ void AddListResetCommand(CommandLine& line, const ListGroup& lists) {
                   "file signs here and is not sent",
                   is_itl ? "ITLs" : "CTL"),
       fmt::format("{1}  trustctl {0} reset --recovery --reason 'back to ITLRecovery'\n"
+                  "  trustctl {0} reset --recovery --reason 'back to ITLRecovery' --plan\n"
                   "  trustctl {0} reset --recovery-key itlrecovery.p12 --reason 'restored from an old backup'",
                   lists.name(),
                   is_itl ? "  trustctl itl reset --local-key --reason 'phones refuse the list of ITLRecovery'\n" : ""),
@@ -147,6 +184,7 @@ void AddListResetCommand(CommandLine& line, const ListGroup& lists) {
   }
   AddReason(command, arguments->publication, /*required=*/true);
   AddWithoutNodes(command, arguments->publication);
+  AddCaution(command, arguments->caution);
   command.parse_complete_callback([arguments, is_itl] {
     if (arguments->local_key || arguments->recovery || !arguments->recovery_key.empty()) return;
     throw CLI::ValidationError("reset", fmt::format("say which key signs: give {}--recovery or --recovery-key",

@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/device_arguments.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/trust_list_arguments.h"
 #include "cli/trustctl/trust_list_commands.h"
@@ -80,6 +82,7 @@ absl::StatusOr<int> List(Environment& environment) {
 struct RemoveArguments {
   std::string name;
   PublicationArguments publication;
+  CautionArguments caution;
 };
 
 absl::StatusOr<int> Remove(Environment& environment, const RemoveArguments& arguments) {
@@ -87,12 +90,15 @@ absl::StatusOr<int> Remove(Environment& environment, const RemoveArguments& argu
   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
   request.set_name(arguments.name);
   request.set_reason(arguments.publication.reason.value_or(""));
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
-  RETURN_IF_ERROR((environment.Ask(client, &v1::TrustLists::Stub::RemoveTftpServer, request)).status());
-  WriteResult(
-      environment.out(), environment.options().output,
+  ASSIGN_OR_RETURN(const v1::RemoveTftpServerResponse response,
+                   (environment.Ask(client, &v1::TrustLists::Stub::RemoveTftpServer, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  WriteChangeResult(
+      environment,
       fmt::format("removed {}: its lists are not made any more; what was published stays on record", arguments.name),
-      Record().Add("removed", "REMOVED", true).Add("server", "TFTP SERVER", arguments.name));
+      Record().Add("removed", "REMOVED", true).Add("server", "TFTP SERVER", arguments.name), response);
   return kExitSuccess;
 }
 
@@ -124,10 +130,12 @@ void AddTftpServerCommands(CommandLine& line, CLI::App& itl) {
 
   auto removed = std::make_shared<RemoveArguments>();
   CLI::App& remove = AddCommand(line, server, "remove", "Make no lists for a TFTP server any more",
+                                "  trustctl itl server remove tftp2 --reason 'site closed' --plan\n"
                                 "  trustctl itl server remove tftp2 --reason 'site closed'",
                                 [removed](Environment& environment) { return Remove(environment, *removed); });
   remove.add_option("NAME", removed->name, "Name of the server")->required()->type_name("NAME");
   AddReason(remove, removed->publication, /*required=*/true);
+  AddCaution(remove, removed->caution);
 
   AddTftpServerNameCommands(line, server);
 }

@@ -3,8 +3,10 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/device_arguments.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_list_arguments.h"
 #include "cli/trustctl/trust_list_commands.h"
 #include "cli/trustctl/trust_list_records.h"
@@ -41,6 +43,7 @@ struct SettingsArguments {
   v1::ListDigest digest = v1::LIST_DIGEST_UNSPECIFIED;
   v1::SignerVersion signer_version = v1::SIGNER_VERSION_UNSPECIFIED;
   NameSeparator names = NameSeparator::kNotGiven;
+  CautionArguments caution;
 };
 
 absl::StatusOr<int> SetSettings(Environment& environment, const SettingsArguments& arguments) {
@@ -51,10 +54,16 @@ absl::StatusOr<int> SetSettings(Environment& environment, const SettingsArgument
   request.set_digest(arguments.digest);
   request.set_signer_version(arguments.signer_version);
   if (arguments.names != NameSeparator::kNotGiven) request.set_vendor_names(arguments.names == NameSeparator::kVendor);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
   ASSIGN_OR_RETURN(const v1::ChangeTrustListPolicyResponse response,
                    (environment.Ask(client, &v1::TrustLists::Stub::ChangeTrustListPolicy, request)));
-  WriteRecord(environment.out(), environment.options().output, SettingsRecord(response.policy()));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  const OutputFormat format = environment.options().output;
+  Record record = SettingsRecord(response.policy());
+  AddPreFlight(record, format, response.has_preflight() ? &response.preflight() : nullptr);
+  WriteRecord(environment.out(), format, record);
+  WritePreFlightLine(environment, response.preflight());
   return kExitSuccess;
 }
 
@@ -67,6 +76,7 @@ void AddSettings(CommandLine& line, CLI::App& itl) {
   auto arguments = std::make_shared<SettingsArguments>();
   CLI::App& set = AddCommand(line, settings, "set", "Change how lists are made; what is not given stays",
                              "  trustctl itl settings set --digest sha512 --signer-version 1.1\n"
+                             "  trustctl itl settings set --digest sha512 --plan\n"
                              "  trustctl itl settings set --names vendor --recovery-years 10",
                              [arguments](Environment& environment) { return SetSettings(environment, *arguments); });
   AddWord(set, "--tftp-role", kTftpRoleType, kTftpRoles, arguments->tftp_role,
@@ -76,6 +86,7 @@ void AddSettings(CommandLine& line, CLI::App& itl) {
   AddSignerVersion(set, arguments->signer_version);
   AddWord(set, "--names", kNamesType, kNameSeparators, arguments->names,
           "comma (CN=a,O=b), or vendor (CN=a;O=b, with a DNS name in every record)");
+  AddCaution(set, arguments->caution);
   set.parse_complete_callback([arguments] {
     if (arguments->tftp_role == v1::CERTIFICATE_ROLE_UNSPECIFIED && !arguments->recovery_years &&
         arguments->digest == v1::LIST_DIGEST_UNSPECIFIED &&
@@ -145,6 +156,7 @@ struct DeviceArguments {
   std::string tftp_server;
   v1::ListDigest digest = v1::LIST_DIGEST_UNSPECIFIED;
   v1::SignerVersion signer_version = v1::SIGNER_VERSION_UNSPECIFIED;
+  CautionArguments caution;
 };
 
 absl::StatusOr<int> SetDeviceList(Environment& environment, const DeviceArguments& arguments, bool remove) {
@@ -155,14 +167,17 @@ absl::StatusOr<int> SetDeviceList(Environment& environment, const DeviceArgument
   request.set_digest(arguments.digest);
   request.set_signer_version(arguments.signer_version);
   request.set_remove(remove);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustLists> client, environment.Connect<v1::TrustLists>(kItld));
   ASSIGN_OR_RETURN(const v1::PublishResponse response,
                    (environment.Ask(client, &v1::TrustLists::Stub::SetDeviceList, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
   if (environment.options().output == OutputFormat::kTable) {
     environment.out() << arguments.device
                       << (remove ? " has no list of its own any more: it takes the list of all phones again\n"
                                  : " has a list of its own\n");
     if (remove && response.lists().empty()) {
+      WritePreFlightLine(environment, response.preflight());
       WriteNotices(environment, response.notices());
       return kExitSuccess;
     }
@@ -184,17 +199,20 @@ void AddDevice(CommandLine& line, CLI::App& itl) {
   auto set_arguments = std::make_shared<DeviceArguments>();
   CLI::App& set = AddCommand(
       line, device, "set", "Give a device a list of its own",
+      "  trustctl itl device set SEP001122334455 --digest sha512 --signer-version 1.1 --plan\n"
       "  trustctl itl device set SEP001122334455 --digest sha512 --signer-version 1.1",
       [set_arguments](Environment& environment) { return SetDeviceList(environment, *set_arguments, false); });
   add_common(set, *set_arguments);
   AddListDigest(set, set_arguments->digest);
   AddSignerVersion(set, set_arguments->signer_version);
+  AddCaution(set, set_arguments->caution);
   auto removed = std::make_shared<DeviceArguments>();
   CLI::App& remove = AddCommand(line, device, "remove", "Give a device the list of all phones again",
                                 "  trustctl itl device remove SEP001122334455", [removed](Environment& environment) {
                                   return SetDeviceList(environment, *removed, true);
                                 });
   add_common(remove, *removed);
+  AddCaution(remove, removed->caution);
 }
 
 }  // namespace

@@ -3,9 +3,11 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/rpc/join_token.h"
 #include "common/service/time_text.h"
@@ -109,15 +111,24 @@ absl::StatusOr<int> Approve(Environment& environment, const std::string& node) {
   return kExitSuccess;
 }
 
-absl::StatusOr<int> Remove(Environment& environment, const std::string& node) {
+struct RemoveArguments {
+  std::string node;
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> Remove(Environment& environment, const RemoveArguments& arguments) {
   v1::RemoveNodeRequest request;
-  request.set_node(node);
+  request.set_node(arguments.node);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::Node> client, environment.Connect<v1::Node>(kItld));
-  RETURN_IF_ERROR((environment.Ask(client, &v1::Node::Stub::RemoveNode, request)).status());
-  WriteResult(
-      environment.out(), environment.options().output,
-      fmt::format("removed node {}: its identity is not renewed and its TVS certificate is not trusted any more", node),
-      Record().Add("removed", "REMOVED", true).Add("node", "NODE", node));
+  ASSIGN_OR_RETURN(const v1::RemoveNodeResponse response,
+                   (environment.Ask(client, &v1::Node::Stub::RemoveNode, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  WriteChangeResult(
+      environment,
+      fmt::format("removed node {}: its identity is not renewed and its TVS certificate is not trusted any more",
+                  arguments.node),
+      Record().Add("removed", "REMOVED", true).Add("node", "NODE", arguments.node), response);
   return kExitSuccess;
 }
 
@@ -146,11 +157,13 @@ void AddNodeCommands(CommandLine& line) {
                  [approved](Environment& environment) { return Approve(environment, *approved); });
   approve.add_option("NAME", *approved, "Name of the machine")->required()->type_name("NAME");
 
-  auto name = std::make_shared<std::string>();
-  CLI::App& remove =
-      AddCommand(line, node, "remove", "Remove a machine from the system", "  trustctl node remove branch1",
-                 [name](Environment& environment) { return Remove(environment, *name); });
-  remove.add_option("NAME", *name, "Name of the machine")->required()->type_name("NAME");
+  auto removed = std::make_shared<RemoveArguments>();
+  CLI::App& remove = AddCommand(line, node, "remove", "Remove a machine from the system",
+                                "  trustctl node remove branch1 --plan\n"
+                                "  trustctl node remove branch1",
+                                [removed](Environment& environment) { return Remove(environment, *removed); });
+  remove.add_option("NAME", removed->node, "Name of the machine")->required()->type_name("NAME");
+  AddCaution(remove, removed->caution);
 }
 
 }  // namespace trustline

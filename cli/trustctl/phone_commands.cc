@@ -120,7 +120,11 @@ absl::StatusOr<int> Why(Environment& environment, const std::string& device) {
                              fmt::format("{}: {}", phone.device(), WordFor(kPhoneStatuses, phone.itl().status())))
                       << "\n"
                       << EscapeForTerminal(response.verdict()) << "\n"
-                      << EscapeForTerminal(fmt::format("Next step: {}", response.next_step())) << "\n\n";
+                      << EscapeForTerminal(fmt::format("Next step: {}", response.next_step())) << "\n";
+    if (phone.cure() != v1::PHONE_CURE_UNSPECIFIED) {
+      environment.out() << EscapeForTerminal(fmt::format("Cure: {}", CureText(phone))) << "\n";
+    }
+    environment.out() << "\n";
     ListWriter writer(environment.out(), format, facts.columns, "nothing else is known");
     for (Row& row : facts.rows) writer.Add(std::move(row));
     writer.Finish();
@@ -179,7 +183,10 @@ void AddPhoneCommands(CommandLine& line) {
   AddShowCommand(line, phones);
   AddHistoryCommand(line, phones);
   AddWhyCommand(line, phones);
+  AddPhoneModelCommands(line, phones);
   AddPhoneWatchCommand(line, phones);
+  AddPhoneResetCommands(line, phones);
+  AddPhoneForecastCommand(line, phones);
 }
 
 }  // namespace trustline

@@ -8,6 +8,9 @@
 namespace trustline {
 
 void AddPhoneReportCommands(CommandLine& line, CLI::App& phones);  // report, adoption
+void AddPhoneModelCommands(CommandLine& line, CLI::App& phones);   // models ...
 void AddPhoneWatchCommand(CommandLine& line, CLI::App& phones);
+void AddPhoneResetCommands(CommandLine& line, CLI::App& phones);  // reset, resets ...
+void AddPhoneForecastCommand(CommandLine& line, CLI::App& phones);
 
 }  // namespace trustline

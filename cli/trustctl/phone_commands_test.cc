@@ -22,6 +22,8 @@ TEST_F(PhoneCommandsTest, ShowTellsThePhoneItsLedgerAndTheClaims) {
   v1::ShowPhoneResponse& shown = service_.shown_phone;
   *shown.mutable_phone() = Mismatching();
   shown.mutable_phone()->mutable_ctl()->set_status(v1::PHONE_STATUS_NOT_INSTALLED);
+  shown.mutable_phone()->set_cure(v1::PHONE_CURE_BY_HAND);
+  shown.mutable_phone()->set_cure_reason("no key that it knows is here");
   v1::LedgerEntry& entry = *shown.add_ledger();
   entry.set_kind(v1::TRUST_LIST_KIND_ITL);
   *entry.mutable_held() = Mismatching().itl();
@@ -36,6 +38,7 @@ TEST_F(PhoneCommandsTest, ShowTellsThePhoneItsLedgerAndTheClaims) {
   EXPECT_EQ(table.out,
             "Phone                SEP001122334455\n"
             "Status               Mismatch\n"
+            "Cure                 by-hand: no key that it knows is here\n"
             "Generation held      3 (12 d)\n"
             "SHA1                 1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b\n"
             "Generation expected  4\n"
@@ -167,7 +170,11 @@ TEST_F(PhoneWhyTest, TheNextStepStandsBeforeTheFacts) {
   EXPECT_EQ(service_.explained.device(), "SEP001122334455");
   EXPECT_EQ(service_.explained.cluster(), "default");
   service_.explanation.clear_facts();
-  EXPECT_THAT(Run({"phones", "why", "SEP001122334455"}).out, EndsWith("\n\n(nothing else is known)\n"));
+  service_.explanation.mutable_phone()->set_cure(v1::PHONE_CURE_PUBLISH_RECOVERY);
+  service_.explanation.mutable_phone()->set_cure_reason("its lists know the recovery key\x1b[2J");
+  EXPECT_THAT(Run({"phones", "why", "SEP001122334455"}).out,
+              EndsWith("then reset the phone.\nCure: publish-recovery: its lists know the recovery key\\x1b[2J\n\n"
+                       "(nothing else is known)\n"));
 }
 
 TEST_F(PhoneWhyTest, ProgramsGetTheSame) {

@@ -23,6 +23,9 @@ void AddPhoneServer(CLI::App& command, std::optional<std::string>& server) {
 void AddPhoneFilter(CLI::App& command, PhoneFilterArguments& arguments) {
   AddPhoneStatuses(command, arguments.statuses,
                    fmt::format("Only of these statuses, with commas: {}", fmt::join(PhoneStatusArguments(), ", ")));
+  AddPhoneCures(command, arguments.cures,
+                fmt::format("Only those that this brings to what is published, with commas: {}",
+                            fmt::join(WordTexts(kPhoneCures), ", ")));
   AddPhoneServer(command, arguments.server);
   AddText(command, "--model", kMaxDeviceText, arguments.model, "Only devices of exactly this model");
   AddText(command, "--site", kMaxDeviceText, arguments.site, "Only devices of exactly this site");
@@ -33,6 +36,7 @@ void AddPhoneFilter(CLI::App& command, PhoneFilterArguments& arguments) {
 absl::StatusOr<v1::PhoneFilter> PhoneFilterFrom(Environment& environment, const PhoneFilterArguments& arguments) {
   v1::PhoneFilter filter;
   for (const v1::PhoneStatus status : arguments.statuses) filter.add_statuses(status);
+  for (const v1::PhoneCure cure : arguments.cures) filter.add_cures(cure);
   filter.set_tftp_server(arguments.server.value_or(""));
   filter.set_model(arguments.model.value_or(""));
   filter.set_site(arguments.site.value_or(""));

@@ -14,6 +14,7 @@ namespace trustline {
 
 struct PhoneFilterArguments {
   std::vector<v1::PhoneStatus> statuses;
+  std::vector<v1::PhoneCure> cures;
   std::optional<std::string> server;
   std::optional<std::string> model;
   std::optional<std::string> site;

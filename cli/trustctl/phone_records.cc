@@ -22,21 +22,22 @@ Cell BasisCell(const v1::Phone& phone) {
 }
 
 std::vector<Column> ColumnsForPeople() {
-  return {
-      {"phone", "PHONE"},   {"status", "STATUS"},   {"generation", "GENERATION HELD"}, {"expected", "EXPECTED"},
-      {"server", "SERVER"}, {"address", "ADDRESS"}, {"last_report", "LAST REPORT"},    {"basis", "EVIDENCE OR CLAIM"}};
+  return {{"phone", "PHONE"},
+          {"status", "STATUS"},
+          {"cure", "CURE"},
+          {"generation", "GENERATION HELD"},
+          {"expected", "EXPECTED"},
+          {"server", "SERVER"},
+          {"address", "ADDRESS"},
+          {"last_report", "LAST REPORT"},
+          {"basis", "EVIDENCE OR CLAIM"}};
 }
 
 Row RowForPeople(const v1::Phone& phone, absl::Time now) {
   const v1::HeldList& itl = phone.itl();
-  return {phone.device(),
-          WordCell(kPhoneStatuses, itl.status()),
-          HeldText(itl, now),
-          NumberCell(itl.expected_generation()),
-          ServerText(itl),
-          phone.address(),
-          TimestampCell(phone.reported_at()),
-          BasisText(phone)};
+  return {phone.device(),     WordCell(kPhoneStatuses, itl.status()), WordCell(kPhoneCures, phone.cure()),
+          HeldText(itl, now), NumberCell(itl.expected_generation()),  ServerText(itl),
+          phone.address(),    TimestampCell(phone.reported_at()),     BasisText(phone)};
 }
 
 std::vector<Column> HeldColumnsOfData(std::string_view prefix) {
@@ -65,7 +66,7 @@ std::vector<Column> ColumnsOfData() {
   std::vector<Column> columns = {{"phone", ""}};
   Append(columns, HeldColumnsOfData(""));
   for (const char* const key : {"address", "last_report", "basis", "via", "claimed_from", "claim_reason", "known",
-                                "model", "site", "user_agent", "registered"}) {
+                                "model", "site", "user_agent", "registered", "cure", "cure_reason"}) {
     columns.push_back({key, ""});
   }
   Append(columns, HeldColumnsOfData("ctl_"));
@@ -78,7 +79,8 @@ Row RowOfData(const v1::Phone& phone) {
   Append(row, {TextCell(phone.address()), TimestampCell(phone.reported_at()), BasisCell(phone), TextCell(phone.via()),
                TextCell(phone.claimed_from()), TextCell(phone.claim_reason()), phone.known(), TextCell(phone.model()),
                TextCell(phone.site()), TextCell(phone.user_agent()),
-               phone.has_registered() ? Cell(phone.registered()) : Cell()});
+               phone.has_registered() ? Cell(phone.registered()) : Cell(), WordCell(kPhoneCures, phone.cure()),
+               TextCell(phone.cure_reason())});
   Append(row, phone.has_ctl() ? HeldRowOfData(phone.ctl()) : Row(HeldColumnsOfData("").size()));
   return row;
 }
@@ -104,6 +106,7 @@ Record PhoneRecord(const v1::Phone& phone, OutputFormat format, absl::Time now) 
   const v1::HeldList& itl = phone.itl();
   record.Add("phone", "Phone", phone.device())
       .Add("status", "Status", WordCell(kPhoneStatuses, itl.status()))
+      .Add("cure", "Cure", CureText(phone))
       .Add("generation", "Generation held", HeldText(itl, now))
       .Add("sha1", "SHA1", HashCell(itl.sha1()))
       .Add("expected", "Generation expected", NumberCell(itl.expected_generation()))

@@ -36,6 +36,8 @@ absl::StatusOr<int> Summarize(Environment& environment, const PhoneFilterArgumen
   request.set_tftp_server(filter.server.value_or(""));
   request.set_model(filter.model.value_or(""));
   request.set_site(filter.site.value_or(""));
+  // Cures are counted of all phones together.
+  request.set_with_cures(!filter.server && !filter.model && !filter.site);
   ASSIGN_OR_RETURN(Client<v1::PhoneTrust> client, environment.Connect<v1::PhoneTrust>(kItld));
   ASSIGN_OR_RETURN(const v1::SummarizePhonesResponse response,
                    (environment.Ask(client, &v1::PhoneTrust::Stub::SummarizePhones, request)));
@@ -59,7 +61,13 @@ absl::StatusOr<int> Summarize(Environment& environment, const PhoneFilterArgumen
     Append(row, {count.phones(), PercentCell(count.phones(), all, format)});
     held.rows.push_back(std::move(row));
   }
+  Record::List cures = {"cures", {{"cure", "CURE"}, {"cure_phones", "PHONES"}, {"cure_percent", "SHARE"}}, {}};
+  for (const v1::SummarizePhonesResponse::CureCount& count : response.cures()) {
+    cures.rows.push_back(
+        {WordCell(kPhoneCures, count.cure()), count.phones(), PercentCell(count.phones(), all, format)});
+  }
   record.list = std::move(statuses);
+  record.more_lists.push_back(std::move(cures));
   record.more_lists.push_back(std::move(held));
   WriteRecord(environment.out(), format, record);
   return kExitSuccess;
@@ -89,6 +97,7 @@ void AddReportCommand(CommandLine& line, CLI::App& phones) {
                  "The mismatch report: a line for each phone with the list that it holds, and after them the claims",
                  "  trustctl phones report --status Mismatch\n"
                  "  trustctl phones report --status mismatch,not-installed --site Berlin --since 7d\n"
+                 "  trustctl phones report --cure by-hand,publish-recovery\n"
                  "  trustctl phones report --server tftp1 --evidence --output csv > phones.csv\n"
                  "  trustctl phones report --summary",
                  [arguments](Environment& environment) { return Report(environment, *arguments); });
@@ -96,9 +105,11 @@ void AddReportCommand(CommandLine& line, CLI::App& phones) {
   CLI::Option* const since = AddTime(command, "--since", arguments->filter.since,
                                      "Only reported at this time or later, or so long ago at most");
   CLI::Option* const limit = AddCount(command, "--limit", arguments->limit, "The first so many; 0 for all");
-  CLI::Option* const summary = command.add_flag(
-      "--summary", arguments->summary, "How many phones have which status and hold which generation, in numbers");
-  for (CLI::Option* const other : {command.get_option("--status"), command.get_option("--evidence"), since, limit}) {
+  CLI::Option* const summary =
+      command.add_flag("--summary", arguments->summary,
+                       "How many phones have which status and cure, and hold which generation, in numbers");
+  for (CLI::Option* const other :
+       {command.get_option("--status"), command.get_option("--cure"), command.get_option("--evidence"), since, limit}) {
     summary->excludes(other);
   }
 }

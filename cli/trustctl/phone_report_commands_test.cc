@@ -36,31 +36,40 @@ TEST_F(PhoneReportTest, PeopleSeeOneLineForEachPhone) {
   match.mutable_itl()->set_status(v1::PHONE_STATUS_MATCH);
   match.mutable_itl()->set_generation(4);
   *match.mutable_itl()->mutable_published_at() = TimeToProto(absl::Now() - absl::Minutes(90));
+  match.set_cure(v1::PHONE_CURE_NONE);
   v1::Phone none = Mismatching("SEP000000000003");
   none.mutable_itl()->Clear();
   none.mutable_itl()->set_status(v1::PHONE_STATUS_NOT_INSTALLED);
   v1::Phone silent;
   silent.set_device("SEP000000000004");
   silent.mutable_itl()->set_status(v1::PHONE_STATUS_UNKNOWN);
-  service_.phones = {match, Mismatching("SEP000000000002"), none, silent, Claimed()};
+  v1::Phone mismatch = Mismatching("SEP000000000002");
+  mismatch.set_cure(v1::PHONE_CURE_PUBLISH_RECOVERY);
+  mismatch.set_cure_reason("its lists know the recovery key");
+  none.set_cure(v1::PHONE_CURE_RESET);
+  silent.set_cure(v1::PHONE_CURE_UNKNOWN);
+  service_.phones = {match, mismatch, none, silent, Claimed()};
   const ProgramResult table = Run({"phones", "report"});
   EXPECT_EQ(table.exit_status, 0) << table.err;
   EXPECT_EQ(table.err, "");
-  EXPECT_EQ(
-      table.out,
-      "PHONE            STATUS         GENERATION HELD                EXPECTED  SERVER                    ADDRESS      "
-      "LAST REPORT           EVIDENCE OR CLAIM\n"
-      "SEP000000000001  Match          4 (1 h)                        4         tftp1                     192.0.2.104  "
-      "2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
-      "SEP000000000002  Mismatch       3 (12 d)                       4         tftp1                     192.0.2.104  "
-      "2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
-      "SEP000000000003  Not Installed  none                           -         -                         192.0.2.104  "
-      "2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
-      "SEP000000000004  Unknown        -                              -         -                         -            "
-      "-                     -\n"
-      "SEPAAAAAAAAAAAA  Foreign        an unknown list (01020304...)  -         elsewhere.example\\x1b[2J  -           "
-      " "
-      "2026-11-22T19:51:00Z  claim (192.0.2.7)\n");
+  EXPECT_EQ(table.out,
+            "PHONE            STATUS         CURE              GENERATION HELD                EXPECTED  SERVER         "
+            "       "
+            "    ADDRESS      LAST REPORT           EVIDENCE OR CLAIM\n"
+            "SEP000000000001  Match          none              4 (1 h)                        4         tftp1          "
+            "       "
+            "    192.0.2.104  2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
+            "SEP000000000002  Mismatch       publish-recovery  3 (12 d)                       4         tftp1          "
+            "       "
+            "    192.0.2.104  2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
+            "SEP000000000003  Not Installed  reset             none                           -         -              "
+            "       "
+            "    192.0.2.104  2026-11-22T19:51:00Z  evidence (forwarder 192.0.2.1)\n"
+            "SEP000000000004  Unknown        unknown           -                              -         -              "
+            "       "
+            "    -            -                     -\n"
+            "SEPAAAAAAAAAAAA  Foreign        -                 an unknown list (01020304...)  -         "
+            "elsewhere.example\\x1b[2J  -            2026-11-22T19:51:00Z  claim (192.0.2.7)\n");
 }
 
 TEST_F(PhoneReportTest, TheListHeldIsNamedWithWhoseItIs) {
@@ -91,6 +100,8 @@ TEST_F(PhoneReportTest, ProgramsGetEverythingApart) {
   phone.mutable_itl()->mutable_published_at()->set_seconds(1'795'377'060);
   phone.mutable_itl()->mutable_published_at()->set_nanos(0);
   phone.mutable_ctl()->set_status(v1::PHONE_STATUS_NOT_INSTALLED);
+  phone.set_cure(v1::PHONE_CURE_RESTORE_REACH);
+  phone.set_cure_reason("no TVS was asked from its site");
   service_.phones = {phone, Claimed()};
   const boost::json::value list = Json({"phones", "report"});
   ASSERT_EQ(list.as_array().size(), 2u);
@@ -112,6 +123,8 @@ TEST_F(PhoneReportTest, ProgramsGetEverythingApart) {
   EXPECT_EQ(evidence.at("user_agent"), "Cisco-CP8841/14.2.1");
   EXPECT_EQ(evidence.at("registered"), true);
   EXPECT_EQ(evidence.at("known"), true);
+  EXPECT_EQ(evidence.at("cure"), "restore-reach");
+  EXPECT_EQ(evidence.at("cure_reason"), "no TVS was asked from its site");
   EXPECT_EQ(evidence.at("ctl_status"), "Not Installed");
   EXPECT_TRUE(evidence.at("claimed_from").is_null());
   const boost::json::value& claim = list.at(1);
@@ -126,11 +139,14 @@ TEST_F(PhoneReportTest, ProgramsGetEverythingApart) {
   EXPECT_TRUE(claim.at("registered").is_null());
   EXPECT_TRUE(claim.at("ctl_status").is_null());
   EXPECT_TRUE(claim.at("adopted_from").is_null());
+  EXPECT_TRUE(claim.at("cure").is_null());
+  EXPECT_TRUE(claim.at("cure_reason").is_null());
 
   const std::string csv = Run({"phones", "report", "--output", "csv"}).out;
   EXPECT_THAT(csv, StartsWith("phone,status,generation,published_at,generation_server,device_list,adopted_from,sha1,"
                               "expected_generation,server,reported_server,address,last_report,basis,via,"
-                              "claimed_from,claim_reason,known,model,site,user_agent,registered,ctl_status,"));
+                              "claimed_from,claim_reason,known,model,site,user_agent,registered,cure,cure_reason,"
+                              "ctl_status,"));
   EXPECT_THAT(csv, HasSubstr("\r\nSEP001122334455,Mismatch,3,2026-11-22T19:51:00.000Z,,false,,"
                              "1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b,4,tftp1,TFTP1.example,192.0.2.104,"
                              "2026-11-22T19:51:00.000Z,evidence,forwarder 192.0.2.1,,,true,8841,Berlin,"));
@@ -139,9 +155,27 @@ TEST_F(PhoneReportTest, ProgramsGetEverythingApart) {
 
 TEST_F(PhoneReportTest, FiltersAreAskedOfItld) {
   const absl::Time before = absl::Now();
-  const ProgramResult result =
-      Run({"phones", "report", "--status", "MISMATCH,not-installed", "--status", "Not Installed", "--status", "foreign",
-           "--server", "tftp1", "--model", "8841", "--site", "Berlin", "--since", "24h", "--evidence"});
+  const ProgramResult result = Run({"phones",
+                                    "report",
+                                    "--status",
+                                    "MISMATCH,not-installed",
+                                    "--status",
+                                    "Not Installed",
+                                    "--status",
+                                    "foreign",
+                                    "--server",
+                                    "tftp1",
+                                    "--model",
+                                    "8841",
+                                    "--site",
+                                    "Berlin",
+                                    "--since",
+                                    "24h",
+                                    "--evidence",
+                                    "--cure",
+                                    "By-Hand,publish-recovery",
+                                    "--cure",
+                                    "reset"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_EQ(result.out, "(no phones)\n");
   ASSERT_THAT(service_.listed, SizeIs(1));
@@ -150,6 +184,8 @@ TEST_F(PhoneReportTest, FiltersAreAskedOfItld) {
   const v1::PhoneFilter& filter = service_.listed[0].filter();
   EXPECT_THAT(filter.statuses(),
               ElementsAre(v1::PHONE_STATUS_MISMATCH, v1::PHONE_STATUS_NOT_INSTALLED, v1::PHONE_STATUS_FOREIGN));
+  EXPECT_THAT(filter.cures(),
+              ElementsAre(v1::PHONE_CURE_BY_HAND, v1::PHONE_CURE_PUBLISH_RECOVERY, v1::PHONE_CURE_RESET));
   EXPECT_EQ(filter.tftp_server(), "tftp1");
   EXPECT_EQ(filter.model(), "8841");
   EXPECT_EQ(filter.site(), "Berlin");
@@ -204,7 +240,12 @@ TEST_F(PhoneReportTest, WordsThatAreNoneAreAnsweredWithThoseThereAre) {
   const ProgramResult wrong = Run({"phones", "report", "--status", "Match,locked"});
   EXPECT_EQ(wrong.exit_status, 2);
   EXPECT_THAT(wrong.err, HasSubstr("'locked' is none of these: Match, Mismatch, Not-Installed, Unknown, Foreign"));
-  for (const std::string excluded : {"--status=match", "--since=1d", "--evidence", "--limit=3"}) {
+  const ProgramResult no_cure = Run({"phones", "report", "--cure", "prayer"});
+  EXPECT_EQ(no_cure.exit_status, 2);
+  EXPECT_THAT(no_cure.err,
+              HasSubstr("'prayer' is none of these: none, reset, restore-reach, publish-recovery, by-hand, "
+                        "foreign, no-lists, unknown"));
+  for (const std::string excluded : {"--status=match", "--cure=reset", "--since=1d", "--evidence", "--limit=3"}) {
     const ProgramResult both = Run({"phones", "report", "--summary", excluded});
     EXPECT_EQ(both.exit_status, 2) << excluded;
     EXPECT_THAT(both.err, HasSubstr("excludes")) << excluded;
@@ -224,6 +265,8 @@ class PhoneSummaryTest : public PhoneReportTest {
     AddStatus(v1::PHONE_STATUS_NOT_INSTALLED, 0);
     AddStatus(v1::PHONE_STATUS_UNKNOWN, 2);
     AddStatus(v1::PHONE_STATUS_FOREIGN, 0);
+    AddCure(v1::PHONE_CURE_NONE, 5);
+    AddCure(v1::PHONE_CURE_BY_HAND, 3);
     v1::HeldList current = Mismatching().itl();
     current.set_status(v1::PHONE_STATUS_MATCH);
     current.set_generation(4);
@@ -241,6 +284,11 @@ class PhoneSummaryTest : public PhoneReportTest {
   void AddStatus(v1::PhoneStatus status, int64_t phones) {
     v1::SummarizePhonesResponse::StatusCount& count = *service_.summary.add_statuses();
     count.set_status(status);
+    count.set_phones(phones);
+  }
+  void AddCure(v1::PhoneCure cure, int64_t phones) {
+    v1::SummarizePhonesResponse::CureCount& count = *service_.summary.add_cures();
+    count.set_cure(cure);
     count.set_phones(phones);
   }
   void AddHeld(const v1::HeldList& held, int64_t phones) {
@@ -266,6 +314,10 @@ TEST_F(PhoneSummaryTest, CountsStandBesideTheirShares) {
             "Unknown             2   25.0 %\n"
             "Foreign             0    0.0 %\n"
             "\n"
+            "CURE     PHONES  SHARE\n"
+            "none          5   62.5 %\n"
+            "by-hand       3   37.5 %\n"
+            "\n"
             "SERVER  STATUS    GENERATION HELD  PHONES  SHARE\n"
             "tftp1   Match     4 (12 d)              5   62.5 %\n"
             "-       Unknown   -                     2   25.0 %\n"
@@ -286,6 +338,9 @@ TEST_F(PhoneSummaryTest, ProgramsGetNumbers) {
   EXPECT_EQ(json.at("statuses").at(0).at("status"), "Match");
   EXPECT_EQ(json.at("statuses").at(0).at("status_phones"), 5);
   EXPECT_EQ(json.at("statuses").at(0).at("status_percent").as_double(), 62.5);
+  EXPECT_EQ(json.at("cures").at(1).at("cure"), "by-hand");
+  EXPECT_EQ(json.at("cures").at(1).at("cure_phones"), 3);
+  EXPECT_EQ(json.at("cures").at(1).at("cure_percent").as_double(), 37.5);
   EXPECT_EQ(json.at("held").at(0).at("held_generation"), 4);
   EXPECT_EQ(json.at("held").at(0).at("held_server"), "tftp1");
   EXPECT_EQ(json.at("held").at(2).at("held_percent").as_double(), 12.5);

@@ -40,6 +40,8 @@ CLI::Option* AddWords(CLI::App& command, const std::string& name, std::string_vi
       ->allow_extra_args(false);
 }
 
+absl::StatusOr<v1::PhoneCure> ParsePhoneCure(std::string_view text) { return ParseWord(kPhoneCures, text); }
+
 absl::StatusOr<std::string> ParseForwardedRequest(std::string_view text) {
   std::string word(text);
   absl::AsciiStrToUpper(&word);
@@ -88,6 +90,10 @@ CLI::Option* AddPhoneStatuses(CLI::App& command, std::vector<v1::PhoneStatus>& s
   return AddWords(command, "--status", kPhoneStatusType, ParsePhoneStatus, statuses, description);
 }
 
+CLI::Option* AddPhoneCures(CLI::App& command, std::vector<v1::PhoneCure>& cures, const std::string& description) {
+  return AddWords(command, "--cure", kPhoneCureType, ParsePhoneCure, cures, description);
+}
+
 CLI::Option* AddForwardedRequests(CLI::App& command, std::vector<std::string>& requests,
                                   const std::string& description) {
   return AddWords(command, "--requests", kForwardedRequestType, ParseForwardedRequest, requests, description);
@@ -126,6 +132,12 @@ std::string BasisText(const v1::Phone& phone) {
   if (!phone.claimed_from().empty()) return fmt::format("claim ({})", phone.claimed_from());
   if (!phone.has_reported_at()) return "";
   return phone.via().empty() ? "evidence" : fmt::format("evidence ({})", phone.via());
+}
+
+std::string CureText(const v1::Phone& phone) {
+  if (phone.cure() == v1::PHONE_CURE_UNSPECIFIED) return "";
+  const std::string cure = WordFor(kPhoneCures, phone.cure());
+  return phone.cure_reason().empty() ? cure : fmt::format("{}: {}", cure, phone.cure_reason());
 }
 
 std::string PercentText(int64_t part, int64_t whole) {

@@ -24,6 +24,18 @@ inline constexpr std::array<Word<v1::PhoneStatus>, 5> kPhoneStatuses = {{
     {"Foreign", v1::PHONE_STATUS_FOREIGN},
 }};
 
+// What brings a phone to what is published.
+inline constexpr std::array<Word<v1::PhoneCure>, 8> kPhoneCures = {{
+    {"none", v1::PHONE_CURE_NONE},
+    {"reset", v1::PHONE_CURE_RESET},
+    {"restore-reach", v1::PHONE_CURE_RESTORE_REACH},
+    {"publish-recovery", v1::PHONE_CURE_PUBLISH_RECOVERY},
+    {"by-hand", v1::PHONE_CURE_BY_HAND},
+    {"foreign", v1::PHONE_CURE_FOREIGN},
+    {"no-lists", v1::PHONE_CURE_NO_LISTS},
+    {"unknown", v1::PHONE_CURE_UNKNOWN},
+}};
+
 // As they may stand on a command line without quotation marks: "Not-Installed".
 std::vector<std::string> PhoneStatusArguments();
 
@@ -33,6 +45,9 @@ absl::StatusOr<v1::PhoneStatus> ParsePhoneStatus(std::string_view text);
 // Several, with commas or as several options.
 CLI::Option* AddPhoneStatuses(CLI::App& command, std::vector<v1::PhoneStatus>& statuses,
                               const std::string& description);
+
+// Several, with commas or as several options.
+CLI::Option* AddPhoneCures(CLI::App& command, std::vector<v1::PhoneCure>& cures, const std::string& description);
 
 // SIP requests that a forwarder may send.
 inline constexpr std::array<std::string_view, 3> kForwardedRequests = {"REFER", "REGISTER", "OPTIONS"};
@@ -53,6 +68,9 @@ std::string ServerText(const v1::HeldList& held);
 
 // Whose word it is, for people: "evidence (forwarder 192.0.2.1)", "claim (192.0.2.7)"; empty without a report.
 std::string BasisText(const v1::Phone& phone);
+
+// What brings a phone to what is published, and why: "reset: its list names the signer"; empty when it is not said.
+std::string CureText(const v1::Phone& phone);
 
 // A share of a whole with one decimal: "37.5"; "0.0" of nothing.
 std::string PercentText(int64_t part, int64_t whole);

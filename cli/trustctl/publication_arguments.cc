@@ -4,10 +4,14 @@
 
 namespace trustline {
 
+CLI::Option* AddReason(CLI::App& command, std::optional<std::string>& reason, const std::string& description) {
+  return AddText(command, "--reason", kMaxDeviceText, reason, description)->check([](const std::string& text) {
+    return text.empty() ? std::string("the reason is empty") : "";
+  });
+}
+
 CLI::Option* AddReason(CLI::App& command, PublicationArguments& arguments, bool required) {
-  CLI::Option* const option =
-      AddText(command, "--reason", kMaxDeviceText, arguments.reason, "Why, for the audit log and the history")
-          ->check([](const std::string& text) { return text.empty() ? std::string("the reason is empty") : ""; });
+  CLI::Option* const option = AddReason(command, arguments.reason, "Why, for the audit log and the history");
   return required ? option->required() : option;
 }
 

@@ -13,6 +13,8 @@ struct PublicationArguments {
   std::vector<std::string> without_nodes;
 };
 
+// The option --reason.
+CLI::Option* AddReason(CLI::App& command, std::optional<std::string>& reason, const std::string& description);
 CLI::Option* AddReason(CLI::App& command, PublicationArguments& arguments, bool required);
 void AddWithoutNodes(CLI::App& command, PublicationArguments& arguments);
 

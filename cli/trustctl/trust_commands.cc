@@ -4,11 +4,13 @@
 
 #include <memory>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/environment.h"
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_import.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/bytes/bytes.h"
@@ -23,13 +25,14 @@ constexpr int kPageSize = 500;
 constexpr absl::Duration kLongestTtl = absl::Hours(24 * 30);
 
 // A change of one certificate: the sentence for people, the commit and the entries for programs.
-void WriteChange(Environment& environment, std::string_view sentence, int64_t commit,
-                 const v1::TrustedCertificate& certificate) {
+template <typename Response>
+void WriteChange(Environment& environment, std::string_view sentence, const Response& response) {
   Record record;
-  record.Add("commit", "COMMIT", commit);
-  record.Add("changed", "CHANGED", commit != 0);
-  record.list = {"entries", TrustedCertificateColumns(/*show_removed=*/true), TrustedCertificateRows(certificate)};
-  WriteResult(environment.out(), environment.options().output, sentence, record);
+  record.Add("commit", "COMMIT", response.commit());
+  record.Add("changed", "CHANGED", response.commit() != 0);
+  record.list = {"entries", TrustedCertificateColumns(/*show_removed=*/true),
+                 TrustedCertificateRows(response.certificate())};
+  WriteChangeResult(environment, sentence, std::move(record), response);
 }
 
 // The lists are made when the store has been left alone for a moment, after the answer to its change.
@@ -121,6 +124,7 @@ struct SetArguments {
   bool no_anchor = false;
   bool listed = false;
   bool unlisted = false;
+  CautionArguments caution;
 };
 
 absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments) {
@@ -132,13 +136,15 @@ absl::StatusOr<int> Set(Environment& environment, const SetArguments& arguments)
   RolesToProto(arguments.remove_roles, request.mutable_remove_roles());
   if (arguments.anchor || arguments.no_anchor) request.set_anchor(arguments.anchor);
   if (arguments.listed || arguments.unlisted) request.set_listed(arguments.listed);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
   ASSIGN_OR_RETURN(const v1::SetResponse response, (environment.Ask(client, &v1::TrustStore::Stub::Set, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
   const std::string text = CertificateText(response.certificate().certificate());
   WriteChange(environment,
               response.commit() == 0 ? fmt::format("{}: nothing changed", text)
                                      : fmt::format("changed {} (commit {})", text, response.commit()),
-              response.commit(), response.certificate());
+              response);
   if ((arguments.listed || arguments.unlisted) && response.commit() != 0) SayListsFollow(environment);
   return kExitSuccess;
 }
@@ -149,7 +155,7 @@ void AddSetCommand(CommandLine& line, CLI::App& trust) {
       AddCommand(line, trust, "set", "Change the TTL, roles, anchor or listing of a trusted certificate",
                  "  trustctl trust set 3f2a91c0 --ttl 1h\n"
                  "  trustctl trust set 3f2a91c0 --role TFTP --remove-role CCM\n"
-                 "  trustctl trust set 3f2a91c0 --no-anchor\n"
+                 "  trustctl trust set 3f2a91c0 --no-anchor --plan\n"
                  "  trustctl trust set 3f2a91c0 --listed",
                  [arguments](Environment& environment) { return Set(environment, *arguments); });
   AddFingerprintPrefix(command, arguments->prefix);
@@ -163,6 +169,7 @@ void AddSetCommand(CommandLine& line, CLI::App& trust) {
                                          "It also stands in the phones' trust lists (ITL, CTL), as each of its roles");
   command.add_flag("--unlisted", arguments->unlisted, "It does not stand in the phones' trust lists any more")
       ->excludes(listed);
+  AddCaution(command, arguments->caution);
   command.parse_complete_callback([arguments] {
     if (!arguments->ttl && arguments->add_roles.empty() && arguments->remove_roles.empty() && !arguments->anchor &&
         !arguments->no_anchor && !arguments->listed && !arguments->unlisted) {
@@ -172,24 +179,37 @@ void AddSetCommand(CommandLine& line, CLI::App& trust) {
   });
 }
 
+struct RemoveArguments {
+  std::string prefix;
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> Remove(Environment& environment, const RemoveArguments& arguments) {
+  v1::RemoveRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
+  request.set_fingerprint_prefix(arguments.prefix);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
+  ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
+  ASSIGN_OR_RETURN(const v1::RemoveResponse response,
+                   (environment.Ask(client, &v1::TrustStore::Stub::Remove, request)));
+  if (arguments.caution.plan) return WritePlanned(environment, response);
+  WriteChange(
+      environment,
+      fmt::format("removed {} (commit {})", CertificateText(response.certificate().certificate()), response.commit()),
+      response);
+  return kExitSuccess;
+}
+
 void AddRemoveCommand(CommandLine& line, CLI::App& trust) {
-  auto prefix = std::make_shared<std::string>();
-  CLI::App& command =
-      AddCommand(line, trust, "remove", "Stop trusting a certificate", "  trustctl trust remove 3f2a91c0",
-                 [prefix](Environment& environment) -> absl::StatusOr<int> {
-                   v1::RemoveRequest request;
-                   ASSIGN_OR_RETURN(*request.mutable_cluster(), environment.cluster());
-                   request.set_fingerprint_prefix(*prefix);
-                   ASSIGN_OR_RETURN(Client<v1::TrustStore> client, environment.Connect<v1::TrustStore>(kItld));
-                   ASSIGN_OR_RETURN(const v1::RemoveResponse response,
-                                    (environment.Ask(client, &v1::TrustStore::Stub::Remove, request)));
-                   WriteChange(environment,
-                               fmt::format("removed {} (commit {})",
-                                           CertificateText(response.certificate().certificate()), response.commit()),
-                               response.commit(), response.certificate());
-                   return kExitSuccess;
-                 });
-  AddFingerprintPrefix(command, *prefix);
+  auto arguments = std::make_shared<RemoveArguments>();
+  CLI::App& command = AddCommand(line, trust, "remove", "Stop trusting a certificate",
+                                 "  trustctl trust remove 3f2a91c0 --plan\n"
+                                 "  trustctl trust remove 3f2a91c0\n"
+                                 "  trustctl trust remove 3f2a91c0 --accept-unproven 31\n"
+                                 "  trustctl trust remove 3f2a91c0 --override --reason 'its key is stolen'",
+                                 [arguments](Environment& environment) { return Remove(environment, *arguments); });
+  AddFingerprintPrefix(command, arguments->prefix);
+  AddCaution(command, arguments->caution);
 }
 
 struct ListArguments {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/trustctl/escaping.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_list_elements.h"
 #include "cli/trustctl/trust_list_words.h"
 #include "cli/trustctl/trust_records.h"
@@ -225,6 +226,7 @@ Cell NoticesCell(const Notices& notices) { return std::vector<std::string>(notic
 void WriteOutcomes(Environment& environment, const v1::PublishResponse& response, Record record) {
   if (environment.options().output != OutputFormat::kTable) {
     record.Add("notices", "Notices", NoticesCell(response.notices()));
+    AddPreFlight(record, environment.options().output, response.has_preflight() ? &response.preflight() : nullptr);
     record.list = {"lists", OutcomeColumns(), {}};
     for (const v1::PublishResponse::List& outcome : response.lists()) record.list->rows.push_back(OutcomeRow(outcome));
     WriteRecord(environment.out(), environment.options().output, record);
@@ -238,6 +240,7 @@ void WriteOutcomes(Environment& environment, const v1::PublishResponse& response
     }
   }
   if (response.lists().empty()) environment.out() << "(no lists)\n";
+  WritePreFlightLine(environment, response.preflight());
   WriteNotices(environment, response.notices());
 }
 

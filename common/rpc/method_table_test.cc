@@ -18,8 +18,11 @@
 #include "proto/enrolment.pb.h"
 #include "proto/issuance.pb.h"
 #include "proto/listener.pb.h"
+#include "proto/migration.pb.h"
 #include "proto/node.pb.h"
 #include "proto/phone_trust.pb.h"
+#include "proto/plan.pb.h"
+#include "proto/reset.pb.h"
 #include "proto/trust_list.pb.h"
 #include "proto/trust_store.pb.h"
 #include "proto/tvs_question.pb.h"
@@ -40,7 +43,8 @@ std::vector<const FileDescriptor*> AllFiles() {
         v1::IssueResponse::descriptor(), v1::BlockKeysRequest::descriptor(), v1::JoinRequest::descriptor(),
         v1::ListListenersRequest::descriptor(), v1::AddRequest::descriptor(), v1::VerifyRequest::descriptor(),
         v1::UnlockDeviceRequest::descriptor(), v1::SetBlankRequest::descriptor(), v1::ListPhonesRequest::descriptor(),
-        v1::CountQuestionsRequest::descriptor(), v1::AdoptListsRequest::descriptor()}) {
+        v1::CountQuestionsRequest::descriptor(), v1::AdoptListsRequest::descriptor(),
+        v1::StartResetRequest::descriptor(), v1::MakePlanRequest::descriptor(), v1::ExportTrustRequest::descriptor()}) {
     files.push_back(message->file());
   }
   return files;

@@ -183,11 +183,14 @@ absl::StatusOr<ListContent> ListComposer::Compose(const ListForm& form) const {
     return Append({.certificate = certificate, .role = role, .dns_name = dns_name, .ip_address = ""}, content);
   };
   RETURN_IF_ERROR(append(material_.recovery, CertificateRole::kSast, ""));
+  const std::optional<Certificate>& other_recovery = material_.overlapping_recovery;
+  if (other_recovery) RETURN_IF_ERROR(append(*other_recovery, CertificateRole::kSast, ""));
   for (const TftpServerCertificate& server : material_.servers) {
     if (is_itl ? &server != own : !policy.mixed_mode) continue;
     RETURN_IF_ERROR(append(server.call_manager, policy.tftp_role, server.host));
+    if (is_itl && !other_recovery) RETURN_IF_ERROR(append(server.call_manager, CertificateRole::kSast, server.host));
+    if (server.overlapping) RETURN_IF_ERROR(append(*server.overlapping, policy.tftp_role, server.host));
   }
-  if (is_itl) RETURN_IF_ERROR(append(own->call_manager, CertificateRole::kSast, own->host));
 
   // 2. Those of the trust store. Phones look for TVS in the ITL only.
   for (size_t i = 0; i < material_.listed.size(); ++i) {

@@ -46,6 +46,7 @@ struct TftpServerCertificate {
   std::string server;
   std::string host;
   Certificate call_manager;
+  std::optional<Certificate> overlapping = std::nullopt;  // stands beside it
 };
 
 // Everything of a cluster that its lists are made of, in the order of the records.
@@ -54,6 +55,8 @@ struct ListMaterial {
   Certificate recovery;
   std::vector<ListedEntry> listed;             // by role, subject, then SHA-256
   std::vector<TftpServerCertificate> servers;  // by name
+  // The ITLRecovery certificate that is to come, or to go, while it is replaced.
+  std::optional<Certificate> overlapping_recovery = std::nullopt;
 };
 
 // Which list, and how it differs from the others of its kind.
@@ -95,9 +98,10 @@ class ListComposer {
 
   // An ITL: ITLRecovery as SAST, the server's CallManager certificate as TFTP (or CCM+TFTP) and as SAST, and what is
   // listed. A CTL: ITLRecovery as SAST and CAPF; in mixed mode also the CallManager certificates of all servers, and
-  // what is listed but TVS. NotFound for a server that is not there;
-  // FailedPrecondition, naming it, when a certificate of this list cannot stand in one, and for a CTL that would have
-  // neither mixed mode nor CAPF.
+  // what is listed but TVS. While ITLRecovery is replaced both are SAST, and the CallManager certificate is not,
+  // because phones accept two; while a CallManager certificate is replaced the other one is TFTP too. NotFound for a
+  // server that is not there; FailedPrecondition, naming it, when a certificate of this list cannot stand in one, and
+  // for a CTL that would have neither mixed mode nor CAPF.
   absl::StatusOr<ListContent> Compose(const ListForm& form) const;
 
   const ListMaterial& material() const { return material_; }

@@ -96,6 +96,49 @@ TEST_F(ListContentTest, ACtlIsOneForTheCluster) {
   EXPECT_EQ(content.form.file_name, "CTLFile.tlv");
 }
 
+TEST_F(ListContentTest, TwoRecoveryKeysTakeThePlaceOfTheServersSast) {
+  ListMaterial material = Material();
+  const Certificate next = MakePhoneFacing("next");
+  material.overlapping_recovery = next;
+  EXPECT_THAT(Texts(material), ElementsAre("SAST CN=recovery,O=Example,OU=Phones", "SAST CN=next,O=Example,OU=Phones",
+                                           "CCM+TFTP CN=ccm1,O=Example,OU=Phones", "CAPF CN=capf,O=Example,OU=Phones",
+                                           "TVS CN=tvs,O=Example,OU=Phones"));
+  EXPECT_THAT(Texts(material, Ctl()),
+              ElementsAre("SAST CN=recovery,O=Example,OU=Phones", "SAST CN=next,O=Example,OU=Phones",
+                          "CAPF CN=capf,O=Example,OU=Phones"));
+  ASSERT_OK_AND_ASSIGN(const ListContent content, Compose(material));
+  EXPECT_EQ(content.signer, recovery_) << "the one beside it signs nothing";
+  EXPECT_TRUE(content.listed[1].is_own);
+  std::vector<std::string> warnings;
+  EXPECT_OK(CheckListContent(content, 1000, {}, kTestNow, warnings));
+
+  // Then the server's own key is no signer that phones would accept.
+  ListForm local = Itl();
+  local.local_signer = true;
+  ASSERT_OK_AND_ASSIGN(const ListContent by_server, Compose(material, local));
+  EXPECT_THAT(CheckListContent(by_server, 1000, {}, kTestNow, warnings),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no SAST record")));
+}
+
+TEST_F(ListContentTest, TwoCallManagersOfAServerSignConfigurationFiles) {
+  ListMaterial material = Material();
+  material.servers[0].overlapping = MakePhoneFacing("ccm1-next");
+  EXPECT_THAT(Texts(material),
+              ElementsAre("SAST CN=recovery,O=Example,OU=Phones", "CCM+TFTP CN=ccm1,O=Example,OU=Phones",
+                          "SAST CN=ccm1,O=Example,OU=Phones", "CCM+TFTP CN=ccm1-next,O=Example,OU=Phones",
+                          "CAPF CN=capf,O=Example,OU=Phones", "TVS CN=tvs,O=Example,OU=Phones"));
+  EXPECT_EQ(Texts(material, Itl("tftp2")), Texts(Material(), Itl("tftp2"))) << "it is another server's";
+  EXPECT_EQ(Texts(material, Ctl()), Texts(Material(), Ctl())) << "without mixed mode a CTL names no server";
+  material.policy.mixed_mode = true;
+  EXPECT_THAT(Texts(material, Ctl()),
+              ElementsAre("SAST CN=recovery,O=Example,OU=Phones", "CCM+TFTP CN=ccm1,O=Example,OU=Phones",
+                          "CCM+TFTP CN=ccm1-next,O=Example,OU=Phones", "CCM+TFTP CN=ccm2,O=Example,OU=Phones",
+                          "CAPF CN=capf,O=Example,OU=Phones"));
+  material.policy.blank = true;
+  ASSERT_OK_AND_ASSIGN(const ListContent blank, Compose(material));
+  EXPECT_TRUE(blank.listed[3].blank);
+}
+
 TEST_F(ListContentTest, ABlankListReadsAsTheVectorOfOne) {
   const std::string vector = ReadVector("ITLFile-blank.tlv");
   ASSERT_OK_AND_ASSIGN(const TrustList meant, DecodeTrustList(AsBytes(vector)));

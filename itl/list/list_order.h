@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/x509/certificate.h"
+#include "itl/list/change_guard.h"
 #include "itl/list/list_store.h"
 
 namespace trustline {
@@ -27,6 +28,12 @@ struct PublishOrder {
   // Who will sign, besides those that sign the lists now.
   bool to_local_signer = false;          // the CallManager certificates
   std::optional<Certificate> signed_by;  // one from elsewhere
+  // For the pre-flight.
+  std::string action = "itl.publish";
+  Caution caution;
+  v1::PreFlight* report = nullptr;  // not owned; may be null
+  // Why nothing goes out by itself now. Empty: what may, does.
+  std::string hold;
 };
 
 enum class ListOutcome : uint8_t { kUnchanged, kPublished, kWaits, kRefused };

@@ -197,29 +197,43 @@ absl::StatusOr<std::map<Sha256Digest, absl::Status>> ListPublisher::AskNodes(int
 }
 
 absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, const std::string& cluster,
-                                                           const Work& work) {
-  absl::StatusOr<PublishResult> result =
-      RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<PublishResult> {
-        ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, cluster_id).LockPolicy());
-        if (!policy) {
-          return FailedPrecondition(
-              "the cluster {} has no trust lists: `trustctl itl server add NAME --host HOST` makes the first", cluster);
-        }
-        return work(connection, *policy);
-      });
-  if (result.ok()) {
-    FailPoint("published");
-    Report(cluster_id, cluster, *result);
-  }
+                                                           const PublishOrder& order, const Work& work) {
+  PublishResult result;
+  const GuardedChange change = {.cluster_id = cluster_id,
+                                .actor = order.actor,
+                                .action = order.action,
+                                .subject = fmt::format("trust lists of {}", cluster),
+                                .caution = order.caution,
+                                .report = order.report};
+  const absl::Status status = RunGuarded(pool_, options_.guard, change, [&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, cluster_id).LockPolicy());
+    if (!policy) {
+      return FailedPrecondition(
+          "the cluster {} has no trust lists: `trustctl itl server add NAME --host HOST` makes the first", cluster);
+    }
+    ASSIGN_OR_RETURN(result, work(connection, *policy));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(status);
+  if (order.caution.plan) return result;
+  FailPoint("published");
+  Report(cluster_id, cluster, result);
   return result;
 }
 
 absl::StatusOr<PublishResult> ListPublisher::Publish(int32_t cluster_id, const std::string& cluster,
                                                      const PublishOrder& order) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
-  return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
-    return PublishAll(connection, cluster_id, policy, vouched, order);
-  });
+  const auto publish = [&](const PublishOrder& how) {
+    return InTransaction(cluster_id, cluster, how, [&](Connection& connection, const StoredPolicy& policy) {
+      return PublishAll(connection, cluster_id, policy, vouched, how);
+    });
+  };
+  absl::StatusOr<PublishResult> result = publish(order);
+  if (!IsPreFlightRefusal(result.status()) || order.approved || order.must_publish) return result;
+  PublishOrder held = order;
+  held.hold = std::string(StatusMessage(result.status()));
+  return publish(held);
 }
 
 absl::StatusOr<PublishResult> ListPublisher::PublishAll(Connection& connection, int32_t cluster_id,
@@ -249,7 +263,8 @@ absl::StatusOr<PublishResult> ListPublisher::ChangeAndPublish(int32_t cluster_id
                                                               const PublishOrder& order, const Change& change) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(
-      cluster_id, cluster, [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
+      cluster_id, cluster, order,
+      [&](Connection& connection, const StoredPolicy& before) -> absl::StatusOr<PublishResult> {
         ListStore store(connection, cluster_id);
         RETURN_IF_ERROR(
             ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).CheckNothingWaits(before.policy));
@@ -266,7 +281,7 @@ absl::StatusOr<PublishResult> ListPublisher::PublishSigned(int32_t cluster_id, c
   ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(AsBytes(file)));
   ASSIGN_OR_RETURN(order.signed_by, VerifyTrustList(read));
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
-  return InTransaction(cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) {
+  return InTransaction(cluster_id, cluster, order, [&](Connection& connection, const StoredPolicy& policy) {
     return FinishResigned(
         connection, cluster_id,
         ListRun(connection, cluster_id, keys_, vouched, order, clock_.Now()).PublishSigned(policy.policy, which, file));
@@ -277,7 +292,8 @@ absl::StatusOr<PublishResult> ListPublisher::Resign(int32_t cluster_id, const st
                                                     const PublishOrder& order, const Change& change) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   return InTransaction(
-      cluster_id, cluster, [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
+      cluster_id, cluster, order,
+      [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
         ListStore store(connection, cluster_id);
         RETURN_IF_ERROR(change(connection, store, policy));
         return FinishResigned(

@@ -20,6 +20,7 @@
 #include "common/service/key_folder.h"
 #include "common/service/log.h"
 #include "common/service/metrics.h"
+#include "itl/list/change_guard.h"
 #include "itl/list/list_content.h"
 #include "itl/list/list_order.h"
 #include "itl/list/list_store.h"
@@ -38,6 +39,9 @@ struct ListPublisherOptions {
   absl::Duration nag = absl::Hours(1);
   // Told after lists were published, or found to say what they should; in whatever thread did it. May be empty.
   std::function<void(int32_t cluster_id, const std::string& cluster)> on_compared;
+  // Sees every publication before it is committed; not owned. What it refuses is an error for an administrator, and
+  // waits for one where it would have gone out by itself. May be null.
+  ChangeGuard* guard = nullptr;
 };
 
 // Whether all TVS nodes answer for a signer (NodeVouching::Check).
@@ -104,7 +108,8 @@ class ListPublisher {
                                                                 const PublishOrder& order);
   // `work` in the transaction that has locked the policy.
   using Work = std::function<absl::StatusOr<PublishResult>(Connection& connection, const StoredPolicy& policy)>;
-  absl::StatusOr<PublishResult> InTransaction(int32_t cluster_id, const std::string& cluster, const Work& work);
+  absl::StatusOr<PublishResult> InTransaction(int32_t cluster_id, const std::string& cluster, const PublishOrder& order,
+                                              const Work& work);
   absl::StatusOr<PublishResult> PublishAll(Connection& connection, int32_t cluster_id, const StoredPolicy& policy,
                                            const std::map<Sha256Digest, absl::Status>& vouched,
                                            const PublishOrder& order);

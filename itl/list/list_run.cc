@@ -175,7 +175,7 @@ absl::StatusOr<absl::Status> ListRun::CheckDeviceReads(const ListForm& form, con
   const bool wants_sha512 = content.form.digest == DigestAlgorithm::kSha512;
   const bool wants_version = content.form.signer_version == kSignerVersionWithEc;
   if (form.device.empty() || (!wants_sha512 && !wants_version)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const ReadingAbility able, PhoneReading(connection_, cluster_id_).Of(form.device));
+  ASSIGN_OR_RETURN(const PhoneReads able, PhoneReading(connection_, cluster_id_).Of(form.device));
   if ((able.sha512 || !wants_sha512) && (able.version_1_1 || !wants_version)) return absl::OkStatus();
   return FailedPrecondition(
       "{0} is not recorded to read its own list any more: `trustctl itl able --device {0}` says what it reads, "
@@ -308,6 +308,7 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
                                      left_behind_),
                          result);
   }
+  if (!order_.hold.empty()) return KeepCandidate(prepared, CandidateState::kApproval, order_.hold, result);
   const auto vouched = vouched_.find(prepared.content.signer.sha256());
   if (vouched == vouched_.end()) {
     return KeepCandidate(prepared, CandidateState::kNodes, "the TVS nodes have not been asked about its signer yet",

@@ -125,6 +125,128 @@ TEST_F(ListSignerChangeTest, WhatIsNotPublishedIsNotSignedAnew) {
   EXPECT_THAT(both.lists, SizeIs(1));
 }
 
+TEST_F(ListSignerChangeTest, ASignerThatIsToComeStandsBesideThePresentOne) {
+  const TrustStoreCaller actor = caller();
+  const Certificate first = Recovery();
+  std::optional<ListSigners::Prepared> made;
+  const auto in_store = [&](auto body) { return InStore([&](Connection&, ListStore& store) { return body(store); }); };
+  const auto overlapping = [&] { return *in_store([](ListStore& store) { return store.OverlappingSigners(); }); };
+  const auto previous = [&] { return *in_store([](ListStore& store) { return store.PreviousRecovery(); }); };
+  const auto texts = [&] {
+    EXPECT_EQ(Outcome(Approved()), ListOutcome::kPublished);
+    std::vector<std::string> sasts;
+    for (const TrustListRecord& record : Current().records) {
+      if (record.role() == CertificateRole::kSast) sasts.push_back(record.certificate->subject().ToText());
+    }
+    return sasts;
+  };
+  const auto name = [](const Certificate& certificate) { return certificate.subject().ToText(); };
+
+  // 1. Trusted, and nothing else.
+  ASSERT_OK(InStore([&](Connection& connection, ListStore&) -> absl::Status {
+    ASSIGN_OR_RETURN(made, ListSigners(connection, actor, *keys_, kTestNow).PrepareRecovery(TestListPolicy()));
+    return absl::OkStatus();
+  }));
+  const Certificate next = made->certificate;
+  EXPECT_EQ(Recovery(), first);
+  EXPECT_OK(keys_->Find(made->key_name));
+  EXPECT_EQ(Outcome(), ListOutcome::kUnchanged);
+
+  // 2. In the lists.
+  const auto add = [&](ListStore& store) { return store.AddOverlap("", next, made->key_name, "a test", kTestActor); };
+  ASSERT_OK(in_store(add));
+  EXPECT_EQ(Recovery(), first);
+  ASSERT_THAT(overlapping(), SizeIs(1));
+  EXPECT_EQ(overlapping()[0].certificate, next);
+  EXPECT_THAT(texts(), ::testing::ElementsAre(name(first), name(next)));
+  EXPECT_EQ(List().current->signer_sha256, first.sha256());
+  EXPECT_FALSE(previous().has_value()) << "it never was the signer";
+
+  // 3. It signs.
+  ASSERT_OK(in_store([&](ListStore& store) { return store.SwitchToOverlap("", next); }));
+  EXPECT_EQ(Recovery(), next);
+  EXPECT_EQ(overlapping()[0].certificate, first);
+  EXPECT_THAT(texts(), ::testing::ElementsAre(name(next), name(first)));
+  EXPECT_EQ(List().current->signer_sha256, next.sha256());
+  EXPECT_EQ(previous()->certificate, first);
+  EXPECT_THAT(in_store([&](ListStore& store) { return store.SwitchToOverlap("", next); }),
+              StatusIs(kRefused, HasSubstr("does not stand in the lists beside")));
+
+  // 4. Back again, and out.
+  ASSERT_OK(in_store([&](ListStore& store) { return store.SwitchToOverlap("", first); }));
+  EXPECT_EQ(Recovery(), first);
+  EXPECT_EQ(previous()->certificate, next);
+  ASSERT_OK(in_store([&](ListStore& store) { return store.SwitchToOverlap("", next); }));
+  EXPECT_THAT(in_store([](ListStore& store) { return store.EndOverlap(""); }), IsOkAndHolds(true));
+  EXPECT_THAT(in_store([](ListStore& store) { return store.EndOverlap(""); }), IsOkAndHolds(false));
+  EXPECT_THAT(overlapping(), SizeIs(0));
+  EXPECT_THAT(texts(), ::testing::ElementsAre(name(next), name(Signers().at(1).certificate)));
+}
+
+TEST_F(ListSignerChangeTest, AnOverlapThatIsTakenBackIsNotTheKeyBefore) {
+  const TrustStoreCaller actor = caller();
+  const auto overlap = [&] {
+    return InStore([&](Connection& connection, ListStore& store) -> absl::Status {
+      ASSIGN_OR_RETURN(const ListSigners::Prepared made,
+                       ListSigners(connection, actor, *keys_, kTestNow).PrepareRecovery(TestListPolicy()));
+      return store.AddOverlap("", made.certificate, made.key_name, "a test", kTestActor);
+    });
+  };
+  ASSERT_OK(overlap());
+  ASSERT_OK(overlap()) << "another one takes its place";
+  EXPECT_EQ(Count("SELECT count(*) FROM list_signer WHERE overlapping"), 1);
+  ASSERT_OK(InStore([](Connection&, ListStore& store) { return store.EndOverlap("").status(); }));
+  const Certificate first = Recovery();
+  ASSERT_OK(InStore([&](Connection& connection, ListStore&) {
+    return ListSigners(connection, actor, *keys_, kTestNow).MakeRecovery(TestListPolicy(), "lost").status();
+  }));
+  const auto previous = InStore([](Connection&, ListStore& store) { return store.PreviousRecovery(); });
+  ASSERT_OK(previous);
+  ASSERT_TRUE(previous->has_value());
+  EXPECT_EQ((*previous)->certificate, first);
+}
+
+TEST_F(ListSignerChangeTest, AnOverlappingKeyThatIsRestoredStandsInTheListsOnce) {
+  const TrustStoreCaller actor = caller();
+  const Certificate first = Recovery();
+  ASSERT_OK(InStore([&](Connection& connection, ListStore& store) -> absl::Status {
+    ListSigners signers(connection, actor, *keys_, kTestNow);
+    ASSIGN_OR_RETURN(const ListSigners::Prepared made, signers.PrepareRecovery(TestListPolicy()));
+    RETURN_IF_ERROR(store.AddOverlap("", made.certificate, made.key_name, "a test", kTestActor));
+    RETURN_IF_ERROR(store.SwitchToOverlap("", made.certificate));
+    ASSIGN_OR_RETURN(const std::optional<StoredSigner> previous, store.PreviousRecovery());
+    return signers.RestoreRecovery(*previous, "a test");
+  }));
+  EXPECT_EQ(Recovery(), first);
+  EXPECT_EQ(Count("SELECT count(*) FROM list_signer WHERE overlapping"), 0);
+  EXPECT_EQ(Outcome(), ListOutcome::kUnchanged);
+}
+
+TEST_F(ListSignerChangeTest, WhatOverlapsStaysTrusted) {
+  const TrustStoreCaller actor = caller();
+  std::optional<Certificate> next;
+  const auto remove = [&] {
+    return InStore([&](Connection& connection, ListStore&) {
+      return TrustEditor(connection, actor).Remove(PrefixOf(next->sha256())).status();
+    });
+  };
+  ASSERT_OK(InStore([&](Connection& connection, ListStore& store) -> absl::Status {
+    ASSIGN_OR_RETURN(const ListSigners::Prepared made,
+                     ListSigners(connection, actor, *keys_, kTestNow)
+                         .PrepareCallManager(TestListPolicy(), "tftp1", "tftp1.example"));
+    next = made.certificate;
+    return store.AddOverlap("tftp1", made.certificate, made.key_name, "a test", kTestActor);
+  }));
+  EXPECT_THAT(remove(), StatusIs(kRefused, HasSubstr("stands in them as TFTP server")));
+  // Also the one that is to go.
+  const Certificate first = Signers().at(1).certificate;
+  ASSERT_OK(InStore([&](Connection&, ListStore& store) { return store.SwitchToOverlap("tftp1", *next); }));
+  next = first;
+  EXPECT_THAT(remove(), StatusIs(kRefused, HasSubstr("stands in them as TFTP server")));
+  ASSERT_OK(InStore([](Connection&, ListStore& store) { return store.EndOverlap("tftp1").status(); }));
+  EXPECT_OK(remove());
+}
+
 TEST_F(ListSignerChangeTest, AListThatIsSignedAnewSaysWhen) {
   now_.Advance(absl::Hours(3));
   ASSERT_OK(Resign(true));

@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 
 #include <span>
+#include <utility>
 
 #include "ca/profile/phone_facing.h"
 #include "common/bytes/bytes.h"
@@ -43,19 +44,23 @@ absl::Status CheckSigner(const CertifiedKey& signer, absl::Time now) {
 
 }  // namespace
 
-absl::Status ListSigners::Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
-                                const std::vector<CertificateRole>& roles, std::string_view reason) {
+absl::Status ListSigners::Vouch(const Certificate& certificate, const std::vector<CertificateRole>& roles) {
   // Its records come from being a signer, so the entry is not listed.
   ASSIGN_OR_RETURN(
       TrustImport import,
       TrustImport::Begin(connection_, caller_, {.roles = roles, .origin = "system", .keeps_present = true}, now_));
   const ImportCandidate candidate{std::string(AsText(certificate.der())), certificate.subject().ToText()};
   RETURN_IF_ERROR(import.AddBatch(std::span(&candidate, 1)));
-  RETURN_IF_ERROR(import.Finish().status());
+  return import.Finish().status();
+}
+
+absl::Status ListSigners::Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
+                                const std::vector<CertificateRole>& roles, std::string_view reason) {
+  RETURN_IF_ERROR(Vouch(certificate, roles));
   return ListStore(connection_, caller_.cluster_id).AddSigner(server, certificate, key_name, reason, caller_.actor);
 }
 
-absl::StatusOr<Certificate> ListSigners::MakeRecovery(const ListPolicy& policy, std::string_view reason) {
+absl::StatusOr<ListSigners::Prepared> ListSigners::PrepareRecovery(const ListPolicy& policy) {
   PhoneFacingProfile profile = NewPhoneFacingProfile(
       PhoneFacingKind::kItlRecovery,
       {.node = "", .host = "", .organization = policy.organization, .organizational_unit = policy.organizational_unit});
@@ -63,12 +68,19 @@ absl::StatusOr<Certificate> ListSigners::MakeRecovery(const ListPolicy& policy, 
   ASSIGN_OR_RETURN(const CertificateTemplate form, PhoneFacingTemplate(profile, now_));
   ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Generate(profile.key_kind));
   ASSIGN_OR_RETURN(Certificate certificate, BuildSelfSigned(form, *key));
-  RETURN_IF_ERROR(Adopt(certificate, KeyName(key->public_key_sha256()), "", {CertificateRole::kSast}, reason));
-  return certificate;
+  RETURN_IF_ERROR(Vouch(certificate, {CertificateRole::kSast}));
+  return Prepared{std::move(certificate), KeyName(key->public_key_sha256())};
 }
 
-absl::StatusOr<Certificate> ListSigners::MakeCallManager(const ListPolicy& policy, std::string_view server,
-                                                         std::string_view host, std::string_view reason) {
+absl::StatusOr<Certificate> ListSigners::MakeRecovery(const ListPolicy& policy, std::string_view reason) {
+  ASSIGN_OR_RETURN(Prepared made, PrepareRecovery(policy));
+  RETURN_IF_ERROR(
+      ListStore(connection_, caller_.cluster_id).AddSigner("", made.certificate, made.key_name, reason, caller_.actor));
+  return std::move(made.certificate);
+}
+
+absl::StatusOr<ListSigners::Prepared> ListSigners::PrepareCallManager(const ListPolicy& policy, std::string_view server,
+                                                                      std::string_view host) {
   const PhoneFacingProfile profile =
       NewPhoneFacingProfile(PhoneFacingKind::kCallManager, {.node = std::string(server),
                                                             .host = std::string(host),
@@ -77,9 +89,16 @@ absl::StatusOr<Certificate> ListSigners::MakeCallManager(const ListPolicy& polic
   ASSIGN_OR_RETURN(const CertificateTemplate form, PhoneFacingTemplate(profile, now_));
   ASSIGN_OR_RETURN(const KeyFolder::Key key, keys_.Generate(profile.key_kind));
   ASSIGN_OR_RETURN(Certificate certificate, BuildSelfSigned(form, *key));
-  RETURN_IF_ERROR(Adopt(certificate, KeyName(key->public_key_sha256()), server,
-                        {CertificateRole::kSast, policy.tftp_role}, reason));
-  return certificate;
+  RETURN_IF_ERROR(Vouch(certificate, {CertificateRole::kSast, policy.tftp_role}));
+  return Prepared{std::move(certificate), KeyName(key->public_key_sha256())};
+}
+
+absl::StatusOr<Certificate> ListSigners::MakeCallManager(const ListPolicy& policy, std::string_view server,
+                                                         std::string_view host, std::string_view reason) {
+  ASSIGN_OR_RETURN(Prepared made, PrepareCallManager(policy, server, host));
+  RETURN_IF_ERROR(ListStore(connection_, caller_.cluster_id)
+                      .AddSigner(server, made.certificate, made.key_name, reason, caller_.actor));
+  return std::move(made.certificate);
 }
 
 absl::Status ListSigners::ImportRecovery(CertifiedKey imported, std::string_view reason) {

@@ -33,6 +33,15 @@ class ListSigners {
   absl::StatusOr<Certificate> MakeCallManager(const ListPolicy& policy, std::string_view server, std::string_view host,
                                               std::string_view reason);
 
+  // A key and its certificate that are to take the place of the present ones: TVS answers for it, and it is no signer
+  // yet, and in no list.
+  struct Prepared {
+    Certificate certificate;
+    std::string key_name;
+  };
+  absl::StatusOr<Prepared> PrepareRecovery(const ListPolicy& policy);
+  absl::StatusOr<Prepared> PrepareCallManager(const ListPolicy& policy, std::string_view server, std::string_view host);
+
   // A key from elsewhere as ITLRecovery. FailedPrecondition for one that phones cannot use: not RSA 2048 or weaker, or
   // a certificate that has expired, or is not one that may sign.
   absl::Status ImportRecovery(CertifiedKey imported, std::string_view reason);
@@ -45,6 +54,7 @@ class ListSigners {
   absl::Status ForgetUnused(const Certificate& replaced);
 
  private:
+  absl::Status Vouch(const Certificate& certificate, const std::vector<CertificateRole>& roles);
   absl::Status Adopt(const Certificate& certificate, std::string_view key_name, std::string_view server,
                      const std::vector<CertificateRole>& roles, std::string_view reason);
 

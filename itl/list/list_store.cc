@@ -1,6 +1,7 @@
 // What lists are made of: policy, TFTP servers, signers. The lists themselves are in list_store_lists.cc.
 #include "itl/list/list_store.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/status/status.h"
@@ -48,7 +49,12 @@ constexpr Statement kDropCandidatesOfServer = {
 constexpr Statement kSigners = {
     "list_signers",
     "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
-    "(sha256) WHERE s.cluster_id = $1 AND s.replaced_at IS NULL ORDER BY s.tftp_server COLLATE \"C\""};
+    "(sha256) WHERE s.cluster_id = $1 AND s.replaced_at IS NULL AND NOT s.overlapping ORDER BY s.tftp_server COLLATE "
+    "\"C\""};
+constexpr Statement kOverlapping = {
+    "list_signers_overlapping",
+    "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
+    "(sha256) WHERE s.cluster_id = $1 AND s.overlapping ORDER BY s.tftp_server COLLATE \"C\""};
 constexpr Statement kPreviousRecovery = {
     "list_signer_previous",
     "SELECT s.tftp_server, c.der, s.key_name, s.reason, s.created_at FROM list_signer s JOIN certificate c USING "
@@ -58,11 +64,31 @@ constexpr Statement kPreviousRecovery = {
     "= $1 AND l.removed_at IS NULL AND g.signer_sha256 = s.sha256) DESC, s.replaced_at DESC, s.signer_id DESC LIMIT 1"};
 constexpr Statement kReplaceSigner = {
     "list_signer_replace",
-    "UPDATE list_signer SET replaced_at = now() WHERE cluster_id = $1 AND tftp_server = $2 AND replaced_at IS NULL"};
-constexpr Statement kAddSigner = {
-    "list_signer_add",
-    "INSERT INTO list_signer (cluster_id, tftp_server, sha256, key_name, reason, created_by) VALUES ($1, $2, $3, $4, "
-    "$5, $6)"};
+    "UPDATE list_signer SET replaced_at = now() WHERE cluster_id = $1 AND tftp_server = $2 AND replaced_at IS NULL AND "
+    "NOT overlapping"};
+// One that overlaps and becomes the present one by another row.
+constexpr Statement kDropSameOverlap = {"list_signer_drop_same_overlap",
+                                        "UPDATE list_signer SET overlapping = false, replaced_at = "
+                                        "coalesce(replaced_at, '-infinity') WHERE cluster_id = $1 AND "
+                                        "tftp_server = $2 AND overlapping AND sha256 = $3"};
+constexpr Statement kAddSigner = {"list_signer_add",
+                                  "INSERT INTO list_signer (cluster_id, tftp_server, sha256, key_name, reason, "
+                                  "created_by, overlapping) VALUES ($1, $2, "
+                                  "$3, $4, $5, $6, $7)"};
+// The order keeps to one present and one overlapping signer a server.
+constexpr Statement kSwitchIn = {"list_signer_switch_in",
+                                 "UPDATE list_signer SET overlapping = false, replaced_at = NULL WHERE cluster_id = $1 "
+                                 "AND tftp_server = $2 AND overlapping "
+                                 "AND sha256 = $3"};
+constexpr Statement kSwitchOut = {"list_signer_switch_out",
+                                  "UPDATE list_signer SET overlapping = true WHERE cluster_id = $1 AND tftp_server = "
+                                  "$2 AND sha256 = $3 AND replaced_at = "
+                                  "now()"};
+// One that never was the present one was replaced at no time, so that it is not the one before.
+constexpr Statement kEndOverlap = {"list_signer_end_overlap",
+                                   "UPDATE list_signer SET overlapping = false, replaced_at = coalesce(replaced_at, "
+                                   "'-infinity') WHERE cluster_id = $1 AND "
+                                   "tftp_server = $2 AND overlapping"};
 constexpr Statement kListed = {"listed_entries",
                                "SELECT e.role, c.der FROM trust_entry e JOIN certificate c USING (sha256) WHERE "
                                "e.cluster_id = $1 AND e.listed AND "
@@ -167,6 +193,8 @@ absl::StatusOr<std::vector<StoredSigner>> ListStore::ReadSigners(const Statement
 
 absl::StatusOr<std::vector<StoredSigner>> ListStore::Signers() { return ReadSigners(kSigners); }
 
+absl::StatusOr<std::vector<StoredSigner>> ListStore::OverlappingSigners() { return ReadSigners(kOverlapping); }
+
 absl::StatusOr<std::optional<StoredSigner>> ListStore::PreviousRecovery() {
   ASSIGN_OR_RETURN(std::vector<StoredSigner> found, ReadSigners(kPreviousRecovery));
   if (found.empty()) return std::nullopt;
@@ -176,6 +204,16 @@ absl::StatusOr<std::optional<StoredSigner>> ListStore::PreviousRecovery() {
 absl::Status ListStore::AddSigner(std::string_view tftp_server, const Certificate& certificate,
                                   std::string_view key_name, std::string_view reason, std::string_view actor) {
   RETURN_IF_ERROR(connection_.Execute(kReplaceSigner, Parameters().Int64(cluster_id_).Text(tftp_server)).status());
+  RETURN_IF_ERROR(
+      connection_
+          .Execute(kDropSameOverlap, Parameters().Int64(cluster_id_).Text(tftp_server).Bytes(certificate.sha256()))
+          .status());
+  return WriteSigner(tftp_server, certificate, key_name, reason, actor, /*overlaps=*/false);
+}
+
+absl::Status ListStore::WriteSigner(std::string_view tftp_server, const Certificate& certificate,
+                                    std::string_view key_name, std::string_view reason, std::string_view actor,
+                                    bool overlaps) {
   return connection_
       .Execute(kAddSigner, Parameters()
                                .Int64(cluster_id_)
@@ -183,8 +221,38 @@ absl::Status ListStore::AddSigner(std::string_view tftp_server, const Certificat
                                .Bytes(certificate.sha256())
                                .Text(key_name)
                                .Text(reason)
-                               .Text(actor))
+                               .Text(actor)
+                               .Bool(overlaps))
       .status();
+}
+
+absl::Status ListStore::AddOverlap(std::string_view tftp_server, const Certificate& certificate,
+                                   std::string_view key_name, std::string_view reason, std::string_view actor) {
+  RETURN_IF_ERROR(EndOverlap(tftp_server).status());
+  return WriteSigner(tftp_server, certificate, key_name, reason, actor, /*overlaps=*/true);
+}
+
+absl::Status ListStore::SwitchToOverlap(std::string_view tftp_server, const Certificate& certificate) {
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, Signers());
+  const auto present = std::find_if(signers.begin(), signers.end(),
+                                    [&](const StoredSigner& signer) { return signer.tftp_server == tftp_server; });
+  if (present == signers.end()) return FailedPrecondition("there is no signer that could be replaced");
+  const auto of = [&](const Certificate& which) {
+    return Parameters().Int64(cluster_id_).Text(tftp_server).Bytes(which.sha256());
+  };
+  RETURN_IF_ERROR(connection_.Execute(kReplaceSigner, Parameters().Int64(cluster_id_).Text(tftp_server)).status());
+  ASSIGN_OR_RETURN(const Result in, connection_.Execute(kSwitchIn, of(certificate)));
+  if (in.affected() != 1) {
+    return FailedPrecondition("{} does not stand in the lists beside {}", certificate.subject().ToText(),
+                              present->certificate.subject().ToText());
+  }
+  return connection_.Execute(kSwitchOut, of(present->certificate)).status();
+}
+
+absl::StatusOr<bool> ListStore::EndOverlap(std::string_view tftp_server) {
+  ASSIGN_OR_RETURN(const Result ended,
+                   connection_.Execute(kEndOverlap, Parameters().Int64(cluster_id_).Text(tftp_server)));
+  return ended.affected() > 0;
 }
 
 absl::StatusOr<std::vector<ListedEntry>> ListStore::Listed() {
@@ -208,11 +276,18 @@ absl::StatusOr<ListMaterial> ListStore::Material(const ListPolicy& policy, const
   }
   ListMaterial material = {.policy = policy, .recovery = signers.front().certificate, .listed = {}, .servers = {}};
   ASSIGN_OR_RETURN(const std::vector<StoredServer> servers, Servers());
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> overlapping, OverlappingSigners());
   for (const StoredServer& server : servers) {
     for (const StoredSigner& signer : signers) {
       if (signer.tftp_server == server.name) {
         material.servers.push_back({server.name, server.host, signer.certificate});
       }
+    }
+  }
+  for (const StoredSigner& signer : overlapping) {
+    if (signer.tftp_server.empty()) material.overlapping_recovery = signer.certificate;
+    for (TftpServerCertificate& server : material.servers) {
+      if (server.server == signer.tftp_server) server.overlapping = signer.certificate;
     }
   }
   ASSIGN_OR_RETURN(material.listed, Listed());

@@ -118,17 +118,29 @@ class ListStore {
   // Its lists too; false when it is not there.
   absl::StatusOr<bool> RemoveServer(std::string_view name);
 
+  // The present ones.
   absl::StatusOr<std::vector<StoredSigner>> Signers();
+  // Those that stand in lists beside the present one of the same server, and sign nothing: to come, or to go. One a
+  // server at most.
+  absl::StatusOr<std::vector<StoredSigner>> OverlappingSigners();
   // An ITLRecovery signer that was replaced: the one that lists are still signed with, else the last.
   absl::StatusOr<std::optional<StoredSigner>> PreviousRecovery();
   // In the place of the present one.
   absl::Status AddSigner(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,
                          std::string_view reason, std::string_view actor);
+  // Beside the present one, in the place of another that overlaps.
+  absl::Status AddOverlap(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,
+                          std::string_view reason, std::string_view actor);
+  // The overlapping signer is the present one now, which overlaps. FailedPrecondition unless `certificate` is the
+  // overlapping one.
+  absl::Status SwitchToOverlap(std::string_view tftp_server, const Certificate& certificate);
+  // The present one is alone again; false when it is already.
+  absl::StatusOr<bool> EndOverlap(std::string_view tftp_server);
 
   // The entries of the trust store that are listed, in the order of their records.
   absl::StatusOr<std::vector<ListedEntry>> Listed();
 
-  // Policy, signers, servers and what is listed, as lists are made of them.
+  // Policy, signers, those that overlap, servers and what is listed, as lists are made of them.
   absl::StatusOr<ListMaterial> Material(const ListPolicy& policy, const std::vector<StoredSigner>& signers);
 
   // By kind, server and device.
@@ -171,6 +183,8 @@ class ListStore {
 
  private:
   absl::StatusOr<std::vector<StoredSigner>> ReadSigners(const Statement& statement);
+  absl::Status WriteSigner(std::string_view tftp_server, const Certificate& certificate, std::string_view key_name,
+                           std::string_view reason, std::string_view actor, bool overlaps);
 
   Connection& connection_;
   const int32_t cluster_id_;

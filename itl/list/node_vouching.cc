@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "common/bytes/bytes.h"
 #include "common/rpc/authorization.h"
+#include "common/rpc/certificate_summary.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/identity.h"
 #include "common/status/status.h"
@@ -39,7 +40,8 @@ absl::StatusOr<std::shared_ptr<v1::Verification::Stub>> NodeVouching::StubFor(co
   return stubs_[address] = v1::Verification::NewStub(channel);
 }
 
-absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, const Certificate& signer) {
+absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, const Certificate& signer,
+                               CertificateRole role) {
   if (node.address.empty()) {
     return Unavailable("it has not told its address since it was started with this version: is it running?");
   }
@@ -69,15 +71,14 @@ absl::Status NodeVouching::Ask(const Node& node, const std::string& cluster, con
   if (response.certificate() != AsText(signer.der())) {
     return FailedPrecondition("it answers with another certificate of the same issuer and serial number");
   }
-  if (std::find(response.roles().begin(), response.roles().end(), v1::CERTIFICATE_ROLE_SAST) ==
-      response.roles().end()) {
-    return FailedPrecondition("it does not say SAST");
+  if (std::find(response.roles().begin(), response.roles().end(), ToProto(role)) == response.roles().end()) {
+    return FailedPrecondition("it does not say {}", CertificateRoleName(role));
   }
   return absl::OkStatus();
 }
 
 absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& signer,
-                                 const std::vector<std::string>& without) {
+                                 const std::vector<std::string>& without, CertificateRole role) {
   ASSIGN_OR_RETURN(std::vector<Node> nodes, Nodes());
   for (const std::string& name : without) {
     const bool is_known = std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return node.name == name; });
@@ -88,7 +89,7 @@ absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& 
       nodes, [&](const Node& node) { return std::find(without.begin(), without.end(), node.name) != without.end(); });
   std::vector<std::future<absl::Status>> answers;
   for (const Node& node : nodes) {
-    answers.push_back(std::async(std::launch::async, [&] { return Ask(node, cluster, signer); }));
+    answers.push_back(std::async(std::launch::async, [&] { return Ask(node, cluster, signer, role); }));
   }
   std::vector<std::string> failures;
   size_t vouching = 0;
@@ -105,17 +106,17 @@ absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& 
   if (failures.empty() && (vouching > 0 || all_left_out)) return absl::OkStatus();
   if (failures.empty()) {
     return FailedPrecondition(
-        "no TVS node answers for the cluster {0}, so that no phone could ask about the signer {1}: {2}", cluster,
+        "no TVS node answers for the cluster {0}, so that no phone could ask about {1}: {2}", cluster,
         signer.subject().ToText(),
         had_nodes ? "the approved ones have no listener for this cluster; add a [[listener]] with cluster = \"" +
                         cluster + "\" to a tvsd's configuration"
                   : std::string("approve one (`trustctl node list`, `trustctl node approve NODE`)"));
   }
   return FailedPrecondition(
-      "not every TVS node answers for the signer {} with role SAST: {}. It is tried again by itself; a node that is "
-      "gone "
-      "for good is removed with `trustctl node remove NODE`, and one can be left out once with `--without-node NODE`",
-      signer.subject().ToText(), absl::StrJoin(failures, "; "));
+      "not every TVS node answers for {} with role {}: {}. It is tried again by itself; a node that is gone for good "
+      "is "
+      "removed with `trustctl node remove NODE`, and one can be left out once with `--without-node NODE`",
+      signer.subject().ToText(), CertificateRoleName(role), absl::StrJoin(failures, "; "));
 }
 
 }  // namespace trustline

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/device/certificate_role.h"
 #include "common/postgres/pool.h"
 #include "common/service/identity_files.h"
 #include "common/x509/certificate.h"
@@ -26,10 +27,11 @@ class NodeVouching {
   NodeVouching(Pool& pool, IdentityFiles identity, absl::Duration patience = kVouchingPatience)
       : pool_(pool), identity_(std::move(identity)), patience_(patience) {}
 
-  // OK when each approved node that answers for `cluster` says that the signer is valid with role SAST, and at least
+  // OK when each approved node that answers for `cluster` says that the signer is valid with `role`, and at least
   // one does. Those in `without` are not asked. FailedPrecondition names the nodes that do not, why, and the way out;
   // errors of the database as they are. Waits for all nodes together, `patience` at most.
-  absl::Status Check(const std::string& cluster, const Certificate& signer, const std::vector<std::string>& without);
+  absl::Status Check(const std::string& cluster, const Certificate& signer, const std::vector<std::string>& without,
+                     CertificateRole role = CertificateRole::kSast);
 
  private:
   struct Node {
@@ -39,7 +41,7 @@ class NodeVouching {
   };
   absl::StatusOr<std::vector<Node>> Nodes();
   // NotFound: it has no listener for the cluster.
-  absl::Status Ask(const Node& node, const std::string& cluster, const Certificate& signer);
+  absl::Status Ask(const Node& node, const std::string& cluster, const Certificate& signer, CertificateRole role);
   absl::StatusOr<std::shared_ptr<v1::Verification::Stub>> StubFor(const std::string& address);
 
   Pool& pool_;

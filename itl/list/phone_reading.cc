@@ -30,7 +30,7 @@ constexpr Statement kOf = {
 
 }  // namespace
 
-absl::Status PhoneReading::Record(std::string_view device, std::string_view model, ReadingAbility ability,
+absl::Status PhoneReading::Record(std::string_view device, std::string_view model, PhoneReads ability,
                                   std::string_view actor) {
   if (device.empty() == model.empty()) {
     return InvalidArgument("name either a device or a model whose phones can all read it");
@@ -66,9 +66,9 @@ absl::StatusOr<ReadingCount> PhoneReading::Count() {
   return count;
 }
 
-absl::StatusOr<ReadingAbility> PhoneReading::Of(std::string_view device) {
+absl::StatusOr<PhoneReads> PhoneReading::Of(std::string_view device) {
   ASSIGN_OR_RETURN(const Result result, connection_.Execute(kOf, Parameters().Int64(cluster_id_).Text(device)));
-  ReadingAbility ability;
+  PhoneReads ability;
   for (const Row row : result) RETURN_IF_ERROR(row.Scan(ability.sha512, ability.version_1_1));
   return ability;
 }

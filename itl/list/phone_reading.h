@@ -6,16 +6,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/phone_model/phone_model.h"
 #include "common/postgres/connection.h"
 #include "common/signed_file/signed_file.h"
 
 namespace trustline {
-
-// Beyond SHA-1 and signer version 1.0, which all phones read.
-struct ReadingAbility {
-  bool sha512 = false;
-  bool version_1_1 = false;
-};
 
 // Of the devices in service: all, and those that are not recorded to be able, by themselves or by their model.
 struct ReadingCount {
@@ -30,12 +25,12 @@ class PhoneReading {
   PhoneReading(Connection& transaction, int32_t cluster_id) : connection_(transaction), cluster_id_(cluster_id) {}
 
   // Of a device or of a model, the other one being empty; audited. InvalidArgument for a name that no device can have.
-  absl::Status Record(std::string_view device, std::string_view model, ReadingAbility ability, std::string_view actor);
+  absl::Status Record(std::string_view device, std::string_view model, PhoneReads ability, std::string_view actor);
 
   absl::StatusOr<ReadingCount> Count();
 
   // A device's own record, or else its model's.
-  absl::StatusOr<ReadingAbility> Of(std::string_view device);
+  absl::StatusOr<PhoneReads> Of(std::string_view device);
 
   // OK when all phones can read such lists; else FailedPrecondition with how many cannot, and the way out.
   absl::Status CheckAll(DigestAlgorithm digest, FileVersion signer_version);

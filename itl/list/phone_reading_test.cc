@@ -31,7 +31,7 @@ class PhoneReadingTest : public ItlDatabaseTest {
       return body(reading);
     });
   }
-  absl::Status Record(std::string_view device, std::string_view model, ReadingAbility ability) {
+  absl::Status Record(std::string_view device, std::string_view model, PhoneReads ability) {
     return With([&](PhoneReading& reading) { return reading.Record(device, model, ability, kTestActor); });
   }
   // "devices without-SHA-512 without-1.1".

@@ -170,9 +170,16 @@ absl::Status TrustListService::AddServer(const Caller& caller, const v1::AddTftp
   }
 }
 
-absl::Status TrustListService::RemoveServer(const Caller& caller, const v1::RemoveTftpServerRequest& request) {
+absl::Status TrustListService::RemoveServer(const Caller& caller, const v1::RemoveTftpServerRequest& request,
+                                            v1::RemoveTftpServerResponse& response) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
-  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+  GuardedChange guarded = {.cluster_id = caller.cluster_id,
+                           .actor = caller.actor(),
+                           .action = "itl.server.remove",
+                           .subject = request.name()};
+  ASSIGN_OR_RETURN(guarded.caution, FromProto(request.caution()));
+  if (parts_.guard != nullptr) guarded.report = response.mutable_preflight();
+  return RunGuarded(parts_.pool, parts_.guard, guarded, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     RETURN_IF_ERROR(store.LockPolicy().status());
     ASSIGN_OR_RETURN(const bool removed, store.RemoveServer(request.name()));
@@ -196,7 +203,11 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
     return InvalidArgument("an ITLRecovery certificate lasts 5, 10, 15 or 20 years");
   }
   const TrustStoreCaller store_caller = StoreCaller(caller);
-  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+  GuardedChange guarded = {
+      .cluster_id = caller.cluster_id, .actor = caller.actor(), .action = "itl.policy", .subject = caller.cluster};
+  ASSIGN_OR_RETURN(guarded.caution, FromProto(request.caution()));
+  if (parts_.guard != nullptr) guarded.report = response.mutable_preflight();
+  return RunGuarded(parts_.pool, parts_.guard, guarded, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> before, store.LockPolicy());
     if (!before)
@@ -210,7 +221,9 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
     if (digest || version) RETURN_IF_ERROR(CheckFormCanBeRead(connection, caller, policy));
     if (policy.tftp_role != before->policy.tftp_role) {
       // TVS must answer with the role that the lists will say.
-      ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store.Signers());
+      ASSIGN_OR_RETURN(std::vector<StoredSigner> signers, store.Signers());
+      ASSIGN_OR_RETURN(const std::vector<StoredSigner> overlapping, store.OverlappingSigners());
+      signers.insert(signers.end(), overlapping.begin(), overlapping.end());
       ASSIGN_OR_RETURN(TrustImport import,
                        TrustImport::Begin(connection, store_caller,
                                           {.roles = {policy.tftp_role}, .origin = "system", .keeps_present = true},
@@ -258,8 +271,8 @@ absl::Status TrustListService::RecordOne(const Caller& caller, const v1::RecordR
   return absl::OkStatus();
 }
 
-absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller,
-                                                          const v1::SetDeviceListRequest& request) {
+absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller, const v1::SetDeviceListRequest& request,
+                                                          v1::PreFlight& preflight) {
   ASSIGN_OR_RETURN(const DeviceName device, DeviceName::Parse(request.device()));
   ListForm form = {.kind = ListKind::kItl, .tftp_server = "", .device = device.text()};
   ASSIGN_OR_RETURN(form.digest, FromProto(request.digest()));
@@ -269,13 +282,17 @@ absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller,
     ListStore store(*lease, caller.cluster_id);
     ASSIGN_OR_RETURN(form.tftp_server, ServerOf(store, request.tftp_server()));
   }
+  ASSIGN_OR_RETURN(const Caution caution, FromProto(request.caution()));
   const PublishOrder order = {
       .filter = {ListKind::kItl, form.tftp_server, form.device},
       .actor = caller.actor(),
       .reason = request.remove() ? "the device takes the list of all phones again" : "a list for one device",
       .approved = true,
       .must_publish = true,
-      .without_nodes = {}};
+      .without_nodes = {},
+      .action = request.remove() ? "itl.device.remove" : "itl.device.set",
+      .caution = caution,
+      .report = &preflight};
   return parts_.publisher->ChangeAndPublish(
       caller.cluster_id, caller.cluster, order,
       [&, form](Connection& connection, ListStore& store, const StoredPolicy&) mutable -> absl::Status {
@@ -283,7 +300,7 @@ absl::StatusOr<PublishResult> TrustListService::SetDevice(const Caller& caller,
           ASSIGN_OR_RETURN(const bool removed, store.RemoveDeviceList(form.tftp_server, form.device));
           if (!removed) return NotFound("{} has no trust list of its own", form.device);
         } else {
-          ASSIGN_OR_RETURN(const ReadingAbility able, PhoneReading(connection, caller.cluster_id).Of(form.device));
+          ASSIGN_OR_RETURN(const PhoneReads able, PhoneReading(connection, caller.cluster_id).Of(form.device));
           const bool wants_sha512 = form.digest == DigestAlgorithm::kSha512;
           const bool wants_version = form.signer_version == kSignerVersionWithEc;
           if ((wants_sha512 && !able.sha512) || (wants_version && !able.version_1_1)) {
@@ -314,9 +331,9 @@ grpc::Status TrustListService::AddTftpServer(grpc::ServerContext* context, const
 }
 grpc::Status TrustListService::RemoveTftpServer(grpc::ServerContext* context,
                                                 const v1::RemoveTftpServerRequest* request,
-                                                v1::RemoveTftpServerResponse*) {
+                                                v1::RemoveTftpServerResponse* response) {
   return AnswerChange(*context, "RemoveTftpServer", *request,
-                      [&](const Caller& caller) { return RemoveServer(caller, *request); });
+                      [&](const Caller& caller) { return RemoveServer(caller, *request, *response); });
 }
 grpc::Status TrustListService::ChangeTrustListPolicy(grpc::ServerContext* context,
                                                      const v1::ChangeTrustListPolicyRequest* request,
@@ -331,8 +348,9 @@ grpc::Status TrustListService::RecordReading(grpc::ServerContext* context, const
 }
 grpc::Status TrustListService::SetDeviceList(grpc::ServerContext* context, const v1::SetDeviceListRequest* request,
                                              v1::PublishResponse* response) {
-  return AnswerChange(*context, "SetDeviceList", *request,
-                      [&](const Caller& caller) { return PutLists(SetDevice(caller, *request), *response); });
+  return AnswerLists(
+      *context, "SetDeviceList", *request, *response,
+      [&](const Caller& caller, v1::PreFlight& preflight) { return SetDevice(caller, *request, preflight); });
 }
 
 }  // namespace trustline

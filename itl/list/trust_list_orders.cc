@@ -59,13 +59,15 @@ absl::Status TrustListService::ChooseServer(const Caller& caller, const std::str
   return absl::OkStatus();
 }
 
-absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& caller,
-                                                               const v1::PublishRequest& request) {
+absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& caller, const v1::PublishRequest& request,
+                                                               v1::PreFlight& preflight) {
   PublishOrder order = {.filter = {},
                         .actor = caller.actor(),
                         .reason = request.reason().empty() ? "published by an administrator" : request.reason(),
                         .approved = true,
-                        .without_nodes = Texts(request.without_nodes())};
+                        .without_nodes = Texts(request.without_nodes()),
+                        .report = &preflight};
+  ASSIGN_OR_RETURN(order.caution, FromProto(request.caution()));
   ASSIGN_OR_RETURN(order.filter.kind, FromProto(request.kind()));
   RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
   // All lists are looked at, because what is approved may go out together with others; the order is about these.
@@ -82,14 +84,19 @@ absl::StatusOr<PublishResult> TrustListService::PublishWaiting(const Caller& cal
   return result;
 }
 
-absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request) {
+absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request,
+                                                         v1::PreFlight& preflight) {
+  ASSIGN_OR_RETURN(const Caution caution, FromProto(request.caution()));
   const PublishOrder order = {
       .filter = {.kind = ListKind::kCtl, .tftp_server = {}, .device = {}},
       .actor = caller.actor(),
       .reason = request.reason().empty() ? (request.on() ? "mixed mode on" : "mixed mode off") : request.reason(),
       .approved = true,
       .must_publish = true,
-      .without_nodes = Texts(request.without_nodes())};
+      .without_nodes = Texts(request.without_nodes()),
+      .action = request.on() ? "ctl.mixed_mode.on" : "ctl.mixed_mode.off",
+      .caution = caution,
+      .report = &preflight};
   return parts_.publisher->ChangeAndPublish(
       caller.cluster_id, caller.cluster, order,
       [&](Connection& connection, ListStore& store, const StoredPolicy& before) -> absl::Status {
@@ -109,14 +116,19 @@ absl::StatusOr<PublishResult> TrustListService::SetMixed(const Caller& caller, c
       });
 }
 
-absl::StatusOr<PublishResult> TrustListService::Blank(const Caller& caller, const v1::SetBlankRequest& request) {
+absl::StatusOr<PublishResult> TrustListService::Blank(const Caller& caller, const v1::SetBlankRequest& request,
+                                                      v1::PreFlight& preflight) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
+  ASSIGN_OR_RETURN(const Caution caution, FromProto(request.caution()));
   const PublishOrder order = {.filter = {},
                               .actor = caller.actor(),
                               .reason = request.reason(),
                               .approved = true,
                               .must_publish = true,
-                              .without_nodes = Texts(request.without_nodes())};
+                              .without_nodes = Texts(request.without_nodes()),
+                              .action = request.on() ? "itl.blank.on" : "itl.blank.off",
+                              .caution = caution,
+                              .report = &preflight};
   return parts_.publisher->ChangeAndPublish(
       caller.cluster_id, caller.cluster, order,
       [&](Connection& connection, ListStore& store, const StoredPolicy& before) -> absl::Status {
@@ -131,8 +143,8 @@ absl::StatusOr<PublishResult> TrustListService::Blank(const Caller& caller, cons
       });
 }
 
-absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
-                                                      const v1::ResetWithLocalKeyRequest& request) {
+absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller, const v1::ResetWithLocalKeyRequest& request,
+                                                      v1::PreFlight& preflight) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
   ASSIGN_OR_RETURN(const std::optional<ListKind> named, FromProto(request.kind()));
   const ListKind kind = named.value_or(ListKind::kItl);
@@ -145,7 +157,10 @@ absl::StatusOr<PublishResult> TrustListService::Reset(const Caller& caller,
                         .approved = true,
                         .must_publish = true,
                         .without_nodes = Texts(request.without_nodes()),
-                        .to_local_signer = !request.recovery()};
+                        .to_local_signer = !request.recovery(),
+                        .action = kind == ListKind::kItl ? "itl.reset" : "ctl.reset",
+                        .report = &preflight};
+  ASSIGN_OR_RETURN(order.caution, FromProto(request.caution()));
   RETURN_IF_ERROR(ChooseServer(caller, request.tftp_server(), order));
   return parts_.publisher->Resign(
       caller.cluster_id, caller.cluster, !request.recovery(), order,
@@ -202,7 +217,15 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
   const TrustStoreCaller store_caller = {caller.cluster_id, caller.cluster, caller.actor()};
   const bool is_import = !request.file().empty();
   if (is_import && request.previous()) return InvalidArgument("either a file, or the one before");
-  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+  GuardedChange guarded = {.cluster_id = caller.cluster_id,
+                           .actor = caller.actor(),
+                           .action = request.previous() ? "itl.recovery.restore"
+                                     : is_import        ? "itl.recovery.import"
+                                                        : "itl.recovery.regenerate",
+                           .subject = fmt::format("ITLRecovery of {}", caller.cluster)};
+  ASSIGN_OR_RETURN(guarded.caution, FromProto(request.caution()));
+  if (parts_.guard != nullptr) guarded.report = response.mutable_preflight();
+  RETURN_IF_ERROR(RunGuarded(parts_.pool, parts_.guard, guarded, [&](Connection& connection) -> absl::Status {
     ListStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store.LockPolicy());
     if (!policy)
@@ -231,13 +254,12 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
     *response.mutable_certificate() = SummaryOf(made);
     return AppendAudit(connection, {.cluster_id = caller.cluster_id,
                                     .actor = caller.actor(),
-                                    .action = request.previous() ? "itl.recovery.restore"
-                                              : is_import        ? "itl.recovery.import"
-                                                                 : "itl.recovery.regenerate",
+                                    .action = guarded.action,
                                     .subject = ToHex(made.sha256()),
                                     .detail = {{"reason", request.reason()},
                                                {"replaced", ToHex(before.front().certificate.sha256())}}});
   }));
+  if (guarded.caution.plan) return absl::OkStatus();
   const PublishOrder order = {.filter = {}, .actor = caller.actor(), .reason = request.reason(), .without_nodes = {}};
   const auto published = parts_.publisher->Publish(caller.cluster_id, caller.cluster, order);
   if (published.ok()) {
@@ -251,7 +273,8 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
 }
 
 absl::StatusOr<PublishResult> TrustListService::TakeSigned(const Caller& caller,
-                                                           const v1::PublishSignedRequest& request) {
+                                                           const v1::PublishSignedRequest& request,
+                                                           v1::PreFlight& preflight) {
   RETURN_IF_ERROR(CheckReason(request.reason()));
   ASSIGN_OR_RETURN(const std::optional<ListKind> kind, FromProto(request.kind()));
   ListForm which = {.kind = kind.value_or(ListKind::kItl), .tftp_server = "", .device = ""};
@@ -264,13 +287,17 @@ absl::StatusOr<PublishResult> TrustListService::TakeSigned(const Caller& caller,
     ASSIGN_OR_RETURN(const DeviceName device, DeviceName::Parse(request.device()));
     which.device = device.text();
   }
+  ASSIGN_OR_RETURN(const Caution caution, FromProto(request.caution()));
   return parts_.publisher->PublishSigned(caller.cluster_id, caller.cluster, which, request.file(),
                                          {.filter = {which.kind, which.tftp_server, which.device},
                                           .actor = caller.actor(),
                                           .reason = request.reason(),
                                           .approved = true,
                                           .must_publish = true,
-                                          .without_nodes = Texts(request.without_nodes())});
+                                          .without_nodes = Texts(request.without_nodes()),
+                                          .action = "itl.publish_signed",
+                                          .caution = caution,
+                                          .report = &preflight});
 }
 
 absl::StatusOr<PublishResult> TrustListService::GenerateNow(const Caller& caller, const v1::GenerateRequest& request) {
@@ -287,29 +314,34 @@ grpc::Status TrustListService::Generate(grpc::ServerContext* context, const v1::
 }
 grpc::Status TrustListService::Publish(grpc::ServerContext* context, const v1::PublishRequest* request,
                                        v1::PublishResponse* response) {
-  return AnswerChange(*context, "Publish", *request,
-                      [&](const Caller& caller) { return PutLists(PublishWaiting(caller, *request), *response); });
+  return AnswerLists(*context, "Publish", *request, *response, [&](const Caller& caller, v1::PreFlight& preflight) {
+    return PublishWaiting(caller, *request, preflight);
+  });
 }
 grpc::Status TrustListService::SetMixedMode(grpc::ServerContext* context, const v1::SetMixedModeRequest* request,
                                             v1::PublishResponse* response) {
-  return AnswerChange(*context, "SetMixedMode", *request,
-                      [&](const Caller& caller) { return PutLists(SetMixed(caller, *request), *response); });
+  return AnswerLists(
+      *context, "SetMixedMode", *request, *response,
+      [&](const Caller& caller, v1::PreFlight& preflight) { return SetMixed(caller, *request, preflight); });
 }
 grpc::Status TrustListService::SetBlank(grpc::ServerContext* context, const v1::SetBlankRequest* request,
                                         v1::PublishResponse* response) {
-  return AnswerChange(*context, "SetBlank", *request,
-                      [&](const Caller& caller) { return PutLists(Blank(caller, *request), *response); });
+  return AnswerLists(*context, "SetBlank", *request, *response, [&](const Caller& caller, v1::PreFlight& preflight) {
+    return Blank(caller, *request, preflight);
+  });
 }
 grpc::Status TrustListService::ResetWithLocalKey(grpc::ServerContext* context,
                                                  const v1::ResetWithLocalKeyRequest* request,
                                                  v1::PublishResponse* response) {
-  return AnswerChange(*context, "ResetWithLocalKey", *request,
-                      [&](const Caller& caller) { return PutLists(Reset(caller, *request), *response); });
+  return AnswerLists(
+      *context, "ResetWithLocalKey", *request, *response,
+      [&](const Caller& caller, v1::PreFlight& preflight) { return Reset(caller, *request, preflight); });
 }
 grpc::Status TrustListService::PublishSigned(grpc::ServerContext* context, const v1::PublishSignedRequest* request,
                                              v1::PublishResponse* response) {
-  return AnswerChange(*context, "PublishSigned", *request,
-                      [&](const Caller& caller) { return PutLists(TakeSigned(caller, *request), *response); });
+  return AnswerLists(
+      *context, "PublishSigned", *request, *response,
+      [&](const Caller& caller, v1::PreFlight& preflight) { return TakeSigned(caller, *request, preflight); });
 }
 grpc::Status TrustListService::ExportRecovery(grpc::ServerContext* context, const v1::ExportRecoveryRequest* request,
                                               v1::ExportRecoveryResponse* response) {

@@ -14,7 +14,9 @@
 #include "common/rpc/method_policy.h"
 #include "common/service/clock.h"
 #include "common/service/key_folder.h"
+#include "common/status/status.h"
 #include "common/x509/pkcs12.h"
+#include "itl/list/change_guard.h"
 #include "itl/list/list_publisher.h"
 #include "proto/trust_list.grpc.pb.h"
 
@@ -26,6 +28,7 @@ struct TrustListServiceParts {
   ListPublisher* publisher;  // null, like the keys, when this itld has no [trust_lists]: changes are refused then
   KeyFolder* keys;
   const Clock& clock;
+  ChangeGuard* guard = nullptr;  // of every change; the publisher has it too. Null in tests that have no phones
 };
 
 // Thread-safe. What the parts refer to must outlive it.
@@ -84,17 +87,24 @@ class TrustListService final : public v1::TrustLists::Service {
                         v1::FetchGenerationResponse& response);
   absl::Status AddServer(const Caller& caller, const v1::AddTftpServerRequest& request,
                          v1::AddTftpServerResponse& response);
-  absl::Status RemoveServer(const Caller& caller, const v1::RemoveTftpServerRequest& request);
+  absl::Status RemoveServer(const Caller& caller, const v1::RemoveTftpServerRequest& request,
+                            v1::RemoveTftpServerResponse& response);
   absl::Status ChangePolicy(const Caller& caller, const v1::ChangeTrustListPolicyRequest& request,
                             v1::ChangeTrustListPolicyResponse& response);
   absl::Status RecordOne(const Caller& caller, const v1::RecordReadingRequest& request,
                          v1::RecordReadingResponse& response);
-  absl::StatusOr<PublishResult> SetDevice(const Caller& caller, const v1::SetDeviceListRequest& request);
-  absl::StatusOr<PublishResult> PublishWaiting(const Caller& caller, const v1::PublishRequest& request);
-  absl::StatusOr<PublishResult> SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request);
-  absl::StatusOr<PublishResult> Blank(const Caller& caller, const v1::SetBlankRequest& request);
-  absl::StatusOr<PublishResult> Reset(const Caller& caller, const v1::ResetWithLocalKeyRequest& request);
-  absl::StatusOr<PublishResult> TakeSigned(const Caller& caller, const v1::PublishSignedRequest& request);
+  absl::StatusOr<PublishResult> SetDevice(const Caller& caller, const v1::SetDeviceListRequest& request,
+                                          v1::PreFlight& preflight);
+  absl::StatusOr<PublishResult> PublishWaiting(const Caller& caller, const v1::PublishRequest& request,
+                                               v1::PreFlight& preflight);
+  absl::StatusOr<PublishResult> SetMixed(const Caller& caller, const v1::SetMixedModeRequest& request,
+                                         v1::PreFlight& preflight);
+  absl::StatusOr<PublishResult> Blank(const Caller& caller, const v1::SetBlankRequest& request,
+                                      v1::PreFlight& preflight);
+  absl::StatusOr<PublishResult> Reset(const Caller& caller, const v1::ResetWithLocalKeyRequest& request,
+                                      v1::PreFlight& preflight);
+  absl::StatusOr<PublishResult> TakeSigned(const Caller& caller, const v1::PublishSignedRequest& request,
+                                           v1::PreFlight& preflight);
   absl::StatusOr<PublishResult> GenerateNow(const Caller& caller, const v1::GenerateRequest& request);
   absl::Status Export(const Caller& caller, const v1::ExportRecoveryRequest& request,
                       v1::ExportRecoveryResponse& response);
@@ -113,6 +123,18 @@ class TrustListService final : public v1::TrustLists::Service {
                             const Change& change) {
     const absl::StatusOr<Caller> caller = AdmitChange(context, method, request);
     return ToGrpc(caller.ok() ? change(*caller) : caller.status());
+  }
+
+  // The same for changes of lists, with the pre-flight of the answer.
+  template <typename Request, typename Change>
+  grpc::Status AnswerLists(grpc::ServerContext& context, const char* method, const Request& request,
+                           v1::PublishResponse& response, const Change& change) {
+    return AnswerChange(context, method, request, [&](const Caller& caller) -> absl::Status {
+      v1::PreFlight preflight;
+      RETURN_IF_ERROR(PutLists(change(caller, preflight), response));
+      if (parts_.guard != nullptr) response.mutable_preflight()->Swap(&preflight);
+      return absl::OkStatus();
+    });
   }
 
   // The TFTP server that a request means; the only one when it names none. InvalidArgument when there are several.

@@ -20,6 +20,20 @@ namespace {
 constexpr char kJoinsMetric[] = "trustline_node_joins_total";
 constexpr char kJoinsHelp[] = "Machines that asked to join";
 
+// What it means in each cluster, in one answer.
+void Merge(const std::vector<v1::PreFlight>& reports, v1::PreFlight& all) {
+  bool made = true;
+  for (const v1::PreFlight& report : reports) {
+    all.set_phones(all.phones() + report.phones());
+    all.set_not_named(all.not_named() + report.not_named());
+    all.mutable_counts()->MergeFrom(report.counts());
+    all.mutable_named()->MergeFrom(report.named());
+    if (all.refusal().empty()) all.set_refusal(report.refusal());
+    made = made && report.made();
+  }
+  all.set_made(made);
+}
+
 }  // namespace
 
 NodeService::NodeService(const NodeServiceParts& parts, Policies policies)
@@ -151,11 +165,46 @@ absl::Status NodeService::KeepAddress(grpc::ServerContext& context, const v1::An
 }
 
 absl::Status NodeService::RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
-                                    v1::RemoveNodeResponse&) {
+                                    v1::RemoveNodeResponse& response) {
   ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.remove_node, request));
-  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+  GuardedChange change = {.actor = caller.actor(), .action = "node.remove", .subject = request.node()};
+  ASSIGN_OR_RETURN(change.caution, FromProto(request.caution()));
+  const auto remove = [&](Connection& connection) {
     return NodeRegistry(connection, parts_.authority, parts_.clock.Now()).Remove(request.node(), caller.actor());
+  };
+  if (parts_.guard == nullptr) return RunInTransaction(parts_.pool, {}, remove);
+
+  // A node answers the phones of every cluster that has a listener there.
+  ASSIGN_OR_RETURN(const std::vector<int32_t> clusters, ClustersWithLists());
+  std::vector<v1::PreFlight> reports(clusters.size());
+  const absl::Status status = RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    std::function<absl::Status()> apply = [&] { return remove(connection); };
+    for (size_t i = 0; i < clusters.size(); ++i) {
+      GuardedChange one = change;
+      one.cluster_id = clusters[i];
+      one.report = &reports[i];
+      // Planned in one cluster, it is planned in the next too.
+      apply = [&, one, inner = std::move(apply)]() -> absl::Status {
+        return parts_.guard->Run(connection, one, [&]() -> absl::Status {
+          const absl::Status done = inner();
+          return IsPlanned(done) ? absl::OkStatus() : done;
+        });
+      };
+    }
+    return apply();
   });
+  Merge(reports, *response.mutable_preflight());
+  return IsPlanned(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<std::vector<int32_t>> NodeService::ClustersWithLists() {
+  static constexpr Statement kClusters = {"node_clusters_with_lists",
+                                          "SELECT cluster_id FROM trust_list_policy ORDER BY cluster_id"};
+  ASSIGN_OR_RETURN(const Pool::Lease lease, parts_.pool.Acquire());
+  ASSIGN_OR_RETURN(const Result rows, lease->Execute(kClusters));
+  std::vector<int32_t> clusters;
+  for (const Row row : rows) RETURN_IF_ERROR(row.Scan(clusters.emplace_back()));
+  return clusters;
 }
 
 grpc::Status NodeService::CreateToken(grpc::ServerContext* context, const v1::CreateTokenRequest* request,

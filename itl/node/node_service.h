@@ -13,6 +13,7 @@
 #include "common/service/clock.h"
 #include "common/service/log.h"
 #include "common/service/metrics.h"
+#include "itl/list/change_guard.h"
 #include "itl/node/refused_joins.h"
 #include "proto/node.grpc.pb.h"
 
@@ -26,6 +27,7 @@ struct NodeServiceParts {
   const Clock& clock;
   Log& log;
   Metrics& metrics;
+  ChangeGuard* guard = nullptr;  // of a removal; null in tests without phones
 };
 
 // Thread-safe. What the parts refer to must outlive it. Metric: trustline_node_joins_total{outcome}, which counts the
@@ -68,6 +70,7 @@ class NodeService final : public v1::Node::Service {
                            v1::AnnounceResponse& response);
   absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
                          v1::RemoveNodeResponse& response);
+  absl::StatusOr<std::vector<int32_t>> ClustersWithLists();
 
   const NodeServiceParts parts_;
   const Policies policies_;

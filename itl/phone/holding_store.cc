@@ -25,9 +25,10 @@ constexpr Statement kAddServers = {"reported_servers_add",
                                    "unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING"};
 constexpr Statement kOrigins = {
     "holding_origins",
-    "SELECT l.kind, g.sha1, g.list_id::bigint, g.generation, 0::bigint, CASE WHEN l.removed_at IS NULL THEN l.device "
+    // What is signed twice within a second is the same file in two generations: the newest counts.
+    "(SELECT l.kind, g.sha1, g.list_id::bigint, g.generation, 0::bigint, CASE WHEN l.removed_at IS NULL THEN l.device "
     "ELSE '' END FROM trust_list_generation g JOIN trust_list l USING (cluster_id, list_id) WHERE g.cluster_id = $1 "
-    "AND g.sha1 = ANY($2) "
+    "AND g.sha1 = ANY($2) ORDER BY g.generation DESC) "
     // The cluster's own history before a foreign cluster's, the newest first.
     "UNION ALL (SELECT kind, sha1, 0, 0, adopted_id::bigint, '' FROM adopted_list WHERE cluster_id = $1 AND sha1 = "
     "ANY($2) ORDER BY own DESC, adopted_id DESC)"};

@@ -12,13 +12,11 @@
 #include "itl/phone/claim_store.h"
 #include "itl/phone/phone_history.h"
 #include "itl/phone/phone_messages.h"
+#include "itl/preflight/phone_group.h"
 #include "proto/verification.pb.h"
 
 namespace trustline {
 namespace {
-
-// A report that is older says little of what the phone holds now (docs/PROTOCOLS.md, the phone as a model).
-constexpr absl::Duration kSilence = absl::Hours(24 * 180);
 
 constexpr Statement kDevice = {
     "explain_device",
@@ -45,6 +43,9 @@ constexpr Statement kQuestions = {
     "tvs_question_signer s USING (cluster_id, signer_id) WHERE q.cluster_id = $1 AND q.device = $2 AND q.at >= $3 "
     "GROUP "
     "BY s.kind, s.subject, s.issuer, q.valid, q.reason ORDER BY max(q.last_at) DESC LIMIT 10"};
+constexpr Statement kReach = {"explain_reach",
+                              "SELECT node, last_at FROM tvs_reach WHERE cluster_id = $1 AND site = $2 AND device = $3 "
+                              "ORDER BY last_at DESC, node LIMIT 10"};
 
 std::string ListWords(const HoldingView& view, const std::optional<Sha1Digest>& sha1) {
   const Holding& holding = view.holding;
@@ -76,6 +77,7 @@ class Explanation {
   absl::Status AddEnrolment();
   absl::Status AddOffered(const std::string& server);
   absl::Status AddQuestions();
+  absl::Status AddReach(const std::string& site);
   void Conclude(const PhoneRow& phone, const HoldingView& view);
   void ConcludeMismatch(const PhoneRow& phone, const HoldingView& view);
 
@@ -205,6 +207,26 @@ absl::Status Explanation::AddQuestions() {
   return absl::OkStatus();
 }
 
+absl::Status Explanation::AddReach(const std::string& site) {
+  ASSIGN_OR_RETURN(
+      const Result rows,
+      connection_.Execute(kReach, Parameters().Int64(cluster_id_).Text(site).Text(site.empty() ? device_ : "")));
+  const std::string who = site.empty() ? "it" : fmt::format("a phone of its site {}", site);
+  for (const Row row : rows) {
+    std::string node;
+    absl::Time last_at;
+    RETURN_IF_ERROR(row.Scan(node, last_at));
+    Add("TVS reach", last_at,
+        fmt::format("{} asked {} from its own address{}", who, node,
+                    last_at < now_ - kTvsReach ? "; too long ago to count as a way" : ""));
+  }
+  if (rows.empty()) {
+    Add("TVS reach", std::nullopt,
+        fmt::format("{} was not seen to ask any node from its own address, as behind NAT none can be", who));
+  }
+  return absl::OkStatus();
+}
+
 void Explanation::ConcludeMismatch(const PhoneRow& phone, const HoldingView& view) {
   const PhoneState& state = phone.state;
   response_.set_verdict(fmt::format("It holds {}; {} is served.", ListWords(view, state.itl_sha1),
@@ -307,6 +329,7 @@ absl::StatusOr<v1::ExplainPhoneResponse> Explanation::Make() {
       Add("registration", phone->state.registration_at, *phone->state.registered ? "registered" : "unregistered");
     }
     RETURN_IF_ERROR(AddOffered(view.server));
+    RETURN_IF_ERROR(AddReach(phone->site));
   }
   RETURN_IF_ERROR(AddLedger());
   RETURN_IF_ERROR(AddClaims());

@@ -1,5 +1,6 @@
 // The methods of PhoneTrust that read.
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -147,21 +148,27 @@ std::string_view WatchedName(PhoneEventKind event) {
 }  // namespace
 
 absl::Status PhoneTrustService::ListPage(Connection& connection, const Caller& caller,
-                                         const v1::ListPhonesRequest& request, v1::ListPhonesResponse& response) const {
+                                         const v1::ListPhonesRequest& request, v1::ListPhonesResponse& response) {
   response.Clear();
   ASSIGN_OR_RETURN(const int32_t page_size, PageSize(request.page_size()));
   ASSIGN_OR_RETURN(const PhoneFilter filter, FromProto(request.filter()));
   ASSIGN_OR_RETURN(PagePosition position, ReadPageToken(request.page_token()));
+  const std::set<int> cures(request.filter().cures().begin(), request.filter().cures().end());
+  if (!cures.empty()) {
+    return ListByCure(connection, caller, filter, cures, position.device, page_size, response);
+  }
   ASSIGN_OR_RETURN(const HoldingViews views, HoldingViews::Read(connection, caller.cluster_id));
   if (!position.in_claims) {
     PhoneReader reader(connection, caller.cluster_id, views);
     ASSIGN_OR_RETURN(const std::vector<PhoneRow> phones, reader.List(filter, position.device, page_size + 1));
     for (const PhoneRow& phone : phones) {
-      if (response.phones_size() == page_size) {
-        response.set_next_page_token("p " + response.phones(page_size - 1).device());
-        return absl::OkStatus();
-      }
-      *response.add_phones() = ToProto(phone, views);
+      if (response.phones_size() < page_size) *response.add_phones() = ToProto(phone, views);
+    }
+    RETURN_IF_ERROR(AddCures(connection, caller,
+                             {response.mutable_phones()->pointer_begin(), response.mutable_phones()->pointer_end()}));
+    if (phones.size() > static_cast<size_t>(page_size)) {
+      response.set_next_page_token("p " + response.phones(page_size - 1).device());
+      return absl::OkStatus();
     }
     position = {.in_claims = true};
   }
@@ -171,7 +178,7 @@ absl::Status PhoneTrustService::ListPage(Connection& connection, const Caller& c
 
 absl::Status PhoneTrustService::Summarize(Connection& connection, const Caller& caller,
                                           const v1::SummarizePhonesRequest& request,
-                                          v1::SummarizePhonesResponse& response) const {
+                                          v1::SummarizePhonesResponse& response) {
   response.Clear();
   ASSIGN_OR_RETURN(const HoldingViews views, HoldingViews::Read(connection, caller.cluster_id));
   ASSIGN_OR_RETURN(const auto counts,
@@ -199,12 +206,20 @@ absl::Status PhoneTrustService::Summarize(Connection& connection, const Caller& 
   }
   ASSIGN_OR_RETURN(const int64_t claims, ClaimStore(connection, caller.cluster_id).Count());
   response.set_claims(claims);
+  if (request.with_cures()) {
+    ASSIGN_OR_RETURN(const auto cures, cures_.Count(connection, caller.cluster_id));
+    for (const auto& [cure, phones] : cures) {
+      v1::SummarizePhonesResponse::CureCount& count = *response.add_cures();
+      count.set_cure(ToProto(cure));
+      count.set_phones(phones);
+    }
+  }
   response.set_unusable_reports(static_cast<int64_t>(unreadable_.value()));
   return absl::OkStatus();
 }
 
 absl::Status PhoneTrustService::ShowOne(Connection& connection, const Caller& caller,
-                                        const v1::ShowPhoneRequest& request, v1::ShowPhoneResponse& response) const {
+                                        const v1::ShowPhoneRequest& request, v1::ShowPhoneResponse& response) {
   response.Clear();
   ASSIGN_OR_RETURN(const std::string device, DeviceOf(request.device()));
   ASSIGN_OR_RETURN(const HoldingViews views, HoldingViews::Read(connection, caller.cluster_id));
@@ -217,6 +232,7 @@ absl::Status PhoneTrustService::ShowOne(Connection& connection, const Caller& ca
   }
   if (phone) {
     *response.mutable_phone() = ToProto(*phone, views);
+    RETURN_IF_ERROR(AddCures(connection, caller, {response.mutable_phone()}));
   } else {
     response.mutable_phone()->set_device(device);
     response.mutable_phone()->mutable_itl()->set_status(v1::PHONE_STATUS_UNKNOWN);
@@ -407,7 +423,8 @@ grpc::Status PhoneTrustService::ExplainPhone(grpc::ServerContext* context, const
   return Answer(*context, "ExplainPhone", *request, [&](Connection& connection, const Caller& caller) -> absl::Status {
     ASSIGN_OR_RETURN(const std::string device, DeviceOf(request->device()));
     ASSIGN_OR_RETURN(*response, trustline::ExplainPhone(connection, caller.cluster_id, device, parts_.clock.Now()));
-    return absl::OkStatus();
+    if (!response->phone().known()) return absl::OkStatus();
+    return AddCures(connection, caller, {response->mutable_phone()});
   });
 }
 

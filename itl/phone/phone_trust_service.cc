@@ -6,6 +6,7 @@
 #include "common/postgres/transaction.h"
 #include "common/status/status.h"
 #include "itl/phone/forwarder_editor.h"
+#include "itl/phone/model_lists.h"
 #include "itl/phone/phone_report.h"
 
 namespace trustline {
@@ -27,6 +28,7 @@ constexpr std::string_view kReportsHelp = "What was said of phones' trust lists,
 PhoneTrustService::PhoneTrustService(const PhoneTrustServiceParts& parts)
     : parts_(parts),
       reports_(parts.report_pool, parts.holdings),
+      cures_(parts.lists, parts.keys, parts.clock),
       evidence_(parts.metrics.GetCounter(kReportsMetric, kReportsHelp, {{"kind", "evidence"}})),
       claims_(parts.metrics.GetCounter(kReportsMetric, kReportsHelp, {{"kind", "claim"}})),
       dropped_(parts.metrics.GetCounter(kReportsMetric, kReportsHelp, {{"kind", "dropped"}})),
@@ -157,6 +159,21 @@ grpc::Status PhoneTrustService::SetClaimPolicy(grpc::ServerContext* context, con
                   ForwarderEditor editor(connection, caller.cluster_id, caller.actor());
                   ASSIGN_OR_RETURN(const bool changed, editor.SetAcceptsClaims(request->accept()));
                   response->set_changed(changed);
+                  return absl::OkStatus();
+                });
+}
+grpc::Status PhoneTrustService::SetModelLists(grpc::ServerContext* context, const v1::SetModelListsRequest* request,
+                                              v1::SetModelListsResponse* response) {
+  return Change(*context, "SetModelLists", *request, [&](Connection& connection, const Caller& caller) -> absl::Status {
+    ASSIGN_OR_RETURN(*response, ModelLists(connection, caller.cluster_id, caller.actor()).Set(*request));
+    return absl::OkStatus();
+  });
+}
+grpc::Status PhoneTrustService::ListModelLists(grpc::ServerContext* context, const v1::ListModelListsRequest* request,
+                                               v1::ListModelListsResponse* response) {
+  return Answer(*context, "ListModelLists", *request,
+                [&](Connection& connection, const Caller& caller) -> absl::Status {
+                  ASSIGN_OR_RETURN(*response, ModelLists(connection, caller.cluster_id, caller.actor()).List());
                   return absl::OkStatus();
                 });
 }

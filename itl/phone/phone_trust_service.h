@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@
 #include "itl/phone/phone_reader.h"
 #include "itl/phone/phone_watch.h"
 #include "itl/phone/report_store.h"
+#include "itl/preflight/list_memory.h"
+#include "itl/preflight/phone_cures.h"
 #include "proto/phone_trust.grpc.pb.h"
 
 namespace trustline {
@@ -31,6 +34,8 @@ struct PhoneTrustServiceParts {
   HoldingStore& holdings;
   const Clock& clock;
   Metrics& metrics;
+  ListMemory& lists;
+  KeyFolder* keys = nullptr;  // that sign lists; null where none are made
 };
 
 using ReportStream = PatientStream<v1::ReportPhoneTrustRequest, v1::ReportPhoneTrustResponse>;
@@ -59,6 +64,8 @@ class PhoneTrustService final : public v1::PhoneTrust::WithCallbackMethod_Report
                            grpc::ServerWriter<v1::WatchPhonesResponse>* writer) override;
   grpc::Status ExplainPhone(grpc::ServerContext* context, const v1::ExplainPhoneRequest* request,
                             v1::ExplainPhoneResponse* response) override;
+  grpc::Status ForecastExpiry(grpc::ServerContext* context, const v1::ForecastExpiryRequest* request,
+                              v1::ForecastExpiryResponse* response) override;
   grpc::Status ListForwarders(grpc::ServerContext* context, const v1::ListForwardersRequest* request,
                               v1::ListForwardersResponse* response) override;
   grpc::Status PutForwarder(grpc::ServerContext* context, const v1::PutForwarderRequest* request,
@@ -67,6 +74,10 @@ class PhoneTrustService final : public v1::PhoneTrust::WithCallbackMethod_Report
                                v1::RemoveForwarderResponse* response) override;
   grpc::Status SetClaimPolicy(grpc::ServerContext* context, const v1::SetClaimPolicyRequest* request,
                               v1::SetClaimPolicyResponse* response) override;
+  grpc::Status SetModelLists(grpc::ServerContext* context, const v1::SetModelListsRequest* request,
+                             v1::SetModelListsResponse* response) override;
+  grpc::Status ListModelLists(grpc::ServerContext* context, const v1::ListModelListsRequest* request,
+                              v1::ListModelListsResponse* response) override;
   grpc::Status ListServerNames(grpc::ServerContext* context, const v1::ListServerNamesRequest* request,
                                v1::ListServerNamesResponse* response) override;
   grpc::Status ChangeServerNames(grpc::ServerContext* context, const v1::ChangeServerNamesRequest* request,
@@ -92,11 +103,17 @@ class PhoneTrustService final : public v1::PhoneTrust::WithCallbackMethod_Report
   void CountReports(const StoredReports& stored, int problems);
 
   absl::Status ListPage(Connection& connection, const Caller& caller, const v1::ListPhonesRequest& request,
-                        v1::ListPhonesResponse& response) const;
+                        v1::ListPhonesResponse& response);
+  // Phones whose cure is one of `cures` (v1::PhoneCure); a page may end before it is full.
+  absl::Status ListByCure(Connection& connection, const Caller& caller, const PhoneFilter& filter,
+                          const std::set<int>& cures, std::string after, int32_t page_size,
+                          v1::ListPhonesResponse& response);
   absl::Status Summarize(Connection& connection, const Caller& caller, const v1::SummarizePhonesRequest& request,
-                         v1::SummarizePhonesResponse& response) const;
+                         v1::SummarizePhonesResponse& response);
   absl::Status ShowOne(Connection& connection, const Caller& caller, const v1::ShowPhoneRequest& request,
-                       v1::ShowPhoneResponse& response) const;
+                       v1::ShowPhoneResponse& response);
+  // Says what brings each of them to what is published; of claims that is not known.
+  absl::Status AddCures(Connection& connection, const Caller& caller, std::vector<v1::Phone*> phones);
   absl::Status ListEvents(Connection& connection, const Caller& caller, const v1::ListPhoneHistoryRequest& request,
                           v1::ListPhoneHistoryResponse& response) const;
   absl::Status ListCurve(Connection& connection, const Caller& caller, const v1::ListAdoptionRequest& request,
@@ -108,6 +125,7 @@ class PhoneTrustService final : public v1::PhoneTrust::WithCallbackMethod_Report
 
   const PhoneTrustServiceParts parts_;
   ReportStore reports_;
+  PhoneCures cures_;
   PhoneWatch watch_;
   std::atomic<int> watchers_ = 0;
   std::map<std::string, MethodPolicy, std::less<>> policies_;  // by method

@@ -27,7 +27,8 @@ class PhoneTrustServiceTest : public ItlServicesTest {
                                                               .report_pool = *report_pool_,
                                                               .holdings = *holdings_,
                                                               .clock = clock_,
-                                                              .metrics = metrics_}));
+                                                              .metrics = metrics_,
+                                                              .lists = lists_}));
     ASSERT_OK_AND_ASSIGN(phone_server_,
                          RpcServer::Start({.identity = itld_identity_.files()}, {service_.get()}, health_));
     RunByHand(
@@ -117,6 +118,7 @@ class PhoneTrustServiceTest : public ItlServicesTest {
   const TestIdentity tvsd_{authority_, "trustline:default/tvsd/node1"};
   std::unique_ptr<Pool> report_pool_;
   std::unique_ptr<HoldingStore> holdings_;
+  ListMemory lists_;
   std::unique_ptr<PhoneTrustService> service_;
   std::unique_ptr<RpcServer> phone_server_;
 };
@@ -266,9 +268,23 @@ TEST_F(PhoneTrustServiceTest, WhyIsOneAnswer) {
   EXPECT_THAT(why.next_step(), HasSubstr("it refuses that list"));
   std::string subjects;
   for (const auto& fact : why.facts()) subjects += fact.subject() + "; ";
-  for (const char* subject : {"report", "ledger", "claim", "LSC", "list offered", "device"}) {
+  for (const char* subject : {"report", "ledger", "claim", "LSC", "list offered", "device", "TVS reach"}) {
     EXPECT_THAT(subjects, HasSubstr(subject));
   }
+  // The others' sites and their own phones are none of its business.
+  RunByHand(
+      "INSERT INTO tvs_reach (cluster_id, site, device, node, last_at) VALUES (1, 'Berlin', '', 'node1', now()), "
+      "(1, 'Berlin', '', 'node2', now() - interval '31 days'), (1, 'Bremen', '', 'node3', now()), "
+      "(1, '', 'SEP000000000001', 'node4', now())");
+  ASSERT_OK(Ask(&Stub::ExplainPhone, request, why));
+  std::vector<std::string> reach;
+  for (const auto& fact : why.facts()) {
+    if (fact.subject() == "TVS reach") reach.push_back(fact.sentence());
+  }
+  EXPECT_THAT(reach,
+              ElementsAre("a phone of its site Berlin asked node1 from its own address",
+                          "a phone of its site Berlin asked node2 from its own address; too long ago to count as "
+                          "a way"));
   request.set_device(Device(2));
   ASSERT_OK(Ask(&Stub::ExplainPhone, request, why));
   EXPECT_EQ(why.verdict(), "Nothing was reported of it yet.");
@@ -324,6 +340,54 @@ TEST_F(PhoneTrustServiceTest, Forwarders) {
   EXPECT_EQ(Text("SELECT string_agg(action, ' ' ORDER BY event_id) FROM audit_event WHERE action LIKE 'forwarder%' OR "
                  "action LIKE 'phone%'"),
             "forwarder.add forwarder.change forwarder.add forwarder.remove phone.claims");
+}
+
+TEST_F(PhoneTrustServiceTest, ModelsWithoutTrustLists) {
+  RunByHand(
+      "INSERT INTO device (cluster_id, name, model, added_by) SELECT 1, 'ATA' || lpad(n::text, 12, '0'), CASE WHEN n = "
+      "9 THEN '' ELSE 'ATA 191' END, 'test' FROM generate_series(1, 9) AS n");
+  const auto listed = [&] {
+    v1::ListModelListsResponse response;
+    EXPECT_OK(Ask(&Stub::ListModelLists, v1::ListModelListsRequest(), response));
+    std::vector<std::string> models;
+    for (const auto& model : response.models()) {
+      models.push_back(fmt::format("{} {}{}{}", model.model(), model.phones(), model.has_no_lists() ? " none" : "",
+                                   model.has_set_at() ? " by " + model.set_by() : ""));
+    }
+    EXPECT_EQ(response.not_listed(), 0);
+    return models;
+  };
+  EXPECT_THAT(listed(), ElementsAre("ATA 191 8", "8841 5"));
+  v1::SetModelListsRequest request;
+  v1::SetModelListsResponse response;
+  const auto set = [&](const std::string& model, bool has_no_lists) {
+    request.set_model(model);
+    request.set_has_no_lists(has_no_lists);
+    EXPECT_OK(Ask(&Stub::SetModelLists, request, response));
+    return fmt::format("{} {}", response.phones(), response.changed());
+  };
+  EXPECT_EQ(set("8841", true), "5 true");
+  EXPECT_EQ(set("8841", true), "5 false");
+  EXPECT_EQ(set("VG310", true), "0 true");
+  EXPECT_EQ(set("ata 191", false), "0 false");
+  const std::string by = " none by trustline:default/person/admin";
+  EXPECT_THAT(listed(), ElementsAre("8841 5" + by, "VG310 0" + by, "ATA 191 8"));
+  EXPECT_EQ(set("8841", false), "5 true");
+  EXPECT_THAT(listed(), ElementsAre("VG310 0" + by, "ATA 191 8", "8841 5"));
+  EXPECT_EQ(Text("SELECT string_agg(subject || ' ' || (detail::jsonb ->> 'lists') || ' ' || (detail::jsonb ->> "
+                 "'phones'), ', ' "
+                 "ORDER BY event_id) FROM audit_event WHERE action = 'model.lists'"),
+            "8841 none 5, VG310 none 0, 8841 known 5");
+  for (const std::string& wrong : {std::string(), std::string(201, 'x'), std::string("a\nb")}) {
+    request.set_model(wrong);
+    EXPECT_THAT(Ask(&Stub::SetModelLists, request, response),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("trustctl phones models list")));
+  }
+  request.set_model("8841");
+  EXPECT_THAT(Call(*Phones(viewer_.files()), &Stub::SetModelLists, request, response),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  v1::ListModelListsResponse seen;
+  EXPECT_OK(Call(*Phones(viewer_.files()), &Stub::ListModelLists, v1::ListModelListsRequest(), seen));
 }
 
 TEST_F(PhoneTrustServiceTest, NamesOfServers) {

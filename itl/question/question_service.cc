@@ -1,12 +1,15 @@
 #include "itl/question/question_service.h"
 
+#include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "common/bytes/bytes.h"
 #include "common/device/device_name.h"
 #include "common/net/ip_address.h"
 #include "common/postgres/transaction.h"
@@ -19,6 +22,7 @@ namespace trustline {
 namespace {
 
 constexpr int kMostCounts = 1'000;
+constexpr int kMostPresented = 16;
 // What fits into an index of PostgreSQL, twice and with the serial number.
 constexpr size_t kMaxName = 1'100;
 constexpr size_t kMaxSerial = 64;
@@ -70,6 +74,34 @@ absl::StatusOr<QuestionCounts> FromProto(const v1::QuestionCount& proto) {
   if (!proto.address().empty()) RETURN_IF_ERROR(IpAddress::Parse(proto.address()).status());
   counts.address = proto.address();
   return counts;
+}
+
+absl::StatusOr<QuestionBatch> FromProto(const v1::CountQuestionsRequest& request) {
+  if (request.batch() < 0) return InvalidArgument("batches are numbered from 0, not {}", request.batch());
+  if (request.counts_size() > kMostCounts || (request.counts().empty() && request.presented_certificates().empty())) {
+    return InvalidArgument("a batch has 1 to {} counts, not {}", kMostCounts, request.counts_size());
+  }
+  if (request.presented_certificates_size() > kMostPresented) {
+    return InvalidArgument("a node presents up to {} certificates to a cluster's phones, not {}", kMostPresented,
+                           request.presented_certificates_size());
+  }
+  QuestionBatch batch = {.node = request.node(), .process = request.process(), .number = request.batch()};
+  batch.counts.reserve(static_cast<size_t>(request.counts_size()));
+  for (const v1::QuestionCount& proto : request.counts()) {
+    ASSIGN_OR_RETURN(batch.counts.emplace_back(), FromProto(proto));
+  }
+  std::set<Sha256Digest> presented;
+  for (const std::string& sha256 : request.presented_certificates()) {
+    Sha256Digest digest;
+    if (sha256.size() != digest.size()) {
+      return InvalidArgument("a certificate that is presented is named by its SHA-256: {} bytes, not {}", digest.size(),
+                             sha256.size());
+    }
+    std::ranges::copy(AsBytes(sha256), digest.begin());
+    presented.insert(digest);
+  }
+  batch.presented.assign(presented.begin(), presented.end());
+  return batch;
 }
 
 // A page token: since when, and where the page before ended.
@@ -141,19 +173,10 @@ absl::Status QuestionService::CountAll(grpc::ServerContext& context, const v1::C
   if (request.node() != caller.identity->name) {
     return PermissionDenied("a node counts its own questions: {} is not the node '{}'", caller.actor(), request.node());
   }
-  if (request.batch() < 0) return InvalidArgument("batches are numbered from 0, not {}", request.batch());
-  if (request.counts().empty() || request.counts_size() > kMostCounts) {
-    return InvalidArgument("a batch has 1 to {} counts, not {}", kMostCounts, request.counts_size());
-  }
-  std::vector<QuestionCounts> counts;
-  counts.reserve(static_cast<size_t>(request.counts_size()));
-  for (const v1::QuestionCount& proto : request.counts()) {
-    ASSIGN_OR_RETURN(counts.emplace_back(), FromProto(proto));
-  }
+  ASSIGN_OR_RETURN(const QuestionBatch batch, FromProto(request));
   return RunInTransaction(pool_, {},
                           [&](Connection& connection) {
-                            return QuestionStore(connection, caller.cluster_id, clock_.Now())
-                                .Count(request.node(), request.process(), request.batch(), counts);
+                            return QuestionStore(connection, caller.cluster_id, clock_.Now()).Count(batch);
                           })
       .status();
 }

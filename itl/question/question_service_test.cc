@@ -76,6 +76,22 @@ TEST_F(QuestionServiceTest, ANodeCountsForItselfAndAViewerSeesIt) {
   EXPECT_THAT(question.nodes(), ::testing::ElementsAre("node1"));
 }
 
+TEST_F(QuestionServiceTest, ANodeSaysWhatItPresentsWithQuestionsOrWithout) {
+  v1::CountQuestionsRequest request = Batch();
+  for (const char name : {'b', 'a', 'b'}) request.add_presented_certificates(std::string(32, name));
+  ASSERT_OK(Send(request, node1_));
+  const char* const presented =
+      "SELECT string_agg(node || ' ' || encode(sha256, 'escape'), ' ' ORDER BY sha256) FROM tvs_node_certificate";
+  EXPECT_EQ(Text(presented), "node1 " + std::string(32, 'a') + " node1 " + std::string(32, 'b'));
+  request.clear_counts();
+  request.clear_presented_certificates();
+  request.add_presented_certificates(std::string(32, 'c'));
+  request.set_batch(1);
+  ASSERT_OK(Send(request, node1_));
+  EXPECT_EQ(Text(presented), "node1 " + std::string(32, 'c'));
+  EXPECT_EQ(Count("SELECT sum(count)::bigint FROM tvs_question"), 3);
+}
+
 TEST_F(QuestionServiceTest, NobodyCountsForAnotherNode) {
   v1::CountQuestionsRequest request = Batch();
   request.set_node("node2");
@@ -105,6 +121,12 @@ TEST_F(QuestionServiceTest, WhatANodeSendsIsChecked) {
        [](auto& request, auto&) {
          const v1::QuestionCount count = request.counts(0);
          for (int i = 0; i < 1'000; ++i) *request.add_counts() = count;
+       }},
+      {"SHA-256", [](auto& request, auto&) { request.add_presented_certificates(std::string(31, 'a')); }},
+      {"SHA-256", [](auto& request, auto&) { request.add_presented_certificates(std::string(33, 'a')); }},
+      {"up to 16",
+       [](auto& request, auto&) {
+         for (int i = 0; i < 17; ++i) request.add_presented_certificates(std::string(32, 'a'));
        }},
   };
   for (const auto& [words, change] : bad) {

@@ -6,6 +6,7 @@
 #include "common/bytes/bytes.h"
 #include "common/postgres/list_plan.h"
 #include "common/status/status.h"
+#include "itl/question/tvs_reach_store.h"
 
 namespace trustline {
 namespace {
@@ -18,8 +19,7 @@ std::string Hour(std::string_view expression) { return fmt::format("date_trunc('
 
 }  // namespace
 
-absl::StatusOr<bool> QuestionStore::Count(std::string_view node, uint64_t process, int64_t batch,
-                                          const std::vector<QuestionCounts>& counts, const QuestionLimits& limits) {
+absl::StatusOr<bool> QuestionStore::Count(const QuestionBatch& batch, const QuestionLimits& limits) {
   static constexpr Statement kBatch = {
       "tvs_question_batch",
       "INSERT INTO tvs_question_batch AS b (cluster_id, node, process, batch, at) VALUES ($1, $2, $3, $4, $5) "
@@ -29,19 +29,25 @@ absl::StatusOr<bool> QuestionStore::Count(std::string_view node, uint64_t proces
       "tvs_question_room_used",
       "UPDATE tvs_question_room SET questions = questions + $2, signers = signers + $3 WHERE cluster_id = $1"};
   connection_.ExecuteWithNext(kOnePlanForLists);
-  ASSIGN_OR_RETURN(
-      const Result is_new,
-      connection_.Execute(
-          kBatch,
-          Parameters().Int64(cluster_id_).Text(node).Int64(static_cast<int64_t>(process)).Int64(batch).Time(now_)));
+  ASSIGN_OR_RETURN(const Result is_new, connection_.Execute(kBatch, Parameters()
+                                                                        .Int64(cluster_id_)
+                                                                        .Text(batch.node)
+                                                                        .Int64(static_cast<int64_t>(batch.process))
+                                                                        .Int64(batch.number)
+                                                                        .Time(now_)));
   if (is_new.empty()) return false;
   ASSIGN_OR_RETURN(const Room used, LockRoom());
   if (used.questions == 0 && used.signers == 0) RETURN_IF_ERROR(ForgetOld());
   Room added;
-  ASSIGN_OR_RETURN(const std::vector<int64_t> signer_ids,
-                   SignerIds(counts, std::max<int64_t>(limits.signers - used.signers, 0), added.signers));
-  ASSIGN_OR_RETURN(added.questions,
-                   AddCounts(node, counts, signer_ids, std::max<int64_t>(limits.questions - used.questions, 0)));
+  if (!batch.counts.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<int64_t> signer_ids,
+                     SignerIds(batch.counts, std::max<int64_t>(limits.signers - used.signers, 0), added.signers));
+    ASSIGN_OR_RETURN(added.questions, AddCounts(batch.node, batch.counts, signer_ids,
+                                                std::max<int64_t>(limits.questions - used.questions, 0)));
+  }
+  TvsReachStore reach(connection_, cluster_id_, now_);
+  RETURN_IF_ERROR(reach.SawAsking(batch.node, batch.counts));
+  if (!batch.presented.empty()) reach.Presents(batch.node, batch.presented);
   RETURN_IF_ERROR(
       connection_.Execute(kUseRoom, Parameters().Int64(cluster_id_).Int64(added.questions).Int64(added.signers))
           .status());
@@ -73,7 +79,8 @@ absl::Status QuestionStore::ForgetOld() {
       "AND last_at < (SELECT min(at) FROM tvs_question WHERE cluster_id = $1)"};
   RETURN_IF_ERROR(
       connection_.Execute(kForgetBatches, Parameters().Int64(cluster_id_).Time(now_ - kLifeOfBatches)).status());
-  return connection_.Execute(kForgetSigners, Parameters().Int64(cluster_id_)).status();
+  RETURN_IF_ERROR(connection_.Execute(kForgetSigners, Parameters().Int64(cluster_id_)).status());
+  return TvsReachStore(connection_, cluster_id_, now_).ForgetOld();
 }
 
 // The number of each count's signer; of one that found no room, that of nobody.

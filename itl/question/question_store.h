@@ -11,30 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/postgres/connection.h"
+#include "itl/question/question_counts.h"
 
 namespace trustline {
-
-// What was asked about. All names empty: many, or nobody knows.
-struct QuestionSigner {
-  bool is_query = false;  // else verify
-  std::string subject;
-  std::string issuer;
-  std::string serial;  // bytes
-
-  auto operator<=>(const QuestionSigner&) const = default;  // NOLINT(modernize-use-nullptr): it reads the implied 0
-};
-
-// Equal questions of one phone to one node.
-struct QuestionCounts {
-  std::string device;  // as it calls itself; empty: no name, or no room
-  QuestionSigner signer;
-  bool valid = false;  // what it was told
-  int32_t reason = 0;  // v1::InvalidReason
-  int64_t count = 0;   // at least 1
-  absl::Time first_at;
-  absl::Time last_at;
-  std::string address;
-};
 
 // How many rows may come in an hour of a cluster. What exceeds it is counted without the device, then without the
 // signer.
@@ -79,10 +58,10 @@ class QuestionStore {
   QuestionStore(Connection& transaction, int32_t cluster_id, absl::Time now)
       : connection_(transaction), cluster_id_(cluster_id), now_(now) {}
 
-  // Adds a batch of a node's process, unless one with this number or a later one was added already: false then. Locks
-  // the cluster's counts until the transaction ends.
-  absl::StatusOr<bool> Count(std::string_view node, uint64_t process, int64_t batch,
-                             const std::vector<QuestionCounts>& counts, const QuestionLimits& limits = {});
+  // Adds a batch of a node's process, unless one with this number or a later one was added already: false then, and
+  // nothing of it counts. With it goes what it says of the ways to the node (tvs_reach_store.h). Locks the cluster's
+  // counts until the transaction ends.
+  absl::StatusOr<bool> Count(const QuestionBatch& batch, const QuestionLimits& limits = {});
 
   // Unknown signers first, then the most asked about; a line for each signer and verdict, or each device and verdict.
   // With a device, a line for each signer that it asked about. At most `most`, after `position`. Sets the

@@ -38,7 +38,8 @@ class QuestionStoreTest : public ItlDatabaseTest {
                                int64_t batch = -1, uint64_t process = UINT64_MAX, const QuestionLimits& limits = {}) {
     if (batch < 0) batch = next_batch_++;
     return RunInTransaction(*itld_, {}, [&](Connection& connection) {
-      return QuestionStore(connection, 1, now).Count(node, process, batch, counts, limits);
+      return QuestionStore(connection, 1, now)
+          .Count({.node = std::string(node), .process = process, .number = batch, .counts = counts}, limits);
     });
   }
   absl::StatusOr<bool> CountThem(std::vector<QuestionCounts> counts, std::string_view node = "node1") {

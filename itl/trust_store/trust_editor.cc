@@ -130,7 +130,8 @@ absl::Status TrustEditor::RemoveEntry(const Sha256Digest& sha256, TrustRole role
 absl::Status TrustEditor::CheckSignsNoList(const TrustedCertificate& certificate, const std::vector<TrustRole>& roles) {
   static constexpr Statement kSigns = {
       "trust_signs_lists",
-      "SELECT EXISTS (SELECT FROM list_signer WHERE cluster_id = $1 AND sha256 = $2 AND replaced_at IS NULL) OR EXISTS "
+      "SELECT EXISTS (SELECT FROM list_signer WHERE cluster_id = $1 AND sha256 = $2 AND (replaced_at IS NULL OR "
+      "overlapping)) OR EXISTS "
       "(SELECT FROM trust_list l JOIN trust_list_generation g USING (cluster_id, list_id, generation) WHERE "
       "l.cluster_id "
       "= $1 AND l.removed_at IS NULL AND g.signer_sha256 = $2)"};

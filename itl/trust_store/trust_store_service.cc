@@ -58,7 +58,8 @@ absl::StatusOr<std::optional<Sha256Digest>> ReadPageToken(const std::string& tok
 
 absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Authorizer& authorizer, Pool& pool,
                                                                              Pool& import_pool, const Clock& clock,
-                                                                             absl::Duration import_patience) {
+                                                                             absl::Duration import_patience,
+                                                                             ChangeGuard* guard) {
   const char* const service = v1::TrustStore::service_full_name();
   ASSIGN_OR_RETURN(MethodPolicy add, MethodPolicy::Find(service, "Add"));
   ASSIGN_OR_RETURN(MethodPolicy set, MethodPolicy::Find(service, "Set"));
@@ -72,10 +73,22 @@ absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Aut
   ASSIGN_OR_RETURN(MethodPolicy add_authority, MethodPolicy::Find(service, "AddAuthority"));
   ASSIGN_OR_RETURN(MethodPolicy remove_authority, MethodPolicy::Find(service, "RemoveAuthority"));
   return std::unique_ptr<TrustStoreService>(new TrustStoreService(
-      authorizer, pool, import_pool, clock, import_patience,
+      authorizer, pool, import_pool, clock, import_patience, guard,
       Policies{std::move(add), std::move(set), std::move(remove), std::move(list), std::move(show),
                std::move(export_policy), std::move(add_crl), std::move(remove_crl), std::move(list_crls),
                std::move(add_authority), std::move(remove_authority)}));
+}
+
+template <typename Request, typename Response>
+absl::Status TrustStoreService::MakeGuarded(const Caller& caller, const char* action, const std::string& subject,
+                                            const Request& request, Response& response,
+                                            const std::function<absl::Status(Connection&)>& body) {
+  GuardedChange change = {
+      .cluster_id = caller.cluster_id, .actor = caller.actor(), .action = action, .subject = subject};
+  ASSIGN_OR_RETURN(change.caution, FromProto(request.caution()));
+  // A service that asks for nothing is told nothing.
+  if (guard_ != nullptr && request.has_caution()) change.report = response.mutable_preflight();
+  return RunGuarded(pool_, guard_, change, body);
 }
 
 absl::StatusOr<ImportStream::Job> TrustStoreService::AdmitImport(const grpc::CallbackServerContext& context,
@@ -148,9 +161,13 @@ absl::Status TrustStoreService::SetOne(grpc::ServerContext& context, const v1::S
   if (request.has_listed()) change.listed = request.listed();
   ASSIGN_OR_RETURN(change.add_roles, RolesFromProto(request.add_roles()));
   ASSIGN_OR_RETURN(change.remove_roles, RolesFromProto(request.remove_roles()));
-  ASSIGN_OR_RETURN(const TrustEdit edit, RunInTransaction(pool_, {}, [&](Connection& connection) {
-                     return TrustEditor(connection, StoreCaller(caller)).Set(prefix, change);
-                   }));
+  TrustEdit edit;
+  RETURN_IF_ERROR(MakeGuarded(caller, "trust.set", request.fingerprint_prefix(), request, response,
+                              [&](Connection& connection) -> absl::Status {
+                                ASSIGN_OR_RETURN(edit,
+                                                 TrustEditor(connection, StoreCaller(caller)).Set(prefix, change));
+                                return absl::OkStatus();
+                              }));
   response.set_commit(edit.commit);
   *response.mutable_certificate() = ToProto(edit.certificate);
   return absl::OkStatus();
@@ -160,9 +177,12 @@ absl::Status TrustStoreService::RemoveOne(grpc::ServerContext& context, const v1
                                           v1::RemoveResponse& response) {
   ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.remove, request));
   ASSIGN_OR_RETURN(const FingerprintPrefix prefix, FingerprintPrefix::Parse(request.fingerprint_prefix()));
-  ASSIGN_OR_RETURN(const TrustEdit edit, RunInTransaction(pool_, {}, [&](Connection& connection) {
-                     return TrustEditor(connection, StoreCaller(caller)).Remove(prefix);
-                   }));
+  TrustEdit edit;
+  RETURN_IF_ERROR(MakeGuarded(caller, "trust.remove", request.fingerprint_prefix(), request, response,
+                              [&](Connection& connection) -> absl::Status {
+                                ASSIGN_OR_RETURN(edit, TrustEditor(connection, StoreCaller(caller)).Remove(prefix));
+                                return absl::OkStatus();
+                              }));
   response.set_commit(edit.commit);
   *response.mutable_certificate() = ToProto(edit.certificate);
   return absl::OkStatus();
@@ -228,9 +248,13 @@ absl::Status TrustStoreService::ExportAll(grpc::ServerContext& context, const v1
 absl::Status TrustStoreService::AddOneCrl(grpc::ServerContext& context, const v1::AddCrlRequest& request,
                                           v1::AddCrlResponse& response) {
   ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.add_crl, request));
-  ASSIGN_OR_RETURN(const CrlEdit edit, RunInTransaction(pool_, {}, [&](Connection& connection) {
-                     return CrlEditor(connection, StoreCaller(caller)).Add(AsBytes(request.crl()), clock_.Now());
-                   }));
+  std::optional<CrlEdit> made;
+  RETURN_IF_ERROR(MakeGuarded(
+      caller, "trust.crl.add", caller.cluster, request, response, [&](Connection& connection) -> absl::Status {
+        ASSIGN_OR_RETURN(made, CrlEditor(connection, StoreCaller(caller)).Add(AsBytes(request.crl()), clock_.Now()));
+        return absl::OkStatus();
+      }));
+  const CrlEdit& edit = *made;
   response.set_commit(edit.commit);
   *response.mutable_crl() = ToProto(edit.crl);
   for (const std::string& warning : edit.warnings) response.add_warnings(warning);
@@ -279,9 +303,12 @@ absl::Status TrustStoreService::RemoveOneAuthority(grpc::ServerContext& context,
                            request.sha256().size());
   }
   std::ranges::copy(request.sha256(), sha256.begin());
-  ASSIGN_OR_RETURN(const int64_t commit, RunInTransaction(pool_, {}, [&](Connection& connection) {
-                     return AuthorityEditor(connection, StoreCaller(caller)).Remove(sha256);
-                   }));
+  int64_t commit = 0;
+  RETURN_IF_ERROR(MakeGuarded(
+      caller, "trust.authority.remove", ToHex(sha256), request, response, [&](Connection& connection) -> absl::Status {
+        ASSIGN_OR_RETURN(commit, AuthorityEditor(connection, StoreCaller(caller)).Remove(sha256));
+        return absl::OkStatus();
+      }));
   response.set_commit(commit);
   return absl::OkStatus();
 }

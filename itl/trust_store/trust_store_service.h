@@ -11,6 +11,7 @@
 #include "common/rpc/method_policy.h"
 #include "common/rpc/patient_stream.h"
 #include "common/service/clock.h"
+#include "itl/list/change_guard.h"
 #include "itl/trust_store/trust_import.h"
 #include "proto/trust_store.grpc.pb.h"
 
@@ -22,12 +23,14 @@ inline constexpr absl::Duration kImportPatience = absl::Seconds(60);
 
 // Thread-safe. The references must outlive it. `import_pool` is for imports, each of which keeps a connection for as
 // long as its client sends: its size is how many can run at once, and its statements may take minutes. A client that
-// sends nothing for `import_patience` loses it.
+// sends nothing for `import_patience` loses it. `guard` watches over what takes trust away; null in tests without
+// phones.
 class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1::TrustStore::Service> {
  public:
   static absl::StatusOr<std::unique_ptr<TrustStoreService>> Create(Authorizer& authorizer, Pool& pool,
                                                                    Pool& import_pool, const Clock& clock,
-                                                                   absl::Duration import_patience = kImportPatience);
+                                                                   absl::Duration import_patience = kImportPatience,
+                                                                   ChangeGuard* guard = nullptr);
 
   grpc::ServerBidiReactor<v1::AddRequest, v1::AddResponse>* Add(grpc::CallbackServerContext* context) override;
   grpc::Status Set(grpc::ServerContext* context, const v1::SetRequest* request, v1::SetResponse* response) override;
@@ -53,14 +56,19 @@ class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1
     MethodPolicy add, set, remove, list, show, export_, add_crl, remove_crl, list_crls, add_authority, remove_authority;
   };
   TrustStoreService(Authorizer& authorizer, Pool& pool, Pool& import_pool, const Clock& clock,
-                    absl::Duration import_patience, Policies policies)
+                    absl::Duration import_patience, ChangeGuard* guard, Policies policies)
       : authorizer_(authorizer),
         pool_(pool),
         import_pool_(import_pool),
         clock_(clock),
         import_patience_(import_patience),
+        guard_(guard),
         policies_(std::move(policies)) {}
 
+  // A change under the guard, on the terms of the request; the response gets the pre-flight when there is a guard.
+  template <typename Request, typename Response>
+  absl::Status MakeGuarded(const Caller& caller, const char* action, const std::string& subject, const Request& request,
+                           Response& response, const std::function<absl::Status(Connection&)>& body);
   absl::StatusOr<ImportStream::Job> AdmitImport(const grpc::CallbackServerContext& context,
                                                 const v1::AddRequest& first);
   absl::Status Import(const Caller& caller, const ImportOptions& options, int64_t expected, ImportStream& stream);
@@ -86,6 +94,7 @@ class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1
   Pool& import_pool_;
   const Clock& clock_;
   const absl::Duration import_patience_;
+  ChangeGuard* const guard_;
   const Policies policies_;
 };
 

@@ -152,7 +152,8 @@ class ItldListTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(superuser_, database_->Connect());
     ASSERT_OK_AND_ASSIGN(site_, ItldSite::Create(*database_));
     // It answers, and changes nothing by itself.
-    ASSERT_OK_AND_ASSIGN(reader_process_, site_->StartItld({.node = "reader", .quiet_time = "1h"}));
+    ASSERT_OK_AND_ASSIGN(reader_process_,
+                         site_->StartItld({.node = "reader", .quiet_time = "1h", .plan_interval = "1h"}));
     ASSERT_OK_AND_ASSIGN(reader_, ItldClient::Connect(*site_, *reader_process_));
   }
   void TearDown() override {

@@ -1,9 +1,13 @@
 // What a virtual phone asks the real tvsd is seen with the built trustctl, from the real itld.
+#include <grpcpp/client_context.h>
+
 #include <boost/json.hpp>
 #include <filesystem>
 
 #include "cli/phone/tvs_phone.h"
 #include "cli/trustctl/context.h"
+#include "common/rpc/channel.h"
+#include "proto/listener.grpc.pb.h"
 #include "tests/support/itld_process.h"
 #include "tests/support/run_program.h"
 #include "tests/support/status_matchers.h"
@@ -48,6 +52,37 @@ class TvsQuestionTest : public ::testing::Test {
   static std::string Text(const boost::json::value& row, const char* key) {
     const boost::json::value& value = row.at(key);
     return value.is_string() ? std::string(value.as_string()) : boost::json::serialize(value);
+  }
+
+  // The first column of the first row, once it is `expected`.
+  void Await(const std::string& expected, const char* sql) const {
+    ASSERT_OK_AND_ASSIGN(Connection superuser, database_->Connect());
+    const absl::Time end = absl::Now() + absl::Seconds(60);
+    while (true) {
+      ASSERT_OK_AND_ASSIGN(const Result result, superuser.Execute(sql));
+      ASSERT_OK_AND_ASSIGN(const std::string found, result.Value<std::string>());
+      if (found == expected) return;
+      ASSERT_LT(absl::Now(), end) << found << " instead of " << expected;
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+  }
+  // A self-signed successor that the trust store vouches for, in place of what the node presents.
+  absl::StatusOr<Certificate> ReplaceCertificate(const TvsdProcess& tvsd) {
+    ASSIGN_OR_RETURN(const IdentityFiles admin, site_->tvsd_site().IdentityFor("trustline:default/person/admin"));
+    ASSIGN_OR_RETURN(const auto channel, OpenChannel(fmt::format("127.0.0.1:{}", tvsd.grpc_port()), admin, "tvsd"));
+    const auto listeners = v1::Listeners::NewStub(channel);
+    v1::RequestListenerCertificateRequest request;
+    request.set_self_signed(true);
+    v1::RequestListenerCertificateResponse requested;
+    grpc::ClientContext first, second;
+    RETURN_IF_ERROR(ToAbsl(listeners->RequestListenerCertificate(&first, request, &requested)));
+    ASSIGN_OR_RETURN(Certificate certificate, Certificate::FromDer(AsBytes(requested.certificate())));
+    RETURN_IF_ERROR(TestTrustStore(*database_).Put({.certificate = certificate, .role = 21}));
+    v1::ImportListenerCertificateRequest import;
+    import.add_certificates(requested.certificate());
+    v1::ImportListenerCertificateResponse imported;
+    RETURN_IF_ERROR(ToAbsl(listeners->ImportListenerCertificate(&second, import, &imported)));
+    return certificate;
   }
 
   const Certificate known_ = *Certificate::FromPem(ReadVector("appserver-ec.pem"));
@@ -101,6 +136,35 @@ TEST_F(TvsQuestionTest, AnUnknownSignerComesBeforeAKnownOne) {
   EXPECT_EQ(of_one[0].at("count").as_int64(), 1);
   EXPECT_EQ(Text(of_one[0], "device"), "SEP001122334455");
   EXPECT_EQ(Questions({"--by-device", "--verdict", "invalid"}).size(), 2u);
+}
+
+// What the pre-flight has to know of the node, from the start and whenever it changes.
+TEST_F(TvsQuestionTest, TheNodeSaysWhichCertificateItPresents) {
+  static constexpr char kPresented[] =
+      "SELECT coalesce(string_agg(node || ' ' || encode(sha256, 'hex'), ', '), '') FROM tvs_node_certificate";
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TvsdProcess> tvsd, StartTvsd());
+  Await("node1 " + ToHex(site_->tvsd_site().tvs_certificate().sha256()), kPresented);
+  ASSERT_OK_AND_ASSIGN(const Certificate replaced, ReplaceCertificate(*tvsd));
+  ASSERT_NE(replaced, site_->tvsd_site().tvs_certificate());
+  Await("node1 " + ToHex(replaced.sha256()), kPresented);
+  EXPECT_THAT(Questions(), ::testing::IsEmpty());
+}
+
+// Two phones ask from the same address, which is that of one of them.
+TEST_F(TvsQuestionTest, ASiteReachesTheNodeThatItsPhoneAskedFromItsOwnAddress) {
+  ASSERT_OK(TestTrustStore(*database_)
+                .RunByHand("INSERT INTO device (cluster_id, name, model, site, added_by) VALUES "
+                           "(1, 'SEP001122334455', '8841', 'Berlin', 'test'), "
+                           "(1, 'SEP00112233AABB', '8841', 'Bremen', 'test')"));
+  ASSERT_OK(TestTrustStore(*database_)
+                .RunByHand("UPDATE phone SET address = CASE site WHEN 'Berlin' THEN '127.0.0.1' ELSE '127.0.0.2' END"));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TvsdProcess> tvsd, StartTvsd());
+  for (const char* device : {"SEP001122334455", "SEP00112233AABB"}) {
+    ASSERT_OK(Phone(*tvsd, device).Verify(known_.der()).status());
+  }
+  ASSERT_OK(tvsd->Stop());
+  EXPECT_THAT(Questions({"--by-device"}), ::testing::SizeIs(2));
+  Await("Berlin node1", "SELECT coalesce(string_agg(site || device || ' ' || node, ', '), '') FROM tvs_reach");
 }
 
 // Without anybody stopping: within the interval of ten seconds.

@@ -59,9 +59,10 @@ absl::StatusOr<std::unique_ptr<DaemonProcess>> ItldSite::StartItld(const ItldOpt
                   "[identity_authority]\ncertificate = \"identity-authority.crt\"\n"
                   "key = \"identity-authority.key\"\npassphrase_file = \"passphrase\"\n"
                   "[audit]\nseal_file = \"audit-seals\"\n"
-                  "[trust_lists]\nkeys = \"{}\"\npassphrase_file = \"passphrase\"\nquiet_time = \"{}\"\n",
+                  "[trust_lists]\nkeys = \"{}\"\npassphrase_file = \"passphrase\"\nquiet_time = \"{}\"\n"
+                  "[plans]\ninterval = \"{}\"\npatience = \"100ms\"\n",
                   options.node, database_.Conninfo("trustline_itld"), options.grpc_port, keys.string(),
-                  options.quiet_time)));
+                  options.quiet_time, options.plan_interval)));
   DaemonProcessOptions process = {.program = fmt::format("{}/{}", TRUSTLINE_BIN_DIR, options.program),
                                   .configuration = folder / "itld.toml"};
   if (!options.fail_point.empty()) process.environment.push_back("TRUSTLINE_FAIL_POINT=" + options.fail_point);

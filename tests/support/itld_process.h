@@ -23,6 +23,8 @@ struct ItldOptions {
   // How long it leaves a changed trust store alone. With "1h" it follows none, and answers all the same.
   std::string quiet_time = "100ms";
   uint16_t grpc_port = 0;  // 0: a free one
+  // Between two looks for plans. With "1h" it runs none but those that are changed by a call to it.
+  std::string plan_interval = "100ms";
 };
 
 // A system with a database, one approved TVS node, and any number of itld that share the keys of the lists. The person

@@ -1,0 +1,63 @@
+// Who watches over a change of trust, and on which terms it is made.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/postgres/connection.h"
+#include "common/postgres/pool.h"
+#include "common/postgres/transaction.h"
+
+namespace trustline {
+
+// What an administrator says to the pre-flight (proto/preflight.proto).
+struct Caution {
+  bool plan = false;
+  std::optional<int64_t> accept_unproven;
+  std::string override_reason;
+};
+
+namespace v1 {
+class Caution;  // proto/preflight.proto
+class PreFlight;
+}  // namespace v1
+
+// InvalidArgument for a number below 0 and a reason that is too long.
+absl::StatusOr<Caution> FromProto(const v1::Caution& proto);
+
+struct GuardedChange {
+  int32_t cluster_id = 0;
+  std::string actor;   // identity URI
+  std::string action;  // as in the audit log: "trust.remove"
+  std::string subject;
+  Caution caution;
+  v1::PreFlight* report = nullptr;  // filled when given, also when the change is refused; not owned
+};
+
+// Thread-safe.
+class ChangeGuard {
+ public:
+  virtual ~ChangeGuard() = default;
+
+  // Runs `change` inside the caller's transaction, between two looks at what the cluster offers, with its list policy
+  // locked. FailedPrecondition, which undoes the transaction, when phones would be locked out, or are unproven and not
+  // accepted by their exact number; IsPreFlightRefusal() tells it from the change's own errors. With `plan` the result
+  // is never OK: IsPlanned() then says that the change went through and is to be undone.
+  virtual absl::Status Run(Connection& transaction, const GuardedChange& change,
+                           const std::function<absl::Status()>& apply) = 0;
+};
+
+// A transaction of its own for `body`, under the guard when there is one. OK too when it was planned only.
+absl::Status RunGuarded(Pool& pool, ChangeGuard* guard, const GuardedChange& change,
+                        const std::function<absl::Status(Connection&)>& body);
+
+absl::Status PreFlightRefusal(const std::string& message);
+bool IsPreFlightRefusal(const absl::Status& status);
+absl::Status Planned();
+bool IsPlanned(const absl::Status& status);
+
+}  // namespace trustline

@@ -1,0 +1,83 @@
+// Takes the changes of a plan back, the last one first.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "common/postgres/transaction.h"
+#include "common/service/audit.h"
+#include "common/service/fail_point.h"
+#include "common/status/status.h"
+#include "itl/plan/plan_engine.h"
+#include "itl/plan/plan_store.h"
+#include "itl/reset/reset_orders.h"
+
+namespace trustline {
+
+absl::Status PlanEngine::CallResetOff(const StoredPlan& plan, const StoredStep& stored) {
+  return RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    ResetOrders resets(connection, plan.cluster_id);
+    ASSIGN_OR_RETURN(const ResetRecord reset, resets.Find(stored.reset_id));
+    if (reset.ended_at) return absl::OkStatus();
+    return resets
+        .Abort(stored.reset_id, fmt::format("plan {} was aborted", plan.number), plan.made_by, parts_.clock.Now())
+        .status();
+  });
+}
+
+absl::Status PlanEngine::TakeBack(const StoredPlan& plan, const StoredStep& stored, std::vector<std::string>& stays) {
+  if (stored.reset_id != 0) RETURN_IF_ERROR(CallResetOff(plan, stored));
+  if (stored.state != StepState::kDone) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Position position, At(plan, stored));
+  if (position.step->take_back == nullptr) return absl::OkStatus();
+  v1::PreFlight report;
+  StepRun run = {.parts = parts_,
+                 .plan = plan,
+                 .action = fmt::format("plan.{}.take_back", stored.action),
+                 .caution = {},
+                 .report = &report,
+                 .finish = [&](Connection& connection) -> absl::Status {
+                   RETURN_IF_ERROR(Mark(connection, plan, stored, StepState::kTakenBack, ""));
+                   FailPoint("plan_applied");
+                   return absl::OkStatus();
+                 }};
+  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  const absl::Status taken = position.step->take_back(run);
+  if (taken.ok() || absl::IsCancelled(taken) || IsPassing(taken)) return taken;
+  const std::string why =
+      IsPreFlightRefusal(taken) ? ProgressText(report, plan.accepted_unproven) : std::string(StatusMessage(taken));
+  // What a TVS node has to answer for first is waited for.
+  if (IsWaits(taken)) {
+    RETURN_IF_ERROR(MarkNow(plan, stored, StepState::kDone, "not taken back yet: " + why).status());
+    return Unavailable("step {} is not taken back yet: {}", stored.number, why);
+  }
+  stays.push_back(fmt::format("step {} stays as it is: {}", stored.number, why));
+  return MarkNow(plan, stored, StepState::kDone, "not taken back: " + why).status();
+}
+
+absl::StatusOr<bool> PlanEngine::AdvanceAbort(const StoredPlan& plan) {
+  std::vector<std::string> stays;
+  for (auto step = plan.steps.rbegin(); step != plan.steps.rend(); ++step) {
+    RETURN_IF_ERROR(TakeBack(plan, *step, stays));
+    FailPoint("plan_taken_back");
+  }
+  const std::string reason = stays.empty() ? "all of its changes were taken back" : absl::StrJoin(stays, "; ");
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    PlanStore store(connection, plan.cluster_id);
+    RETURN_IF_ERROR(store.Lock(plan.number));
+    ASSIGN_OR_RETURN(const StoredPlan now, store.Find(plan.number));
+    if (now.state != PlanState::kRunning || !now.aborting) return absl::CancelledError("the plan has moved on");
+    RETURN_IF_ERROR(store.SetState(plan.number, PlanState::kAborted, reason, parts_.clock.Now()));
+    return AppendAudit(
+        connection,
+        {.cluster_id = plan.cluster_id,
+         .actor = plan.made_by,
+         .action = "plan.aborted",
+         .subject = fmt::format("plan {}", plan.number),
+         .detail = {{"kind", std::string(PlanKindText(plan.kind))}, {"of", plan.subject}, {"outcome", reason}}});
+  }));
+  log_.Info("PLAN_ABORTED", "a plan was aborted",
+            {{"cluster", plan.cluster}, {"plan", plan.number}, {"outcome", reason}});
+  return false;
+}
+
+}  // namespace trustline

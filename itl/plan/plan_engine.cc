@@ -1,0 +1,341 @@
+#include "itl/plan/plan_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "common/postgres/transaction.h"
+#include "common/service/audit.h"
+#include "common/service/fail_point.h"
+#include "common/status/status.h"
+#include "itl/plan/plan_store.h"
+#include "itl/reset/reset_orders.h"
+
+namespace trustline {
+namespace {
+
+constexpr int kNamedInProgress = 5;
+
+// Somebody else has changed the plan since it was read.
+absl::Status MovedOn() { return absl::CancelledError("the plan has moved on"); }
+
+std::string Grouped(int64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (std::ptrdiff_t place = std::ssize(text) - 3; place > 0; place -= 3) text.insert(static_cast<size_t>(place), ",");
+  return text;
+}
+
+// Of those that a gate waits for.
+bool IsWaitedFor(v1::PhoneVerdict verdict) {
+  return verdict == v1::PHONE_VERDICT_LOCKED || verdict == v1::PHONE_VERDICT_UNPROVEN;
+}
+
+int64_t CountOf(const v1::PreFlight& report, v1::PhoneVerdict verdict) {
+  int64_t phones = 0;
+  for (const v1::PreFlight::Count& count : report.counts()) {
+    if (count.verdict() == verdict) phones += count.phones();
+  }
+  return phones;
+}
+
+std::string ResetProgress(const ResetRecord& reset) {
+  return fmt::format("reset {}: {} of {} phones are being reset, {} failed, {} wait", reset.id,
+                     Grouped(reset.counts.accepted), Grouped(reset.counts.phones), Grouped(reset.counts.failed),
+                     Grouped(reset.counts.waiting));
+}
+
+}  // namespace
+
+bool IsPassing(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status) ||
+         absl::IsResourceExhausted(status);
+}
+
+std::string ProgressText(const v1::PreFlight& report, int64_t accepted_unproven) {
+  const int64_t unproven = CountOf(report, v1::PHONE_VERDICT_UNPROVEN);
+  const int64_t waited_for = CountOf(report, v1::PHONE_VERDICT_LOCKED) + unproven;
+  std::string text = fmt::format("{} of {} phones", Grouped(report.phones() - waited_for), Grouped(report.phones()));
+  if (waited_for == 0) return text;
+  std::vector<std::string> names;
+  for (const v1::PreFlight::Named& named : report.named()) {
+    if (IsWaitedFor(named.verdict()) && std::ssize(names) < kNamedInProgress) names.push_back(named.device());
+  }
+  text += fmt::format("; waits for {}: {}", Grouped(waited_for), absl::StrJoin(names, ", "));
+  if (waited_for > std::ssize(names)) text += fmt::format(" and {} more", Grouped(waited_for - std::ssize(names)));
+  for (const v1::PreFlight::Count& count : report.counts()) {
+    if (!IsWaitedFor(count.verdict()) || count.phones() == 0) continue;
+    text +=
+        fmt::format("; {} {}: {}", Grouped(count.phones()),
+                    count.verdict() == v1::PHONE_VERDICT_LOCKED ? "would be locked out" : "unproven", count.reason());
+    if (!count.remedy().empty()) text += fmt::format(" ({})", count.remedy());
+  }
+  if (accepted_unproven > 0 && unproven > 0 && unproven != accepted_unproven) {
+    text += fmt::format(
+        "; {} unproven phones were accepted, and there are {}: `trustctl plan resume --accept-unproven {}` accepts "
+        "these",
+        Grouped(accepted_unproven), Grouped(unproven), unproven);
+  }
+  return text;
+}
+
+absl::StatusOr<StoredPlan> PlanEngine::Read(int32_t cluster_id, int32_t number) {
+  return RunInTransaction(parts_.pool, {.isolation = Isolation::kRepeatableRead, .read_only = true},
+                          [&](Connection& connection) { return PlanStore(connection, cluster_id).Find(number); });
+}
+
+absl::StatusOr<PlanEngine::Position> PlanEngine::At(const StoredPlan& plan, const StoredStep& stored) {
+  Position position = {.kind = FindPlanKind(plan.kind), .stored = &stored, .step = nullptr};
+  if (position.kind == nullptr) {
+    return FailedPrecondition("this version of itld cannot do plans of the kind \"{}\"", PlanKindText(plan.kind));
+  }
+  const auto step = std::find_if(position.kind->steps.begin(), position.kind->steps.end(),
+                                 [&](const PlanStep& one) { return one.action == stored.action; });
+  if (step == position.kind->steps.end()) {
+    return FailedPrecondition("this version of itld does not know the step \"{}\" of plan {}", stored.action,
+                              plan.number);
+  }
+  position.step = &*step;
+  return position;
+}
+
+absl::Status PlanEngine::Mark(Connection& connection, const StoredPlan& plan, const StoredStep& step, StepState state,
+                              const std::string& progress) {
+  PlanStore store(connection, plan.cluster_id);
+  RETURN_IF_ERROR(store.Lock(plan.number));
+  ASSIGN_OR_RETURN(const StoredPlan now, store.Find(plan.number));
+  const StoredStep& same = now.steps[static_cast<size_t>(step.number) - 1];
+  if (now.state != PlanState::kRunning || now.aborting != plan.aborting || same.state != step.state) return MovedOn();
+  RETURN_IF_ERROR(store.SetStep(plan.number, step.number, state, progress, parts_.clock.Now()));
+  if (state == StepState::kWaiting) return absl::OkStatus();
+  return AppendAudit(connection, {.cluster_id = plan.cluster_id,
+                                  .actor = plan.made_by,
+                                  .action = "plan.step",
+                                  .subject = fmt::format("plan {}", plan.number),
+                                  .detail = {{"kind", std::string(PlanKindText(plan.kind))},
+                                             {"of", plan.subject},
+                                             {"step", fmt::format("{} {}", step.number, step.action)},
+                                             {"state", std::string(StepStateText(state))},
+                                             {"progress", progress}}});
+}
+
+absl::StatusOr<bool> PlanEngine::MarkNow(const StoredPlan& plan, const StoredStep& step, StepState state,
+                                         const std::string& progress) {
+  if (step.state == state && step.progress == progress) return false;
+  RETURN_IF_ERROR(RunInTransaction(
+      parts_.pool, {}, [&](Connection& connection) { return Mark(connection, plan, step, state, progress); }));
+  return state != StepState::kWaiting;
+}
+
+absl::StatusOr<bool> PlanEngine::Stop(const StoredPlan& plan, const StoredStep& step, const std::string& reason) {
+  const std::string next = fmt::format(
+      "step {} failed: {}. `trustctl plan resume {}` tries it again when that is put right, `trustctl plan abort {}` "
+      "takes back what was done",
+      step.number, reason, plan.number, plan.number);
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(Mark(connection, plan, step, StepState::kFailed, reason));
+    return PlanStore(connection, plan.cluster_id).SetState(plan.number, PlanState::kStopped, next, std::nullopt);
+  }));
+  log_.Warning("PLAN_STOPPED", "a plan has stopped by itself: trustctl plan show says where it is",
+               {{"cluster", plan.cluster}, {"plan", plan.number}, {"step", step.action}, {"reason", reason}});
+  return false;
+}
+
+absl::StatusOr<bool> PlanEngine::Finish(const StoredPlan& plan) {
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    PlanStore store(connection, plan.cluster_id);
+    RETURN_IF_ERROR(store.Lock(plan.number));
+    ASSIGN_OR_RETURN(const StoredPlan now, store.Find(plan.number));
+    if (now.state != PlanState::kRunning || now.aborting || now.Current() != nullptr) return MovedOn();
+    RETURN_IF_ERROR(store.SetState(plan.number, PlanState::kDone, "", parts_.clock.Now()));
+    return AppendAudit(connection, {.cluster_id = plan.cluster_id,
+                                    .actor = plan.made_by,
+                                    .action = "plan.done",
+                                    .subject = fmt::format("plan {}", plan.number),
+                                    .detail = {{"kind", std::string(PlanKindText(plan.kind))}, {"of", plan.subject}}});
+  }));
+  log_.Info("PLAN_DONE", "a plan has come to its end",
+            {{"cluster", plan.cluster}, {"plan", plan.number}, {"kind", PlanKindText(plan.kind)}});
+  return false;
+}
+
+absl::StatusOr<bool> PlanEngine::Advance(int32_t cluster_id, int32_t number) {
+  ASSIGN_OR_RETURN(const StoredPlan plan, Read(cluster_id, number));
+  if (plan.state != PlanState::kRunning) return false;
+  absl::StatusOr<bool> moved = false;
+  const StoredStep* const current = plan.Current();
+  if (plan.aborting) {
+    moved = AdvanceAbort(plan);
+  } else if (current == nullptr) {
+    moved = Finish(plan);
+  } else {
+    const absl::StatusOr<Position> position = At(plan, *current);
+    if (!position.ok()) {
+      moved = Stop(plan, *current, std::string(StatusMessage(position.status())));
+    } else {
+      switch (position->step->kind) {
+        case StepKind::kChange:
+        case StepKind::kCheck:
+          moved = DoChange(plan, *position);
+          break;
+        case StepKind::kGate:
+          moved = DoGate(plan, *position);
+          break;
+        case StepKind::kReset:
+          moved = DoReset(plan, *position);
+          break;
+        case StepKind::kConfirm:
+          moved = DoConfirm(plan, *position);
+          break;
+      }
+    }
+  }
+  // Whoever was faster has done it.
+  if (absl::IsCancelled(moved.status())) return true;
+  FailPoint("plan_advanced");
+  return moved;
+}
+
+absl::StatusOr<bool> PlanEngine::Conclude(const StoredPlan& plan, const StoredStep& step, const absl::Status& status,
+                                          const v1::PreFlight& report) {
+  if (IsWaits(status)) return MarkNow(plan, step, StepState::kWaiting, std::string(StatusMessage(status)));
+  if (IsPreFlightRefusal(status)) {
+    return MarkNow(plan, step, StepState::kWaiting, ProgressText(report, plan.accepted_unproven));
+  }
+  if (absl::IsCancelled(status) || IsPassing(status)) return status;
+  return Stop(plan, step, std::string(StatusMessage(status)));
+}
+
+absl::StatusOr<bool> PlanEngine::DoChange(const StoredPlan& plan, const Position& position) {
+  v1::PreFlight report;
+  StepRun run = {.parts = parts_,
+                 .plan = plan,
+                 .action = "plan." + position.step->action,
+                 .caution = {},
+                 .report = &report,
+                 .finish = [&](Connection& connection) -> absl::Status {
+                   RETURN_IF_ERROR(Mark(connection, plan, *position.stored, StepState::kDone, ""));
+                   FailPoint("plan_applied");
+                   return absl::OkStatus();
+                 }};
+  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  const absl::Status done = position.step->change(run);
+  if (!done.ok()) return Conclude(plan, *position.stored, done, report);
+  if (position.step->kind == StepKind::kCheck) return MarkNow(plan, *position.stored, StepState::kDone, "");
+  return true;
+}
+
+absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& position, v1::PreFlight& report) {
+  const PlanStep* asked = position.step;
+  // Its own question, or that of the next change.
+  if (asked->change == nullptr) {
+    const auto begin = std::find_if(position.kind->steps.begin(), position.kind->steps.end(),
+                                    [&](const PlanStep& one) { return one.action == position.step->action; });
+    const auto next = std::find_if(begin, position.kind->steps.end(),
+                                   [](const PlanStep& one) { return one.kind == StepKind::kChange; });
+    if (next == position.kind->steps.end()) return Internal("the step {} waits for no change", asked->action);
+    asked = &*next;
+  }
+  StepRun run = {.parts = parts_,
+                 .plan = plan,
+                 .action = "plan." + asked->action,
+                 .caution = {.plan = true, .accept_unproven = std::nullopt, .override_reason = ""},
+                 .report = &report,
+                 .finish = [](Connection&) { return absl::OkStatus(); }};
+  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  const absl::Status status = asked->change(run);
+  if (!status.ok() && !IsPlanned(status)) return status;
+  return report.refusal().empty() ? absl::OkStatus() : PreFlightRefusal(report.refusal());
+}
+
+absl::StatusOr<bool> PlanEngine::DoGate(const StoredPlan& plan, const Position& position) {
+  v1::PreFlight report;
+  const absl::Status open = AskGate(plan, position, report);
+  if (!open.ok()) return Conclude(plan, *position.stored, open, report);
+  return MarkNow(plan, *position.stored, StepState::kDone, ProgressText(report, plan.accepted_unproven));
+}
+
+absl::StatusOr<v1::PreFlight> PlanEngine::Ask(const StoredPlan& plan) {
+  v1::PreFlight report;
+  const StoredStep* const current = plan.Current();
+  if (current == nullptr || plan.ended_at) return report;
+  ASSIGN_OR_RETURN(const Position position, At(plan, *current));
+  const bool was_refused = position.step->kind == StepKind::kChange && current->state == StepState::kWaiting;
+  if (position.step->kind != StepKind::kGate && !was_refused) return report;
+  const absl::Status asked = AskGate(plan, position, report);
+  // What else it waits for stands in its progress.
+  const bool has_answer = asked.ok() || IsPreFlightRefusal(asked) || !IsPassing(asked);
+  return has_answer ? absl::StatusOr<v1::PreFlight>(std::move(report)) : asked;
+}
+
+absl::StatusOr<bool> PlanEngine::DoReset(const StoredPlan& plan, const Position& position) {
+  const StoredStep& step = *position.stored;
+  if (step.reset_id != 0) return FollowReset(plan, step);
+  if (!plan.with_resets) {
+    return MarkNow(plan, step, StepState::kSkipped,
+                   "the plan was made without resets: phones take the lists when they start or are reset by somebody "
+                   "else");
+  }
+  if (parts_.hooks.Names().empty()) {
+    return MarkNow(plan, step, StepState::kSkipped,
+                   "this itld has no hook that resets phones ([resets] in its configuration): phones take the lists "
+                   "when they start or are reset by somebody else");
+  }
+  const absl::StatusOr<ResetHook> hook = parts_.hooks.Find(plan.hook);
+  if (!hook.ok()) return Stop(plan, step, std::string(StatusMessage(hook.status())));
+  ResetOrder order = {.filter = {},
+                      .out_of_step_only = true,
+                      .devices = {},
+                      .wave = plan.wave,
+                      .hours = {},
+                      .stop_at_failures = plan.stop_at_failures,
+                      .hook = hook->name,
+                      .reason = fmt::format("plan {}: {}", plan.number, plan.reason).substr(0, kLongestResetReason),
+                      .plan_id = plan.number};
+  ASSIGN_OR_RETURN(order.hours, HoursOfDay::Parse(plan.hours));
+  const absl::Status ordered = RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(Mark(connection, plan, step, StepState::kWaiting, "the phones are chosen"));
+    ASSIGN_OR_RETURN(const ResetRecord reset,
+                     ResetOrders(connection, plan.cluster_id).Order(order, plan.made_by, parts_.clock.Now()));
+    RETURN_IF_ERROR(PlanStore(connection, plan.cluster_id).SetReset(plan.number, step.number, reset.id));
+    FailPoint("plan_applied");
+    return absl::OkStatus();
+  });
+  if (!ordered.ok()) return Conclude(plan, step, ordered, {});
+  return true;
+}
+
+absl::StatusOr<bool> PlanEngine::FollowReset(const StoredPlan& plan, const StoredStep& step) {
+  ASSIGN_OR_RETURN(const ResetRecord reset, RunInTransaction(parts_.pool, {}, [&](Connection& connection) {
+                     return ResetOrders(connection, plan.cluster_id).Find(step.reset_id);
+                   }));
+  switch (reset.state) {
+    case ResetState::kDone:
+      return MarkNow(plan, step, StepState::kDone, ResetProgress(reset));
+    case ResetState::kAborted:
+      return MarkNow(plan, step, StepState::kSkipped,
+                     fmt::format("reset {} was aborted: phones take the lists when they start", reset.id));
+    case ResetState::kStopped:
+      return Stop(
+          plan, step,
+          fmt::format("reset {0} has stopped: {1}. See why (`trustctl phones reset show {0}`), and resume it or "
+                      "abort it",
+                      reset.id, reset.state_reason));
+    case ResetState::kRunning:
+    case ResetState::kPaused:
+      break;
+  }
+  return MarkNow(plan, step, StepState::kWaiting,
+                 fmt::format("{}{}", ResetProgress(reset),
+                             reset.state == ResetState::kPaused ? "; it is paused: " + reset.state_reason : ""));
+}
+
+absl::StatusOr<bool> PlanEngine::DoConfirm(const StoredPlan& plan, const Position& position) {
+  const std::string& what = position.step->words.gate;
+  RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(Mark(connection, plan, *position.stored, StepState::kWaiting, what));
+    return PlanStore(connection, plan.cluster_id).SetState(plan.number, PlanState::kPaused, what, std::nullopt);
+  }));
+  return false;
+}
+
+}  // namespace trustline

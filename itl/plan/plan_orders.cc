@@ -1,0 +1,152 @@
+#include "itl/plan/plan_orders.h"
+
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "common/postgres/transaction.h"
+#include "common/service/audit.h"
+#include "common/status/status.h"
+#include "itl/plan/plan_messages.h"
+
+namespace trustline {
+namespace {
+
+constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRead, .read_only = true};
+
+absl::Status WrongState(const StoredPlan& plan, std::string_view wanted) {
+  return FailedPrecondition("plan {} is {}{}, and {}", plan.number, PlanStateText(plan.state),
+                            plan.aborting ? " and is being aborted" : "", wanted);
+}
+
+// A step that has failed is tried again; one that waits for an administrator's word has it.
+absl::Status GoOn(PlanStore& store, const StoredPlan& plan, absl::Time now) {
+  const StoredStep* const current = plan.Current();
+  const PlanKindSteps* const kind = FindPlanKind(plan.kind);
+  if (current == nullptr || kind == nullptr) return absl::OkStatus();
+  if (current->state == StepState::kFailed) {
+    return store.SetStep(plan.number, current->number, StepState::kWaiting, "", now);
+  }
+  for (const PlanStep& step : kind->steps) {
+    if (step.action != current->action || step.kind != StepKind::kConfirm) continue;
+    if (current->state != StepState::kWaiting || plan.state != PlanState::kPaused) continue;
+    return store.SetStep(plan.number, current->number, StepState::kDone, "confirmed by an administrator", now);
+  }
+  return absl::OkStatus();
+}
+
+// The plan is locked. What it is audited as.
+absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, const v1::ChangePlanRequest& request,
+                                  absl::Time now) {
+  if (plan.ended_at) return WrongState(plan, "has ended");
+  const auto set = [&](PlanState state, std::string_view reason) {
+    return store.SetState(plan.number, state, reason, std::nullopt);
+  };
+  switch (request.change()) {
+    case v1::ChangePlanRequest::CHANGE_RUN:
+      if (plan.state != PlanState::kMade) return WrongState(plan, "only one that has not begun is run: resume it");
+      RETURN_IF_ERROR(set(PlanState::kRunning, ""));
+      break;
+    case v1::ChangePlanRequest::CHANGE_PAUSE:
+      if (plan.state != PlanState::kRunning || plan.aborting) return WrongState(plan, "only one that runs is paused");
+      RETURN_IF_ERROR(set(PlanState::kPaused, request.reason()));
+      return std::string("plan.pause");
+    case v1::ChangePlanRequest::CHANGE_RESUME:
+      if (plan.state == PlanState::kMade) return WrongState(plan, "has not begun: run it");
+      if (plan.state == PlanState::kRunning && !request.has_accept_unproven()) {
+        return WrongState(plan, "goes on by itself");
+      }
+      if (plan.aborting) return WrongState(plan, "does not go on");
+      RETURN_IF_ERROR(GoOn(store, plan, now));
+      RETURN_IF_ERROR(set(PlanState::kRunning, ""));
+      break;
+    case v1::ChangePlanRequest::CHANGE_ABORT:
+      if (!plan.aborting) RETURN_IF_ERROR(store.BeginAbort(plan.number));
+      return std::string("plan.abort");
+    default:
+      return InvalidArgument("say what is to become of the plan: run, pause, resume or abort");
+  }
+  if (request.has_accept_unproven()) RETURN_IF_ERROR(store.SetAccepted(plan.number, request.accept_unproven()));
+  return std::string(request.change() == v1::ChangePlanRequest::CHANGE_RUN ? "plan.run" : "plan.resume");
+}
+
+// FailedPrecondition unless exactly so many phones that the plan waits for are unproven now.
+absl::Status CheckAccepted(PlanEngine& engine, const TrustStoreCaller& caller, const v1::ChangePlanRequest& request) {
+  if (!request.has_accept_unproven()) return absl::OkStatus();
+  if (request.change() != v1::ChangePlanRequest::CHANGE_RUN &&
+      request.change() != v1::ChangePlanRequest::CHANGE_RESUME) {
+    return InvalidArgument("unproven phones are accepted when a plan is run or resumed");
+  }
+  if (request.accept_unproven() < 0) return InvalidArgument("a number of phones is 0 or more");
+  StoredPlan plan;
+  RETURN_IF_ERROR(RunInTransaction(engine.parts().pool, kOneState, [&](Connection& connection) -> absl::Status {
+    PlanStore store(connection, caller.cluster_id);
+    ASSIGN_OR_RETURN(plan, FindPlan(store, request.number()));
+    return absl::OkStatus();
+  }));
+  ASSIGN_OR_RETURN(const v1::PreFlight report, engine.Ask(plan));
+  if (report.counts().empty()) return absl::OkStatus();  // no gate yet: it is matched there
+  int64_t unproven = 0;
+  for (const v1::PreFlight::Count& count : report.counts()) {
+    if (count.verdict() == v1::PHONE_VERDICT_UNPROVEN) unproven += count.phones();
+  }
+  if (unproven == request.accept_unproven()) return absl::OkStatus();
+  return FailedPrecondition(
+      "{} phones are unproven now, not {}: look at them (`trustctl plan show`), then say --accept-unproven {}",
+      unproven, request.accept_unproven(), unproven);
+}
+
+}  // namespace
+
+absl::StatusOr<StoredPlan> FindPlan(PlanStore& store, int64_t number) {
+  if (number == 0) return store.FindOpen();
+  if (number < 0 || number > std::numeric_limits<int32_t>::max()) {
+    return NotFound("there is no plan {}: `trustctl plan list --all` shows them", number);
+  }
+  return store.Find(static_cast<int32_t>(number));
+}
+
+absl::StatusOr<StoredPlan> MakePlan(PlanEngine& engine, const TrustStoreCaller& caller,
+                                    const v1::MakePlanRequest& request) {
+  const PlanParts& parts = engine.parts();
+  ASSIGN_OR_RETURN(StoredPlan plan, FromProto(request, parts.hooks));
+  plan.cluster_id = caller.cluster_id;
+  plan.cluster = caller.cluster;
+  plan.made_by = caller.actor;
+  return RunInTransaction(parts.pool, {}, [&](Connection& connection) -> absl::StatusOr<StoredPlan> {
+    StoredPlan filled = plan;
+    RETURN_IF_ERROR(FindPlanKind(plan.kind)->make(connection, parts, request, filled));
+    PlanStore store(connection, caller.cluster_id);
+    ASSIGN_OR_RETURN(const int32_t number, store.Add(filled));
+    RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                             .actor = caller.actor,
+                                             .action = "plan.make",
+                                             .subject = fmt::format("plan {}", number),
+                                             .detail = {{"kind", std::string(PlanKindText(filled.kind))},
+                                                        {"of", filled.subject},
+                                                        {"reason", filled.reason}}}));
+    return store.Find(number);
+  });
+}
+
+absl::StatusOr<StoredPlan> ChangePlan(PlanEngine& engine, const TrustStoreCaller& caller,
+                                      const v1::ChangePlanRequest& request) {
+  RETURN_IF_ERROR(CheckAccepted(engine, caller, request));
+  const absl::Time now = engine.parts().clock.Now();
+  return RunInTransaction(engine.parts().pool, {}, [&](Connection& connection) -> absl::StatusOr<StoredPlan> {
+    PlanStore store(connection, caller.cluster_id);
+    ASSIGN_OR_RETURN(const StoredPlan found, FindPlan(store, request.number()));
+    RETURN_IF_ERROR(store.Lock(found.number));
+    ASSIGN_OR_RETURN(const StoredPlan plan, store.Find(found.number));
+    ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, now));
+    const std::string accepted = request.has_accept_unproven() ? fmt::format("{}", request.accept_unproven()) : "";
+    RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = caller.cluster_id,
+                                             .actor = caller.actor,
+                                             .action = action,
+                                             .subject = fmt::format("plan {}", plan.number),
+                                             .detail = {{"reason", request.reason()}, {"accept_unproven", accepted}}}));
+    return store.Find(plan.number);
+  });
+}
+
+}  // namespace trustline

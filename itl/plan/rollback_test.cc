@@ -1,0 +1,99 @@
+// Phones that are given back to the call manager that they come from.
+#include "itl/plan/plan_testing.h"
+
+namespace trustline {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class RollbackTest : public PlanTest {
+ protected:
+  absl::StatusOr<StoredPlan> MakeRollback() {
+    v1::MakePlanRequest request;
+    request.set_kind(v1::PLAN_KIND_ROLLBACK);
+    request.set_reason("a test");
+    return Make(request);
+  }
+};
+
+TEST_F(RollbackTest, PhonesHoldTheBlankListsBeforeTheCallManagerIsRolledBack) {
+  AddPhones(4, 1, "Bremen");  // never seen
+  ASSERT_OK_AND_ASSIGN(const StoredPlan made, MakeRollback());
+  EXPECT_EQ(States(made),
+            "blank ready ahead, blank on ahead, blank reset ahead, blank held ahead, roll back ahead, blank off ahead, "
+            "reset ahead, held ahead");
+  ASSERT_OK(Run());
+  // Of the one that was never seen nobody knows whether it takes the blank list.
+  EXPECT_EQ(At(GoOn()), "running at blank ready");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1: SEP000000000004"));
+  EXPECT_THAT(RecordTexts(Current()), Not(Contains(HasSubstr("(blank)"))));
+  ASSERT_OK(Resume(1));
+  EXPECT_EQ(At(GoOn()), "running at blank held");
+  EXPECT_THAT(RecordTexts(Current()), Contains(HasSubstr("(blank)")));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 4 phones; waits for 4: SEP000000000001"));
+  PhonesFollow(1, 2);
+  EXPECT_EQ(At(GoOn()), "running at blank held");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones; waits for 2: SEP000000000003, SEP000000000004"));
+  PhonesFollow(3, 1);
+  EXPECT_EQ(At(GoOn()), "paused at roll back") << "the accepted one is not waited for";
+  EXPECT_THAT(Plan().state_reason, HasSubstr("roll the call manager back"));
+  ASSERT_OK(Resume());
+  EXPECT_EQ(At(GoOn()), "running at held");
+  EXPECT_THAT(RecordTexts(Current()), Not(Contains(HasSubstr("(blank)"))));
+  PhonesFollow(1, 2);
+  EXPECT_EQ(At(GoOn()), "running at held");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones; waits for 2: SEP000000000003, SEP000000000004"));
+  PhonesFollow(1, 4);
+  EXPECT_EQ(At(GoOn()), "done");
+}
+
+TEST_F(RollbackTest, PhonesOfAnotherClusterAndWithoutListsAreNotWaitedFor) {
+  ASSERT_OK(MakeRollback());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "running at blank held");
+  PhonesFollow(1, 1);
+  ReportHolding(2, 1, "not a list of ours", "cucm9");
+  RunByHand("UPDATE device SET model = '7960' WHERE name = 'SEP000000000003'");
+  RunByHand("INSERT INTO model_without_lists (cluster_id, model, set_by) VALUES (1, '7960', 'test')");
+  EXPECT_EQ(At(GoOn()), "paused at roll back");
+}
+
+TEST_F(RollbackTest, AnAbortMakesTheListsWholeAtEachStep) {
+  for (int done = 0; done < 7; ++done) {
+    SCOPED_TRACE(done);
+    ASSERT_OK(MakeRollback());
+    ASSERT_OK(Run());
+    for (int i = 0; i < done; ++i) {
+      ASSERT_OK(engine_->Advance(1, Plan().number));
+      if (Plan().state == PlanState::kPaused) {
+        ASSERT_OK(Resume());
+      }
+      PhonesFollow();
+    }
+    ASSERT_OK(Abort());
+    const StoredPlan plan = GoOn();
+    EXPECT_EQ(At(plan), "aborted");
+    EXPECT_EQ(plan.state_reason, "all of its changes were taken back");
+    EXPECT_THAT(RecordTexts(Current()), Not(Contains(HasSubstr("(blank)"))));
+    PhonesFollow();
+  }
+}
+
+TEST_F(RollbackTest, SomebodyWhoTakesBlankBackStopsThePlan) {
+  ASSERT_OK(MakeRollback());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "running at blank held");
+  RunByHand("UPDATE trust_list_policy SET blank = false, blank_since = NULL, blank_by = NULL");
+  EXPECT_EQ(At(GoOn()), "stopped at blank held");
+  EXPECT_THAT(Plan().state_reason, HasSubstr("somebody has made the lists whole"));
+}
+
+TEST_F(RollbackTest, ListsThatAreBlankAlreadyAreNotItsOwn) {
+  RunByHand("UPDATE trust_list_policy SET blank = true, blank_since = now(), blank_by = 'x'");
+  EXPECT_THAT(MakeRollback(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("blank already")));
+}
+
+}  // namespace
+}  // namespace trustline

@@ -1,0 +1,156 @@
+#include "itl/preflight/preflight_gate.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "common/bytes/bytes.h"
+#include "common/bytes/sha256.h"
+#include "common/rpc/certificate_summary.h"
+#include "common/rpc/proto_time.h"
+#include "common/service/audit.h"
+#include "common/status/status.h"
+#include "itl/list/list_store.h"
+#include "itl/preflight/preflight_report.h"
+#include "itl/preflight/world_reader.h"
+
+namespace trustline {
+namespace {
+
+constexpr size_t kNamedInAudit = 100;
+constexpr char kMetric[] = "trustline_preflights_total";
+constexpr char kHelp[] = "Changes of trust that were played against all phones";
+
+constexpr Statement kAddWaiver = {
+    "preflight_waiver_add",
+    "INSERT INTO preflight_waiver (cluster_id, action, subject, reason, made_by) VALUES ($1, $2, $3, $4, $5) RETURNING "
+    "waiver_id::bigint"};
+constexpr Statement kAddWaived = {
+    "preflight_waiver_phones_add",
+    "INSERT INTO preflight_waiver_phone (cluster_id, waiver_id, device, verdict, reason) SELECT $1, $2, n.device, "
+    "n.verdict, n.reason FROM unnest($3::text[], $4::text[], $5::text[]) AS n(device, verdict, reason)"};
+constexpr Statement kCertificate = {"preflight_certificate", "SELECT der FROM certificate WHERE sha256 = $1"};
+
+// Who is concerned stays on record with the change, and the audit log has their number and names.
+absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, const std::vector<NamedPhone>& named) {
+  std::vector<std::string> devices, verdicts, reasons;
+  for (const NamedPhone& phone : named) {
+    if (phone.verdict.verdict == PhoneVerdict::kLostBefore) continue;
+    devices.push_back(phone.device);
+    verdicts.emplace_back(phone.verdict.verdict == PhoneVerdict::kLocked ? "locked" : "unproven");
+    reasons.emplace_back(ReasonText(phone.verdict.reason));
+  }
+  if (devices.empty()) return absl::OkStatus();
+  const std::string& override_reason = change.caution.override_reason;
+  ASSIGN_OR_RETURN(const Result added, connection.Execute(kAddWaiver, Parameters()
+                                                                          .Int64(change.cluster_id)
+                                                                          .Text(change.action)
+                                                                          .Text(change.subject)
+                                                                          .Text(override_reason)
+                                                                          .Text(change.actor)));
+  ASSIGN_OR_RETURN(const int64_t waiver_id, added.Value<int64_t>());
+  RETURN_IF_ERROR(connection
+                      .Execute(kAddWaived, Parameters()
+                                               .Int64(change.cluster_id)
+                                               .Int64(waiver_id)
+                                               .TextArray(devices)
+                                               .TextArray(verdicts)
+                                               .TextArray(reasons))
+                      .status());
+  const size_t locked = static_cast<size_t>(std::count(verdicts.begin(), verdicts.end(), "locked"));
+  std::vector<std::string> first(
+      devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(std::min(devices.size(), kNamedInAudit)));
+  return AppendAudit(connection,
+                     {.cluster_id = change.cluster_id,
+                      .actor = change.actor,
+                      .action = override_reason.empty() ? "preflight.accept_unproven" : "preflight.override",
+                      .subject = change.subject,
+                      .detail = {{"change", change.action},
+                                 {"reason", override_reason},
+                                 {"locked", fmt::format("{}", locked)},
+                                 {"unproven", fmt::format("{}", devices.size() - locked)},
+                                 {"phones", absl::StrJoin(first, ", ")},
+                                 {"waiver", fmt::format("{}", waiver_id)},
+                                 {"phones_sha256", ToHex(Sha256(AsBytes(absl::StrJoin(devices, "\n"))))}}});
+}
+
+}  // namespace
+
+absl::StatusOr<TrustWorld> PreFlightGate::ReadWorld(Connection& connection, int32_t cluster_id) {
+  return WorldReader(connection, cluster_id, memory_, keys_).Read(clock_.Now());
+}
+
+absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& change,
+                                const std::function<absl::Status()>& apply) {
+  const auto count = [&](const char* outcome) { metrics_.GetCounter(kMetric, kHelp, {{"outcome", outcome}}).Add(); };
+  // 1. Before it, and after it.
+  RETURN_IF_ERROR(ListStore(transaction, change.cluster_id).LockPolicy().status());
+  ASSIGN_OR_RETURN(const TrustWorld before, ReadWorld(transaction, change.cluster_id));
+  RETURN_IF_ERROR(apply());
+  ASSIGN_OR_RETURN(const TrustWorld after, ReadWorld(transaction, change.cluster_id));
+  // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
+  if (change.report == nullptr && TakesNothingAway(before, after)) {
+    count("nothing taken away");
+    return absl::OkStatus();
+  }
+
+  // 2. All phones.
+  FleetReader reader(transaction, change.cluster_id, memory_, clock_.Now());
+  ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
+  const PreFlightResult result = RunPreFlight(fleet.groups, before, after);
+  ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
+  const absl::Status terms = CheckTerms(result, named, change.caution);
+  if (change.report != nullptr) {
+    *change.report = ToProto(fleet, result, named);
+    change.report->set_made(terms.ok() && !change.caution.plan);
+    if (!terms.ok()) change.report->set_refusal(std::string(StatusMessage(terms)));
+  }
+
+  // 3. What becomes of it.
+  if (change.caution.plan) {
+    count("planned");
+    return Planned();
+  }
+  if (!terms.ok()) {
+    count("refused");
+    log_.Warning("PREFLIGHT_REFUSED", "a change of trust was refused, because of the phones",
+                 {{"cluster_id", change.cluster_id},
+                  {"change", change.action},
+                  {"subject", change.subject},
+                  {"actor", change.actor},
+                  {"locked", result.Count(PhoneVerdict::kLocked)},
+                  {"unproven", result.Count(PhoneVerdict::kUnproven)}});
+    return terms;
+  }
+  const bool is_waived = result.Count(PhoneVerdict::kLocked) + result.Count(PhoneVerdict::kUnproven) > 0;
+  count(is_waived ? "waived" : "safe");
+  return is_waived ? RecordWaiver(transaction, change, named) : absl::OkStatus();
+}
+
+absl::StatusOr<v1::ForecastExpiryResponse> ForecastExpiry(Connection& connection, int32_t cluster_id,
+                                                          ListMemory& memory, KeyFolder* keys, absl::Time now,
+                                                          absl::Time until) {
+  WorldReader worlds(connection, cluster_id, memory, keys);
+  ASSIGN_OR_RETURN(const TrustWorld present, worlds.Read(now));
+  ASSIGN_OR_RETURN(const std::vector<StandingCertificate> standing, worlds.ReadStanding(present));
+  FleetReader reader(connection, cluster_id, memory, now);
+  ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
+  v1::ForecastExpiryResponse response;
+  for (const StandingCertificate& one : standing) {
+    if (one.not_after > until) break;
+    ASSIGN_OR_RETURN(const TrustWorld then, worlds.Read(std::max(one.not_after, now)));
+    const PreFlightResult result = RunPreFlight(fleet.groups, present, then);
+    ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
+    ASSIGN_OR_RETURN(const Result der, connection.Execute(kCertificate, Parameters().Bytes(one.sha256)));
+    ASSIGN_OR_RETURN(const std::string bytes, der.Value<std::string>());
+    ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(bytes)));
+    v1::ForecastExpiryResponse::Expiry& expiry = *response.add_expiries();
+    *expiry.mutable_at() = ToProtoTime(one.not_after);
+    *expiry.mutable_certificate() = SummaryOf(certificate);
+    expiry.set_standing(one.standing);
+    *expiry.mutable_preflight() = ToProto(fleet, result, named);
+  }
+  return response;
+}
+
+}  // namespace trustline

@@ -1,0 +1,204 @@
+#include "itl/preflight/preflight_gate.h"
+
+#include "gmock/gmock.h"
+#include "itl/preflight/guarded_lists_testing.h"
+
+namespace trustline {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// node1 makes lists; its phones hold the first one, and ask a TVS of the same name.
+class PreFlightGateTest : public GuardedListsTest {
+ protected:
+  void SetUp() override {
+    GuardedListsTest::SetUp();
+    AddServer("node1");
+    AddNode("tvs1", tvs_);
+    ASSERT_EQ(Outcome(), ListOutcome::kPublished);
+    first_ = FileOf(List());
+    AddPhones(1, 3, "Berlin");
+    AddPhones(4, 2, "Bremen");
+    SiteReaches("Berlin", "tvs1");
+    now_.Advance(absl::Minutes(1));
+  }
+  absl::Status PublishNow(const Caution& caution = {}) {
+    PublishOrder order = Approved();
+    order.report = &report_;
+    order.caution = caution;
+    return Publish(order).status();
+  }
+  static Caution Accept(int64_t unproven) {
+    return {.plan = false, .accept_unproven = unproven, .override_reason = ""};
+  }
+
+  const Certificate tvs_ = MakePhoneFacing("tvs1");
+  std::string first_;
+  v1::PreFlight report_;
+};
+
+TEST_F(PreFlightGateTest, TheOnlyTvsOfPhonesStaysWhileTheirSignerIsReplaced) {
+  ReportHolding(1, 5, first_);
+  EXPECT_THAT(ReplaceRecovery({}, &report_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("of 2 phones too little is known"),
+                             HasSubstr("SEP000000000004, SEP000000000005"), HasSubstr("--accept-unproven 2"))));
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_TVS), 3);
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_UNPROVEN), 2);
+  EXPECT_FALSE(report_.made());
+  EXPECT_EQ(Signers().size(), 2) << "nothing was changed";
+
+  EXPECT_THAT(ReplaceRecovery(Accept(3)), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                   HasSubstr("--accept-unproven 3 was said, and 2 phones are")));
+  ASSERT_OK(ReplaceRecovery(Accept(2)));
+  EXPECT_EQ(Count("SELECT count(*) FROM preflight_waiver_phone WHERE verdict = 'unproven'"), 2);
+
+  // The lists wait for an administrator, but their signer is to change.
+  EXPECT_THAT(RemoveTrust(tvs_, {}, &report_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("5 phones would be locked out"), HasSubstr("SEP000000000001"),
+                             HasSubstr("SEP000000000005"), HasSubstr("no TVS that they name would be left"))));
+
+  // Some have the new list: the others are still in the way.
+  ASSERT_OK(PublishNow(Accept(2)));
+  const std::string second = FileOf(List());
+  ASSERT_NE(first_, second);
+  now_.Advance(absl::Minutes(1));
+  ReportHolding(1, 2, second);
+  ReportHolding(4, 1, second);
+  EXPECT_THAT(RemoveTrust(tvs_), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                          AllOf(HasSubstr("2 phones would be locked out"), HasSubstr("SEP000000000003"),
+                                                Not(HasSubstr("SEP000000000001")))));
+  ReportHolding(3, 1, second);
+  ReportHolding(5, 1, second);
+  EXPECT_OK(RemoveTrust(tvs_, {}, &report_));
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_LIST), 5);
+  EXPECT_TRUE(report_.made());
+}
+
+TEST_F(PreFlightGateTest, APlanChangesNothing) {
+  ReportHolding(1, 5, first_);
+  const int64_t commit = TrustCommit();
+  ASSERT_OK(RemoveTrust(tvs_, {.plan = true, .accept_unproven = {}, .override_reason = ""}, &report_));
+  EXPECT_EQ(report_.phones(), 5);
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_LIST), 5);
+  EXPECT_EQ(report_.refusal(), "");
+  EXPECT_FALSE(report_.made());
+  EXPECT_EQ(TrustCommit(), commit);
+
+  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = ""}, &report_));
+  EXPECT_THAT(report_.refusal(), HasSubstr("--accept-unproven 2"));
+  ASSERT_EQ(report_.named_size(), 2);
+  EXPECT_EQ(report_.named(0).device(), "SEP000000000004");
+  EXPECT_EQ(TrustCommit(), commit);
+}
+
+TEST_F(PreFlightGateTest, AnOverrideIsOnRecordWithTheNames) {
+  ReportHolding(1, 5, first_);
+  ASSERT_OK(ReplaceRecovery(Accept(2)));
+  EXPECT_OK(RemoveTrust(tvs_, {.plan = false, .accept_unproven = {}, .override_reason = "they are scrapped"}));
+  EXPECT_EQ(Text("SELECT string_agg(device, ' ' ORDER BY device) FROM preflight_waiver_phone WHERE verdict = 'locked'"),
+            "SEP000000000001 SEP000000000002 SEP000000000003 SEP000000000004 SEP000000000005");
+  EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'preflight.override'"),
+              AllOf(HasSubstr("they are scrapped"), HasSubstr("SEP000000000003"), HasSubstr("\"locked\":\"5\"")));
+}
+
+TEST_F(PreFlightGateTest, WhatAPhoneMayHaveTakenSinceCountsToo) {
+  ReportHolding(1, 3, first_);
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'");
+  ASSERT_OK(ReplaceRecovery());
+  ASSERT_OK(PublishNow());
+  now_.Advance(absl::Minutes(1));
+  // Back to the key before, whose lists those refuse that took the second one.
+  ASSERT_OK(Guarded("itl.recovery.restore", {}, &report_, [&](Connection& connection) -> absl::Status {
+    ListStore store(connection, 1);
+    ASSIGN_OR_RETURN(const std::optional<StoredSigner> previous, store.PreviousRecovery());
+    const TrustStoreCaller actor = caller();
+    return ListSigners(connection, actor, *keys_, now_.Now()).RestoreRecovery(*previous, "a test");
+  }));
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_TVS), 3) << "they may hold either";
+}
+
+TEST_F(PreFlightGateTest, SilentAndUnknownPhonesAreUnproven) {
+  ReportHolding(1, 1, first_);
+  ReportHolding(2, 1, "a list that nobody knows");
+  now_.Advance(absl::Hours(24 * 181));
+  SiteReaches("Hamburg", "tvs1");
+  ReportHolding(3, 1, first_);
+  EXPECT_THAT(ReplaceRecovery({}, &report_), StatusIs(absl::StatusCode::kFailedPrecondition));
+  std::vector<std::string> reasons;
+  for (const auto& named : report_.named()) reasons.push_back(named.device() + ": " + named.reason());
+  EXPECT_THAT(reasons, testing::ElementsAre(
+                           HasSubstr("SEP000000000001"), HasSubstr("SEP000000000002: it holds a list whose content"),
+                           HasSubstr("SEP000000000003"), HasSubstr("SEP000000000004: nobody whose word counts"),
+                           HasSubstr("SEP000000000005: nobody whose word counts")));
+}
+
+TEST_F(PreFlightGateTest, AdditionsHarmNobodyAndGoOutByThemselves) {
+  AddListed(MakePhoneFacing("capf"), CertificateRole::kCapf);
+  EXPECT_EQ(Outcome(), ListOutcome::kPublished) << "although nothing is known of five phones";
+}
+
+TEST_F(PreFlightGateTest, WhatWouldGoOutByItselfWaitsForAnAdministratorBecauseOfPhones) {
+  ReportHolding(1, 3, first_);
+  // The same subject and role: a renewal. But it takes a TVS from the lists, and two phones are unknown.
+  const Certificate renewed = MakePhoneFacing("tvs1", kTestNow + absl::Hours(24 * 700));
+  AddListed(renewed);
+  SetListed(tvs_, false);
+  const absl::StatusOr<PublishResult> result = Publish();
+  ASSERT_OK(result);
+  EXPECT_EQ(result->lists.front().outcome, ListOutcome::kWaits);
+  EXPECT_THAT(List().candidate->reason,
+              AllOf(HasSubstr("of 2 phones too little is known"), HasSubstr("SEP000000000004")));
+  EXPECT_THAT(PublishNow(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--accept-unproven 2")));
+  PublishOrder order = Approved();
+  order.caution = Accept(2);
+  ASSERT_OK_AND_ASSIGN(const PublishResult accepted, Publish(order));
+  EXPECT_EQ(accepted.lists.front().outcome, ListOutcome::kPublished);
+}
+
+TEST_F(PreFlightGateTest, ForgedReportsOpenNoGateAndBlockNothing) {
+  ReportHolding(1, 5, first_);
+  ASSERT_OK(ReplaceRecovery(Accept(2)));
+  ASSERT_OK(PublishNow(Accept(2)));
+  const std::string second = FileOf(List());
+  now_.Advance(absl::Minutes(1));
+  std::vector<PhoneReport> forged;
+  for (int i = 1; i <= 5; ++i) {
+    PhoneReport& report = forged.emplace_back();
+    report.device = Device(i);
+    report.at = now_.Now();
+    report.basis = EvidenceBasis::kNone;
+    report.source = "203.0.113.7";
+    report.itl_server = "node1";
+    report.itl = {.state = ListSignature::State::kHash, .sha1 = Sha1(AsBytes(second))};
+  }
+  ASSERT_OK(reports_->Store(1, forged));
+  EXPECT_THAT(RemoveTrust(tvs_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("5 phones would be locked")));
+
+  ReportHolding(1, 5, second);
+  for (PhoneReport& report : forged) report.itl.sha1 = Sha1(AsBytes(first_));
+  ASSERT_OK(reports_->Store(1, forged));
+  EXPECT_OK(RemoveTrust(tvs_));
+}
+
+TEST_F(PreFlightGateTest, TheForecastNamesWhomAnEndWillLock) {
+  ReportHolding(1, 3, first_);
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'");
+  ASSERT_OK(ReplaceRecovery());
+  ASSERT_OK(PublishNow());
+  ASSERT_OK_AND_ASSIGN(
+      const v1::ForecastExpiryResponse forecast, RunInTransaction(*itld_, {}, [&](Connection& connection) {
+        return ForecastExpiry(connection, 1, memory_, keys_.get(), now_.Now(), now_.Now() + absl::Hours(24 * 366));
+      }));
+  ASSERT_GE(forecast.expiries_size(), 1);
+  const auto& first = forecast.expiries(0);
+  EXPECT_EQ(first.standing(), "TVS of tvs1");
+  EXPECT_EQ(CountOf(first.preflight(), v1::PHONE_VERDICT_LOCKED), 3);
+}
+
+}  // namespace
+}  // namespace trustline

@@ -1,0 +1,238 @@
+#include "itl/preflight/world_reader.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "common/bytes/bytes.h"
+#include "common/status/status.h"
+#include "common/x509/crl.h"
+#include "itl/list/list_content.h"
+
+namespace trustline {
+namespace {
+
+// What a node said that it presents counts; until it has said anything, what it joined with.
+constexpr Statement kNodes = {
+    "preflight_nodes",
+    "SELECT n.name, coalesce(c.sha256, n.tvs_sha256) FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 "
+    "AND c.node = n.name WHERE n.removed_at IS NULL AND coalesce(c.sha256, n.tvs_sha256) IS NOT NULL"};
+constexpr Statement kVouched = {
+    "preflight_vouched",
+    "SELECT e.sha256, e.role FROM trust_entry e JOIN certificate c USING (sha256) WHERE e.cluster_id = $1 AND "
+    "e.removed_at IS NULL AND e.role >= 0 AND c.not_after > $3 AND e.sha256 = ANY($2)"};
+constexpr Statement kCrls = {"preflight_crls",
+                             "SELECT DISTINCT t.der FROM trust_crl t JOIN certificate c ON c.issuer_key = t.issuer_key "
+                             "WHERE t.cluster_id = $1 AND "
+                             "t.removed_at IS NULL AND c.sha256 = ANY($2)"};
+constexpr Statement kSerials = {"preflight_serials",
+                                "SELECT sha256, serial, issuer_key FROM certificate WHERE sha256 = ANY($1)"};
+constexpr Statement kSigners = {"preflight_signers",
+                                "SELECT DISTINCT sha256, key_name FROM list_signer WHERE cluster_id = $1"};
+constexpr Statement kEnds = {"preflight_ends", "SELECT sha256, not_after FROM certificate WHERE sha256 = ANY($1)"};
+
+std::vector<std::string> Texts(const std::set<Sha256Digest>& digests) {
+  std::vector<std::string> texts;
+  for (const Sha256Digest& digest : digests) texts.emplace_back(AsText(digest));
+  return texts;
+}
+
+// A new CallManager certificate signs configuration files from the list on that names it.
+Sha256Digest FileSigner(const SharedPhoneList& itl, const Sha256Digest& present) {
+  if (!itl || itl->Has(present, CertificateRole::kTftp) || itl->Has(present, CertificateRole::kCcmTftp)) return present;
+  for (const PhoneListRecord& record : itl->records) {
+    const bool signs = record.role == CertificateRole::kTftp || record.role == CertificateRole::kCcmTftp;
+    if (signs && !record.blank) return record.certificate;
+  }
+  return present;
+}
+
+void AddSigners(const PhoneOffer& offer, std::set<Sha256Digest>& signers) {
+  if (offer.ctl) signers.insert(offer.ctl->signer);
+  if (offer.itl) signers.insert(offer.itl->signer);
+  if (offer.file_signer) signers.insert(*offer.file_signer);
+}
+
+}  // namespace
+
+absl::StatusOr<TrustWorld> WorldReader::Read(absl::Time at) { return ReadAll(at, /*with_waiting=*/true); }
+
+absl::StatusOr<TrustWorld> WorldReader::ReadPublished(absl::Time at) { return ReadAll(at, /*with_waiting=*/false); }
+
+absl::StatusOr<TrustWorld> WorldReader::ReadAll(absl::Time at, bool with_waiting) {
+  world_ = {};
+  RETURN_IF_ERROR(ReadServed(with_waiting));
+  RETURN_IF_ERROR(ReadNodes());
+  RETURN_IF_ERROR(ReadVouched(at));
+  RETURN_IF_ERROR(DropRevoked());
+  // A node counts with what is trusted as TVS.
+  for (auto& [node, certificates] : world_.tvs_nodes) {
+    std::erase_if(certificates, [&](const Sha256Digest& certificate) {
+      return !world_.vouched.contains({certificate, CertificateRole::kTvs});
+    });
+  }
+  RETURN_IF_ERROR(ReadKeys());
+  return world_;
+}
+
+absl::Status WorldReader::ReadServed(bool with_waiting) {
+  ASSIGN_OR_RETURN(const std::vector<StoredList> lists, store_.Lists({}));
+  std::vector<Sha256Digest> files;
+  for (const StoredList& list : lists) {
+    if (list.current) files.push_back(list.current->sha256);
+  }
+  ASSIGN_OR_RETURN(const auto read, memory_.Generations(connection_, cluster_id_, files));
+  const auto content = [&](const StoredList& list) -> SharedPhoneList {
+    const auto found = list.current ? read.find(list.current->sha256) : read.end();
+    return found == read.end() ? nullptr : found->second;
+  };
+  SharedPhoneList ctl;
+  for (const StoredList& list : lists) {
+    if (list.form.kind == ListKind::kCtl) ctl = content(list);
+  }
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store_.Signers());
+  std::map<std::string, Sha256Digest> file_signers;  // by server
+  for (const StoredSigner& signer : signers) file_signers[signer.tftp_server] = signer.certificate.sha256();
+  for (const StoredList& list : lists) {
+    if (list.form.kind == ListKind::kCtl || !list.current) continue;
+    const SharedPhoneList itl = content(list);
+    const Sha256Digest present = file_signers[list.form.tftp_server];
+    world_.served[{list.form.tftp_server, list.form.device}].published = {
+        .ctl = ctl, .itl = itl, .file_signer = FileSigner(itl, present)};
+  }
+  return with_waiting ? ReadWaiting(lists) : absl::OkStatus();
+}
+
+absl::Status WorldReader::ReadWaiting(const std::vector<StoredList>& lists) {
+  ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, store_.ReadPolicy());
+  if (!policy) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> signers, store_.Signers());
+  ASSIGN_OR_RETURN(ListMaterial material, store_.Material(policy->policy, signers));
+  const ListComposer composer(std::move(material));
+  std::map<std::string, Sha256Digest> file_signers;
+  for (const TftpServerCertificate& server : composer.material().servers) {
+    file_signers[server.server] = server.call_manager.sha256();
+  }
+  // Null when it says already what it should; or when it cannot be made, so that nothing can be published either.
+  const auto composed = [&](const StoredList& list) -> SharedPhoneList {
+    const absl::StatusOr<ListContent> content = composer.Compose(list.form);
+    if (!content.ok() || !list.current || content->digest == list.current->content_sha256) return nullptr;
+    return std::make_shared<const PhoneList>(ToPhoneList(*content));
+  };
+  SharedPhoneList ctl;
+  for (const StoredList& list : lists) {
+    if (list.form.kind == ListKind::kCtl) ctl = composed(list);
+  }
+  for (const StoredList& list : lists) {
+    if (list.form.kind == ListKind::kCtl || !list.current) continue;
+    ServedOffers& offers = world_.served[{list.form.tftp_server, list.form.device}];
+    const SharedPhoneList itl = composed(list);
+    if (!itl && !ctl) continue;
+    offers.waiting = offers.published;
+    offers.waiting->file_signer = file_signers[list.form.tftp_server];
+    if (itl) offers.waiting->itl = itl;
+    if (ctl) offers.waiting->ctl = ctl;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorldReader::ReadNodes() {
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kNodes, Parameters().Int64(cluster_id_)));
+  for (const Row row : rows) {
+    std::string node;
+    Sha256Digest certificate;
+    RETURN_IF_ERROR(row.Scan(node, certificate));
+    world_.tvs_nodes[node].insert(certificate);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorldReader::ReadVouched(absl::Time at) {
+  std::set<Sha256Digest> asked;
+  for (const auto& [served_as, offers] : world_.served) {
+    AddSigners(offers.published, asked);
+    if (offers.waiting) AddSigners(*offers.waiting, asked);
+  }
+  for (const auto& [node, certificates] : world_.tvs_nodes) asked.insert(certificates.begin(), certificates.end());
+  ASSIGN_OR_RETURN(const Result rows,
+                   connection_.Execute(kVouched, Parameters().Int64(cluster_id_).BytesArray(Texts(asked)).Time(at)));
+  for (const Row row : rows) {
+    Sha256Digest certificate;
+    int64_t code = 0;
+    RETURN_IF_ERROR(row.Scan(certificate, code));
+    const std::optional<CertificateRole> role = CertificateRoleFromCode(static_cast<int>(code));
+    if (role) world_.vouched.emplace(certificate, *role);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorldReader::DropRevoked() {
+  std::set<Sha256Digest> certificates;
+  for (const auto& [certificate, role] : world_.vouched) certificates.insert(certificate);
+  const std::vector<std::string> texts = Texts(certificates);
+  ASSIGN_OR_RETURN(const Result crls, connection_.Execute(kCrls, Parameters().Int64(cluster_id_).BytesArray(texts)));
+  if (crls.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kSerials, Parameters().BytesArray(texts)));
+  std::map<std::pair<std::string, std::string>, Sha256Digest> by_serial;  // by issuer and serial
+  for (const Row row : rows) {
+    Sha256Digest certificate;
+    std::string serial, issuer_key;
+    RETURN_IF_ERROR(row.Scan(certificate, serial, issuer_key));
+    by_serial[{issuer_key, serial}] = certificate;
+  }
+  for (const Row row : crls) {
+    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
+    ASSIGN_OR_RETURN(const CertificateRevocationList crl, CertificateRevocationList::FromBytes(AsBytes(der)));
+    const std::string issuer_key(AsText(crl.issuer().key()));
+    crl.ForEachRevoked([&](const RevokedCertificate& revoked) {
+      const auto found = by_serial.find({issuer_key, std::string(AsText(revoked.serial))});
+      if (found == by_serial.end()) return;
+      std::erase_if(world_.vouched, [&](const auto& entry) { return entry.first == found->second; });
+    });
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WorldReader::ReadKeys() {
+  if (keys_ == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kSigners, Parameters().Int64(cluster_id_)));
+  for (const Row row : rows) {
+    Sha256Digest certificate;
+    std::string key_name;
+    RETURN_IF_ERROR(row.Scan(certificate, key_name));
+    if (keys_->Find(key_name).ok()) world_.signing_keys.insert(certificate);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<StandingCertificate>> WorldReader::ReadStanding(const TrustWorld& world) {
+  std::map<Sha256Digest, std::set<std::string>> standings;
+  for (const auto& [served_as, offers] : world.served) {
+    if (!served_as.device.empty()) continue;
+    const PhoneOffer& offer = offers.published;
+    if (offer.itl) standings[offer.itl->signer].insert(fmt::format("signs the ITL of {}", served_as.tftp_server));
+    if (offer.ctl) standings[offer.ctl->signer].insert("signs the CTL");
+    if (offer.file_signer) {
+      standings[*offer.file_signer].insert(fmt::format("signs configuration files of {}", served_as.tftp_server));
+    }
+  }
+  for (const auto& [node, certificates] : world.tvs_nodes) {
+    for (const Sha256Digest& certificate : certificates) standings[certificate].insert(fmt::format("TVS of {}", node));
+  }
+  std::set<Sha256Digest> all;
+  for (const auto& [certificate, standing] : standings) all.insert(certificate);
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kEnds, Parameters().BytesArray(Texts(all))));
+  std::vector<StandingCertificate> ends;
+  for (const Row row : rows) {
+    StandingCertificate& one = ends.emplace_back();
+    RETURN_IF_ERROR(row.Scan(one.sha256, one.not_after));
+    for (const std::string& standing : standings[one.sha256]) {
+      one.standing += (one.standing.empty() ? "" : ", ") + standing;
+    }
+  }
+  std::sort(ends.begin(), ends.end(),
+            [](const StandingCertificate& a, const StandingCertificate& b) { return a.not_after < b.not_after; });
+  return ends;
+}
+
+}  // namespace trustline
