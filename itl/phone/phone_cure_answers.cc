@@ -18,7 +18,8 @@ constexpr absl::Duration kForecast = absl::Hours(24 * 366);
 
 }  // namespace
 
-absl::Status PhoneTrustService::AddCures(Connection& connection, const Caller& caller, std::vector<v1::Phone*> phones) {
+absl::Status PhoneTrustService::AddCures(Connection& connection, const Caller& caller,
+                                         const std::vector<v1::Phone*>& phones) {
   std::vector<std::string> devices;
   for (const v1::Phone* phone : phones) devices.push_back(phone->device());
   ASSIGN_OR_RETURN(const auto cures, cures_.Of(connection, caller.cluster_id, devices));

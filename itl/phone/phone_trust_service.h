@@ -113,7 +113,7 @@ class PhoneTrustService final : public v1::PhoneTrust::WithCallbackMethod_Report
   absl::Status ShowOne(Connection& connection, const Caller& caller, const v1::ShowPhoneRequest& request,
                        v1::ShowPhoneResponse& response);
   // Says what brings each of them to what is published; of claims that is not known.
-  absl::Status AddCures(Connection& connection, const Caller& caller, std::vector<v1::Phone*> phones);
+  absl::Status AddCures(Connection& connection, const Caller& caller, const std::vector<v1::Phone*>& phones);
   absl::Status ListEvents(Connection& connection, const Caller& caller, const v1::ListPhoneHistoryRequest& request,
                           v1::ListPhoneHistoryResponse& response) const;
   absl::Status ListCurve(Connection& connection, const Caller& caller, const v1::ListAdoptionRequest& request,

@@ -193,7 +193,7 @@ class Comparison {
   Comparison(const TrustWorld& before, const TrustWorld& after, const PreFlightGuards& guards)
       : before_(before), after_(Believe(before, after, guards)), guards_(guards) {}
 
-  GroupVerdict Judge(const PhoneGroup& group, bool takes_nothing_away) const;
+  GroupVerdict Judge(const PhoneGroup& group, bool takes_nothing_from_anybody) const;
 
  private:
   // Without guards TVS says what it said, and presents what it presented.
@@ -306,7 +306,9 @@ GroupVerdict Comparison::JudgeKnown(const PhoneGroup& group) const {
   return decides.value_or(GroupVerdict{.verdict = PhoneVerdict::kUnproven, .reason = VerdictReason::kNeverSeen});
 }
 
-GroupVerdict Comparison::Judge(const PhoneGroup& group, bool takes_nothing_away) const {
+GroupVerdict Comparison::Judge(const PhoneGroup& group, bool takes_nothing_from_anybody) const {
+  const bool takes_nothing_away =
+      takes_nothing_from_anybody || TakesNothingAway(before_, after_, group.served_as, group.reads);
   const auto unproven = [&](VerdictReason reason) {
     if (takes_nothing_away) return GroupVerdict{.verdict = PhoneVerdict::kSafeByList, .after = PhoneWay::kByList};
     return GroupVerdict{.verdict = PhoneVerdict::kUnproven, .reason = reason};

@@ -48,5 +48,9 @@ struct TrustWorld {
 // lists before reads as well, no record less in any list, nothing vouched for or reached less. Then it harms no phone,
 // whatever that holds.
 bool TakesNothingAway(const TrustWorld& before, const TrustWorld& after);
+// The same of the lists alone that a phone is served which reads so much: what is changed for others takes nothing from
+// it.
+bool TakesNothingAway(const TrustWorld& before, const TrustWorld& after, const ServedAs& served_as,
+                      const PhoneReads& reads);
 
 }  // namespace trustline

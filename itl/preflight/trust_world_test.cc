@@ -140,5 +140,20 @@ TEST(TakesNothingAwayTest, WhatTheChangeMakesWaitCountsToo) {
   EXPECT_FALSE(TakesNothingAway(vouched, unvouched)) << "phones will have to ask about the signer";
 }
 
+TEST(TakesNothingAwayTest, WhatIsChangedForOthersTakesNothingFromAPhone) {
+  TrustWorld before = World(), after = before;
+  PhoneList sha512 = *before.served[kServer].published.itl;
+  sha512.digest = DigestAlgorithm::kSha512;
+  const ServedAs own = {kServer.tftp_server, "SEP000000000001"};
+  after.served[own].published = before.served[kServer].published;
+  after.served[own].published.itl = std::make_shared<const PhoneList>(sha512);
+  EXPECT_FALSE(TakesNothingAway(before, after));
+  EXPECT_TRUE(TakesNothingAway(before, after, kServer, {}));
+  EXPECT_TRUE(TakesNothingAway(before, after, {}, {})) << "nor from a phone of an unknown server";
+  EXPECT_FALSE(TakesNothingAway(before, after, own, {}));
+  EXPECT_TRUE(TakesNothingAway(before, after, own, {.sha512 = true})) << "who reads it loses nothing";
+  EXPECT_TRUE(TakesNothingAway(after, before, own, {})) << "and all read what comes instead";
+}
+
 }  // namespace
 }  // namespace trustline
