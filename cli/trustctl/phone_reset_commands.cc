@@ -235,7 +235,7 @@ void AddShowCommand(CommandLine& line, CLI::App& resets) {
                                  "  trustctl phones resets show 7 --failed --output csv > failed.csv",
                                  [arguments](Environment& environment) { return Show(environment, *arguments); });
   AddResetNumber(command, arguments->number);
-  CLI::Option* const phones = command.add_flag("--names", arguments->phones,
+  CLI::Option* const phones = command.add_flag("--each", arguments->phones,
                                                "Each of its phones, with the hook's answer, in place of the whole");
   CLI::Option* const failed = command.add_flag("--failed", arguments->failed, "The same, only those that failed");
   AddCount(command, "--limit", arguments->limit, "The first so many phones; 0 for all");

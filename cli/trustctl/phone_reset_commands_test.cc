@@ -204,7 +204,7 @@ TEST_F(PhoneResetTest, ShowTellsHowFarItIsAndWhatBecameOfPhones) {
             "PHONE            STATE   REPORTED  HANDED OVER           ANSWER\n"
             "SEP000000000000  failed  no        2026-11-22T19:51:00Z  no such phone\\x1b[2J\n");
   EXPECT_TRUE(resets_.shown.back().failed_only());
-  const std::string csv = Run({"phones", "resets", "show", "7", "--names", "--output", "csv"}).out;
+  const std::string csv = Run({"phones", "resets", "show", "7", "--each", "--output", "csv"}).out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 502);
   EXPECT_FALSE(resets_.shown.back().failed_only());
 }

@@ -40,7 +40,7 @@ constexpr char kBlankHelp[] = "1 while a cluster's trust lists are blank";
 
 ListPublisher::ListPublisher(ListPublisherOptions options, Pool& pool, KeyFolder& keys, VouchingCheck vouching,
                              std::string own_identity, const Clock& clock, Log& log, Metrics& metrics)
-    : options_(options),
+    : options_(std::move(options)),
       pool_(pool),
       keys_(keys),
       vouching_(std::move(vouching)),

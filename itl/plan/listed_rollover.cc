@@ -139,6 +139,13 @@ absl::Status TakePublishBack(const StepRun& run) {
   }
   ASSIGN_OR_RETURN(const Certificate signer, Signer(run));
   return ChangeAndPublishGuarded(run, signer, [&](Connection& connection, ListStore&) -> absl::Status {
+    if (RoleOf(run.plan) == CertificateRole::kTvs) {
+      // Phones know the node by it alone.
+      ASSIGN_OR_RETURN(const auto presented, Presented(connection, run.plan.cluster_id, run.plan.subject));
+      if (presented.contains(made.sha256())) {
+        return FailedPrecondition("{} presents the new certificate, which stays in the lists", run.plan.subject);
+      }
+    }
     TrustChange change;
     change.listed = false;
     return TrustEditor(connection, CallerOf(run.plan)).Set(PrefixOf(made.sha256()), change).status();
@@ -282,7 +289,7 @@ std::vector<PlanStep> Steps(const std::string& what, PlanStep present) {
            .kind = StepKind::kChange,
            .words = {.title = "Publish lists without the old certificate, and trust it no longer",
                      .gate = "the pre-flight is clean",
-                     .way_back = "none: the plan is done with it. `trustctl trust import` trusts it again"},
+                     .way_back = "none: the plan is done with it. `trustctl trust add` trusts it again"},
            .change = Retire,
            .take_back = nullptr}};
 }

@@ -283,17 +283,22 @@ GroupVerdict Comparison::JudgeKnown(const PhoneGroup& group) const {
     if (!decides || Weight(verdict.verdict) > Weight(decides->verdict)) decides = verdict;
   };
   for (const PhoneHoldings& holdings : group.may_hold) {
-    // Nothing is served any more: it stays as it is.
+    // Nothing is served, before and after: it stays as it is.
     if (all_served.empty()) consider({.verdict = PhoneVerdict::kSafeByList, .before = {}, .after = PhoneWay::kInStep});
     for (const Served& served : all_served) {
       const Judged before = served.before == nullptr ? Judged{} : JudgeOffer(holdings, served.before->published, was);
-      const Judged after = served.after == nullptr ? Judged{} : JudgeOffer(holdings, served.after->published, is);
+      if (served.after == nullptr) {
+        // What it is served next, and by whom, nothing here would watch over.
+        consider({.verdict = PhoneVerdict::kLocked, .reason = VerdictReason::kNotServed, .before = before.way});
+        continue;
+      }
+      const Judged after = JudgeOffer(holdings, served.after->published, is);
       consider(Compare(holdings, group, before, after));
       const VerdictReason lost = guards_.next_key ? LosesNextKey(holdings, served) : VerdictReason::kNone;
       if (lost != VerdictReason::kNone) {
         consider({.verdict = PhoneVerdict::kLocked, .reason = lost, .before = before.way, .after = after.way});
       }
-      if (!guards_.waiting_lists || served.before == nullptr || served.after == nullptr) continue;
+      if (!guards_.waiting_lists || served.before == nullptr) continue;
       const std::optional<PhoneOffer>&waited = served.before->waiting, &waits = served.after->waiting;
       if (!waits) continue;
       const bool is_same = waited && WaitsForSame(*waited, *waits);

@@ -79,6 +79,7 @@ enum class VerdictReason : uint8_t {
   kSignerUnknown,     // its lists do not know the signer, and no TVS that they name is left to ask
   kSignerNotVouched,  // its TVS does not answer for the signer
   kFileSigner,        // it would refuse configuration files
+  kNotServed,         // no list would be made for it any more
   kNoKeyHere,         // its lists would name no signer whose key is here
 };
 

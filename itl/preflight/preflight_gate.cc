@@ -89,7 +89,8 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   RETURN_IF_ERROR(apply());
   ASSIGN_OR_RETURN(const TrustWorld after, ReadWorld(transaction, change.cluster_id));
   // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
-  if (change.report == nullptr && TakesNothingAway(before, after)) {
+  const bool is_first = before.served.empty() && !after.served.empty();
+  if (change.report == nullptr && !is_first && TakesNothingAway(before, after)) {
     count("nothing taken away");
     return absl::OkStatus();
   }

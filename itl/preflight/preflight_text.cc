@@ -23,6 +23,8 @@ std::string_view ReasonText(VerdictReason reason) {
       return "its lists do not know the signer, and TVS would not answer for it";
     case VerdictReason::kFileSigner:
       return "it would refuse the configuration files of its TFTP server";
+    case VerdictReason::kNotServed:
+      return "no TFTP server would make lists any more, and what phones know would not be kept";
     case VerdictReason::kNoKeyHere:
       return "its lists would name no signer whose key is here, so that nobody could sign the next one";
   }
@@ -49,6 +51,8 @@ std::string_view RemedyText(VerdictReason reason) {
       return "keep the signer in the trust store as SAST until it has taken the list";
     case VerdictReason::kFileSigner:
       return "let it take a list that names the new signer of files first: reset it";
+    case VerdictReason::kNotServed:
+      return "add the TFTP server that takes its place first";
     case VerdictReason::kNoKeyHere:
       return "bring the key here first (trustctl itl recovery import)";
   }

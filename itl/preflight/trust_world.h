@@ -34,7 +34,8 @@ struct TrustWorld {
   TvsAnswers vouched;
   // By node, the certificates that its TVS presents, of those that are trusted as TVS.
   std::map<std::string, std::set<Sha256Digest>> tvs_nodes;
-  // Signers whose private keys are here: what they sign can be published for phones that refuse what is served.
+  // Signers whose private keys are here, and can be used: what they sign can be published for phones that refuse what
+  // is served.
   std::set<Sha256Digest> signing_keys;
 
   // What a phone gets: its own lists, or else those of all phones of its TFTP server, or else, the server being gone,

@@ -27,8 +27,6 @@ constexpr Statement kCrls = {"preflight_crls",
                              "t.removed_at IS NULL AND c.sha256 = ANY($2)"};
 constexpr Statement kSerials = {"preflight_serials",
                                 "SELECT sha256, serial, issuer_key FROM certificate WHERE sha256 = ANY($1)"};
-constexpr Statement kSigners = {"preflight_signers",
-                                "SELECT DISTINCT sha256, key_name FROM list_signer WHERE cluster_id = $1"};
 constexpr Statement kEnds = {"preflight_ends", "SELECT sha256, not_after FROM certificate WHERE sha256 = ANY($1)"};
 
 std::vector<std::string> Texts(const std::set<Sha256Digest>& digests) {
@@ -64,7 +62,7 @@ absl::StatusOr<TrustWorld> WorldReader::ReadAll(absl::Time at, bool with_waiting
   RETURN_IF_ERROR(ReadServed(with_waiting));
   RETURN_IF_ERROR(ReadNodes());
   RETURN_IF_ERROR(ReadVouched(at));
-  RETURN_IF_ERROR(DropRevoked());
+  RETURN_IF_ERROR(DropRevoked(at));
   // A node counts with what is trusted as TVS.
   for (auto& [node, certificates] : world_.tvs_nodes) {
     std::erase_if(certificates, [&](const Sha256Digest& certificate) {
@@ -166,7 +164,7 @@ absl::Status WorldReader::ReadVouched(absl::Time at) {
   return absl::OkStatus();
 }
 
-absl::Status WorldReader::DropRevoked() {
+absl::Status WorldReader::DropRevoked(absl::Time at) {
   std::set<Sha256Digest> certificates;
   for (const auto& [certificate, role] : world_.vouched) certificates.insert(certificate);
   const std::vector<std::string> texts = Texts(certificates);
@@ -184,6 +182,14 @@ absl::Status WorldReader::DropRevoked() {
     ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
     ASSIGN_OR_RETURN(const CertificateRevocationList crl, CertificateRevocationList::FromBytes(AsBytes(der)));
     const std::string issuer_key(AsText(crl.issuer().key()));
+    if (crl.next_update() && *crl.next_update() <= at) {
+      // Nobody says any more what is revoked, so that all of its issuer's certificates are invalid.
+      for (const auto& [name, certificate] : by_serial) {
+        if (name.first != issuer_key) continue;
+        std::erase_if(world_.vouched, [&](const auto& entry) { return entry.first == certificate; });
+      }
+      continue;
+    }
     crl.ForEachRevoked([&](const RevokedCertificate& revoked) {
       const auto found = by_serial.find({issuer_key, std::string(AsText(revoked.serial))});
       if (found == by_serial.end()) return;
@@ -193,14 +199,16 @@ absl::Status WorldReader::DropRevoked() {
   return absl::OkStatus();
 }
 
+// Those alone that a command or a plan can sign with: what signs now, what overlaps, and the ITLRecovery key before.
 absl::Status WorldReader::ReadKeys() {
   if (keys_ == nullptr) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kSigners, Parameters().Int64(cluster_id_)));
-  for (const Row row : rows) {
-    Sha256Digest certificate;
-    std::string key_name;
-    RETURN_IF_ERROR(row.Scan(certificate, key_name));
-    if (keys_->Find(key_name).ok()) world_.signing_keys.insert(certificate);
+  ASSIGN_OR_RETURN(std::vector<StoredSigner> signers, store_.Signers());
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> overlapping, store_.OverlappingSigners());
+  signers.insert(signers.end(), overlapping.begin(), overlapping.end());
+  ASSIGN_OR_RETURN(const std::optional<StoredSigner> previous, store_.PreviousRecovery());
+  if (previous) signers.push_back(*previous);
+  for (const StoredSigner& signer : signers) {
+    if (keys_->Find(signer.key_name).ok()) world_.signing_keys.insert(signer.certificate.sha256());
   }
   return absl::OkStatus();
 }

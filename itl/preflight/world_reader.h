@@ -48,7 +48,7 @@ class WorldReader {
   absl::Status ReadWaiting(const std::vector<StoredList>& lists);
   absl::Status ReadNodes();
   absl::Status ReadVouched(absl::Time at);
-  absl::Status DropRevoked();
+  absl::Status DropRevoked(absl::Time at);
   absl::Status ReadKeys();
 
   Connection& connection_;

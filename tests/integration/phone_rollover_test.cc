@@ -9,7 +9,7 @@ using ::testing::HasSubstr;
 
 class PhoneRolloverTest : public PhoneLifeTest {
  protected:
-  static ProgramResult Trustctl(std::vector<std::string> arguments) { return system_->Trustctl(arguments); }
+  static ProgramResult Trustctl(const std::vector<std::string>& arguments) { return system_->Trustctl(arguments); }
   static std::string StateOfPlan(const std::string& number) { return Text(DoJson({"plan", "show", number}), "state"); }
   static std::string TvsFingerprint() {
     const boost::json::value listed = DoJson({"trust", "list", "--role", "TVS"});
@@ -54,6 +54,8 @@ TEST_F(PhoneRolloverTest, ThePlanDoesWhatTheOnlyTvsCertificateMustNotBeRemovedFo
   }
   ASSERT_EQ(StateOfPlan(number), "done") << Trustctl({"plan", "show", number}).out;
   EXPECT_EQ(Held(sleeper), before);
+  // The lists of the last step came after its gate.
+  for (VirtualPhone* phone : {&first, &second}) EXPECT_TRUE(Start(*phone).in_step());
 
   // 3. It wakes.
   const PhoneStartResult woken = Start(sleeper);
