@@ -424,7 +424,14 @@ grpc::Status PhoneTrustService::ExplainPhone(grpc::ServerContext* context, const
     ASSIGN_OR_RETURN(const std::string device, DeviceOf(request->device()));
     ASSIGN_OR_RETURN(*response, trustline::ExplainPhone(connection, caller.cluster_id, device, parts_.clock.Now()));
     if (!response->phone().known()) return absl::OkStatus();
-    return AddCures(connection, caller, {response->mutable_phone()});
+    RETURN_IF_ERROR(AddCures(connection, caller, {response->mutable_phone()}));
+    // A reset alone would not help these.
+    const v1::PhoneCure cure = response->phone().cure();
+    if (cure == v1::PHONE_CURE_RESTORE_REACH || cure == v1::PHONE_CURE_PUBLISH_RECOVERY ||
+        cure == v1::PHONE_CURE_BY_HAND) {
+      response->set_next_step(response->phone().cure_reason());
+    }
+    return absl::OkStatus();
   });
 }
 
