@@ -58,7 +58,7 @@ absl::StatusOr<CampaignOrder> ReadCampaignOrder(const v1::CreateCampaignRequest&
   order.authentication = authentication.value_or(order.authentication);
   ASSIGN_OR_RETURN(order.keys, FromProto(request.key()));
   if (request.wave_size() != 0) order.wave_size = request.wave_size();
-  ASSIGN_OR_RETURN(order.hours, CampaignHours::Parse(request.hours()));
+  ASSIGN_OR_RETURN(order.hours, HoursOfDay::Parse(request.hours()));
   if (request.has_stop_at_failures()) order.stop_at_failures = request.stop_at_failures();
   if (request.has_operation_time()) order.operation_time = FromProtoDuration(request.operation_time());
   return order;

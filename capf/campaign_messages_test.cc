@@ -74,7 +74,7 @@ TEST(CampaignMessagesTest, WritesACampaign) {
                              .authentication = EnrolmentAuthentication::kCertificateMic,
                              .keys = {.order = KeyOrder::kEc, .curve = CapfCurve::kSecp521r1},
                              .wave_size = 200,
-                             .hours = *CampaignHours::Parse("22:00-05:00"),
+                             .hours = *HoursOfDay::Parse("22:00-05:00"),
                              .stop_at_failures = 5,
                              .operation_time = absl::Hours(1),
                              .waves = 4,

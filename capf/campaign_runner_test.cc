@@ -99,7 +99,7 @@ TEST_F(CampaignRunnerTest, WavesBeginWithinTheirHours) {
   RunByHand("UPDATE cluster SET time_zone = 'Europe/Berlin'");
   for (int phone = 1; phone <= 4; ++phone) AddCertificate(Phone(phone), 10 * kDay);
   CampaignOrder order = Order(1);
-  order.hours = *CampaignHours::Parse("22:00-05:00");
+  order.hours = *HoursOfDay::Parse("22:00-05:00");
   const int32_t id = CreateAndStart(order);
   const auto at = [&](int day, int hour, int minute) {
     clock_.Set(absl::FromCivil(absl::CivilMinute(2026, 3, day, hour, minute), absl::UTCTimeZone()));
@@ -266,7 +266,7 @@ TEST_F(CampaignRunnerTest, OneThatIsStuckDoesNotStopTheOthers) {
   RunByHand("INSERT INTO cluster (name, time_zone) VALUES ('site-2', 'Atlantis/Poseidonis')");
   const auto other = static_cast<int32_t>(Count("SELECT cluster_id FROM cluster WHERE name = 'site-2'"));
   CampaignOrder order = Order(1);
-  order.hours = *CampaignHours::Parse("00:00-23:00");
+  order.hours = *HoursOfDay::Parse("00:00-23:00");
   ASSERT_OK_AND_ASSIGN(const CampaignRecord stuck, Create(order, other));
   ASSERT_OK(InStore([&](CampaignStore& store) { return store.Start(stuck.id, kOperator, clock_.Now()); }, other));
   AddPhones(1);

@@ -136,7 +136,7 @@ absl::StatusOr<CampaignRecord> ReadCampaign(const Row& row) {
   ASSIGN_OR_RETURN(campaign.authentication, ParseEnrolmentAuthentication(authentication));
   ASSIGN_OR_RETURN(campaign.keys.order, ParseKeyOrder(key_order));
   ASSIGN_OR_RETURN(campaign.keys.curve, ParseCapfCurve(curve));
-  ASSIGN_OR_RETURN(campaign.hours, CampaignHours::Create(from_minute, until_minute));
+  ASSIGN_OR_RETURN(campaign.hours, HoursOfDay::Create(from_minute, until_minute));
   campaign.operation_time = absl::Seconds(operation_seconds);
   return campaign;
 }

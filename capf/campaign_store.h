@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "capf/campaign_hours.h"
 #include "capf/operation.h"
 #include "common/postgres/connection.h"
 #include "common/postgres/result.h"
+#include "common/service/hours_of_day.h"
 
 namespace trustline {
 
@@ -28,7 +28,7 @@ struct CampaignOrder {
   EnrolmentAuthentication authentication = EnrolmentAuthentication::kCertificateLsc;  // never by string
   KeyPlan keys;
   int32_t wave_size = 200;
-  CampaignHours hours;
+  HoursOfDay hours;
   int32_t stop_at_failures = 5;                     // per cent of what ended; 0: never
   absl::Duration operation_time = absl::Hours(24);  // from the beginning of a wave to its deadline
 };
@@ -54,7 +54,7 @@ struct CampaignRecord {
   EnrolmentAuthentication authentication = EnrolmentAuthentication::kCertificateLsc;
   KeyPlan keys;
   int32_t wave_size = 0;
-  CampaignHours hours;
+  HoursOfDay hours;
   int32_t stop_at_failures = 0;
   absl::Duration operation_time;
   int32_t waves = 0;           // begun so far

@@ -21,7 +21,7 @@ TEST_F(CampaignStoreTest, KeepsWhatWasOrdered) {
                          .authentication = EnrolmentAuthentication::kCertificateMic,
                          .keys = {.order = KeyOrder::kEcPreferred, .rsa_bits = 3072, .curve = CapfCurve::kSecp384r1},
                          .wave_size = 50,
-                         .hours = *CampaignHours::Parse("22:00-05:30"),
+                         .hours = *HoursOfDay::Parse("22:00-05:30"),
                          .stop_at_failures = 7,
                          .operation_time = 2 * kDay};
   ASSERT_OK_AND_ASSIGN(const CampaignRecord created, Create(order));
