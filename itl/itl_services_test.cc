@@ -380,6 +380,23 @@ TEST_F(ItlServicesTest, AMachineJoinsWithATokenAndRenewsItself) {
   ASSERT_OK(Call(*node, &v1::Node::Stub::Announce, announce, announced));
   EXPECT_THAT(Call(*admin, &v1::Node::Stub::Announce, announce, announced), StatusIs(kDenied));
   EXPECT_THAT(Call(*As<v1::Node>(cad_.files()), &v1::Node::Stub::Announce, announce, announced), StatusIs(kDenied));
+
+  // What it is about to present to phones: of this node, whoever gave the order.
+  v1::PresentCertificatesRequest present;
+  present.set_cluster("default");
+  v1::PresentCertificatesResponse presented;
+  EXPECT_THAT(Call(*node, &v1::Node::Stub::PresentCertificates, present, presented),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("presents a certificate")));
+  present.add_certificates_sha256("short");
+  EXPECT_THAT(Call(*node, &v1::Node::Stub::PresentCertificates, present, presented),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("32 bytes, not 5")));
+  present.set_certificates_sha256(0, std::string(32, 'a'));
+  present.set_ordered_by("trustline:default/person/alice");
+  EXPECT_THAT(Call(*admin, &v1::Node::Stub::PresentCertificates, present, presented), StatusIs(kDenied));
+  ASSERT_OK(Call(*node, &v1::Node::Stub::PresentCertificates, present, presented));
+  EXPECT_EQ(Text("SELECT node || ' ' || encode(sha256, 'escape') FROM tvs_node_certificate"),
+            "node2 " + std::string(32, 'a'));
+
   v1::ApproveNodeRequest approve;
   approve.set_node("node2");
   v1::ApproveNodeResponse approved;

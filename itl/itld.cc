@@ -250,7 +250,7 @@ class Itld final : public DaemonService {
         upkeep_(config_.phones, *report_pool_, context.clock, context.log, context.metrics),
         reset_runner_({.actor = own.ToUri(), .history = config_.phones.history}, config_.hooks, *pool_, *import_pool_,
                       context.clock, context.log, context.metrics),
-        gate_(list_memory_, list_keys_.get(), context.clock, context.log, context.metrics) {
+        gate_(list_memory_, list_keys_.get(), context.clock, context.log, context.metrics, &audit_) {
     if (!list_keys_) return;
     ListPublisherOptions lists = config_.lists;
     lists.guard = &gate_;

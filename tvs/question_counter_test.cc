@@ -213,7 +213,8 @@ TEST_F(QuestionTableTest, QuestionsOfOneNameFromTwoAddressesAreTwo) {
   QuestionTable table = Table();
   table.Add(Asked("a").Question());
   for (const int64_t at : {2, 3, 4}) {
-    AnsweredQuestion forged = Asked("a", "SEP001122334455", at).Question();
+    const Asked again("a", "SEP001122334455", at);
+    AnsweredQuestion forged = again.Question();
     forged.address = "198.51.100.7";
     table.Add(forged);
   }
@@ -223,8 +224,9 @@ TEST_F(QuestionTableTest, QuestionsOfOneNameFromTwoAddressesAreTwo) {
   }
   EXPECT_THAT(taken, UnorderedElementsAre("192.0.2.1 SEP001122334455 1", "198.51.100.7 SEP001122334455 3"));
   // Without a device it matters to nobody.
+  const Asked without_device("a", "");
   for (const char* address : {"192.0.2.1", "198.51.100.7"}) {
-    AnsweredQuestion nameless = Asked("a", "").Question();
+    AnsweredQuestion nameless = without_device.Question();
     nameless.address = address;
     table.Add(nameless);
   }

@@ -1,4 +1,5 @@
 // The Trust Verification Service daemon.
+#include <algorithm>
 #include <future>
 #include <optional>
 
@@ -17,6 +18,7 @@
 #include "tvs/crl_endpoint.h"
 #include "tvs/metrics.h"
 #include "tvs/phone_listener.h"
+#include "tvs/presentation_judge.h"
 #include "tvs/question_counter.h"
 #include "tvs/question_flusher.h"
 #include "tvs/trust_follower.h"
@@ -74,9 +76,9 @@ class Tvsd final : public DaemonService {
     follower_.Start();
     authorizer_.Start();
     ASSIGN_OR_RETURN(workers_, IoWorkers::Start(config_.workers));
+    const bool has_itld = !context_.config.identity_renew_from.empty();
     // Counted for itld only: a node without one would keep what nobody fetches.
-    const bool counts_questions = !context_.config.identity_renew_from.empty();
-    if (counts_questions) questions_.emplace(workers_->size(), follower_.clusters());
+    if (has_itld) questions_.emplace(workers_->size(), follower_.clusters());
     for (const ListenerConfig& config : config_.listeners) {
       ASSIGN_OR_RETURN(listeners_.emplace_back(),
                        PhoneListener::Start(config, {.follower = follower_,
@@ -89,13 +91,24 @@ class Tvsd final : public DaemonService {
     if (config_.crl) RETURN_IF_ERROR(StartCrlListener(*config_.crl));
     ASSIGN_OR_RETURN(verification_, VerificationService::Create(context_.config.node, follower_, config_.freshness,
                                                                 context_.clock, authorizer_));
+    if (has_itld) {
+      ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context_.config.identity));
+      question_flusher_ = std::make_unique<QuestionFlusher>(
+          QuestionFlusherOptions{.itld = context_.config.identity_renew_from,
+                                 .identity = context_.config.identity,
+                                 .node = own.identity.name,
+                                 .presented = [this](const std::string& cluster) { return PresentedTo(cluster); }},
+          *questions_, context_.log);
+    }
     std::vector<ManagedListener> managed;
     for (const auto& listener : listeners_) managed.push_back(listener->Managed());
-    ASSIGN_OR_RETURN(
-        listener_service_,
-        ListenerService::Create(
-            {.authorizer = authorizer_, .audit = audit_, .clock = context_.clock, .metrics = context_.metrics},
-            std::move(managed)));
+    ASSIGN_OR_RETURN(listener_service_,
+                     ListenerService::Create({.authorizer = authorizer_,
+                                              .audit = audit_,
+                                              .clock = context_.clock,
+                                              .metrics = context_.metrics,
+                                              .guard = has_itld ? JudgePresentations() : PresentationGuard()},
+                                             std::move(managed)));
     ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
                                                     .port = context_.config.grpc_port,
                                                     .identity = context_.config.identity,
@@ -103,7 +116,7 @@ class Tvsd final : public DaemonService {
                                                    {verification_.get(), listener_service_.get()}, context_.health));
     context_.log.Info("RPC_LISTENING", "programs are answered",
                       {{"address", context_.config.grpc_address}, {"port", rpc_server_->port()}});
-    if (!context_.config.identity_renew_from.empty()) {
+    if (has_itld) {
       renewal_ = std::make_unique<IdentityRenewal>(
           IdentityRenewalOptions{.files = context_.config.identity},
           RenewThroughService(context_.config.identity_renew_from, context_.config.identity), context_.clock,
@@ -116,13 +129,6 @@ class Tvsd final : public DaemonService {
                               .port = rpc_server_->port()},
           context_.log);
       announcement_->Start();
-      ASSIGN_OR_RETURN(const LoadedIdentity own, LoadIdentity(context_.config.identity));
-      question_flusher_ = std::make_unique<QuestionFlusher>(
-          QuestionFlusherOptions{.itld = context_.config.identity_renew_from,
-                                 .identity = context_.config.identity,
-                                 .node = own.identity.name,
-                                 .presented = [this](const std::string& cluster) { return PresentedTo(cluster); }},
-          *questions_, context_.log);
       question_flusher_->Start();
     } else {
       context_.log.Info("GRPC_ANNOUNCEMENT_OFF", "no itld is told where this node answers gRPC",
@@ -170,12 +176,32 @@ class Tvsd final : public DaemonService {
     return absl::OkStatus();
   }
 
-  std::vector<Sha256Digest> PresentedTo(const std::string& cluster) const {
+  // Now, or as it would be once the presentation is made.
+  std::vector<Sha256Digest> PresentedTo(const std::string& cluster, const Presentation* presentation = nullptr) const {
     std::vector<Sha256Digest> certificates;
     for (const auto& listener : listeners_) {
-      if (listener->cluster() == cluster) certificates.push_back(listener->presented());
+      if (listener->cluster() != cluster) continue;
+      const bool is_new =
+          presentation != nullptr && std::ranges::find(presentation->listeners, listener->server().options().name) !=
+                                         presentation->listeners.end();
+      certificates.push_back(is_new ? presentation->certificate.sha256() : listener->presented());
     }
     return certificates;
+  }
+
+  PresentationGuard JudgePresentations() {
+    presentation_judge_.emplace(
+        PresentationJudgeOptions{
+            .itld = context_.config.identity_renew_from,
+            .identity = context_.config.identity,
+            .presented = [this](const std::string& cluster,
+                                const Presentation& presentation) { return PresentedTo(cluster, &presentation); },
+            .say_again = [this] { question_flusher_->SayPresentedAgain(); }},
+        context_.log);
+    return [this](const Presentation& presentation,
+                  google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights) {
+      return presentation_judge_->Judge(presentation, preflights);
+    };
   }
 
   // A real question to the database about each cluster, then a real verdict on each listener's own certificate.
@@ -205,6 +231,7 @@ class Tvsd final : public DaemonService {
   std::unique_ptr<CrlDownloads> crl_downloads_;
   std::unique_ptr<CrlEndpoint> crl_endpoint_;
   std::unique_ptr<VerificationService> verification_;
+  std::optional<PresentationJudge> presentation_judge_;
   std::unique_ptr<ListenerService> listener_service_;
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<IdentityRenewal> renewal_;

@@ -1,6 +1,5 @@
 #include "cli/phone/list_holdings.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -8,6 +7,7 @@
 
 #include "common/service/text_file.h"
 #include "common/status/status.h"
+#include "itl/trust_list/phone_list.h"
 
 namespace trustline {
 namespace {
@@ -21,17 +21,11 @@ std::string ListPath(const std::string& folder, PhoneListKind kind) {
 // Where the list came from stands beside it.
 std::string ServerPath(const std::string& list_path) { return list_path + ".server"; }
 
-void CountKey(const Certificate& certificate, PhoneList& list) {
-  EVP_PKEY* const key = X509_get0_pubkey(certificate.x509());
-  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) return;
-  list.largest_rsa_bits = std::max(list.largest_rsa_bits, EVP_PKEY_get_bits(key));
-}
-
 std::shared_ptr<const PhoneList> ModelOf(const std::optional<HeldList>& held) {
   if (!held) return nullptr;
   const absl::StatusOr<Certificate> signer = VerifyTrustList(held->list);
   return std::make_shared<const PhoneList>(
-      ModelOf(held->list, signer.ok() ? std::optional(signer->sha256()) : std::nullopt));
+      ToPhoneList(held->list, signer.ok() ? std::optional(signer->sha256()) : std::nullopt));
 }
 
 }  // namespace
@@ -39,29 +33,6 @@ std::shared_ptr<const PhoneList> ModelOf(const std::optional<HeldList>& held) {
 std::string_view PhoneListName(PhoneListKind kind) { return kind == PhoneListKind::kCtl ? "CTL" : "ITL"; }
 
 PhoneHoldings HeldLists::Holdings() const { return {.ctl = ModelOf(ctl), .itl = ModelOf(itl)}; }
-
-PhoneList ModelOf(const TrustList& list, const std::optional<Sha256Digest>& signer) {
-  PhoneList model{.signer = signer.value_or(Sha256Digest{}),
-                  .digest = list.header().digest,
-                  .signer_version = list.header().signer_version.value_or(kSignerVersion),
-                  .size = list.bytes->size(),
-                  .largest_rsa_bits = 0};
-  for (const TrustListRecord& record : list.records) {
-    const std::optional<CertificateRole> role = record.role();
-    if (!role) continue;
-    PhoneListRecord& kept = model.records.emplace_back();
-    kept.role = *role;
-    kept.blank = record.IsBlank();
-    if (record.certificate) {
-      kept.certificate = record.certificate->sha256();
-      CountKey(*record.certificate, model);
-    } else if (record.certificate_hash) {
-      // Of whatever algorithm: a name that no certificate has.
-      kept.certificate = Sha256(AsBytes(*record.certificate_hash));
-    }
-  }
-  return model;
-}
 
 absl::StatusOr<Certificate> FindSigner(const HeldLists& held, const TrustList& list) {
   for (const std::optional<HeldList>* own : {&held.ctl, &held.itl}) {

@@ -36,9 +36,6 @@ struct HeldLists {
   PhoneHoldings Holdings() const;
 };
 
-// A list for the phone model; without a signer that is all zero, which no record is.
-PhoneList ModelOf(const TrustList& list, const std::optional<Sha256Digest>& signer);
-
 // Whose key has signed the list, as a phone finds out without asking anybody: a SAST of its CTL or ITL, or else one of
 // the list itself. The signature is verified. NotFound when nobody here is the signer, DataLoss when the signature is
 // not by whom the list names, and as VerifyTrustList.

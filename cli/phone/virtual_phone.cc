@@ -5,6 +5,7 @@
 #include "cli/phone/list_report.h"
 #include "common/bytes/checksums.h"
 #include "common/status/status.h"
+#include "itl/trust_list/phone_list.h"
 
 namespace trustline {
 namespace {
@@ -119,7 +120,7 @@ ServedDecision VirtualPhone::DecideOnList(const HeldLists& held, const absl::Sta
   const PhoneHoldings holdings = held.Holdings();
   absl::StatusOr<Certificate> signer = FindSigner(held, *list);
   const auto decide = [&](const std::vector<ReachableTvs>& reachable) {
-    const PhoneList offered = ModelOf(*list, signer.ok() ? std::optional(signer->sha256()) : std::nullopt);
+    const PhoneList offered = ToPhoneList(*list, signer.ok() ? std::optional(signer->sha256()) : std::nullopt);
     result.decision = DecideList(holdings, options_.reads, offered, reachable);
   };
   decide({});

@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 
+#include "cli/trustctl/caution_arguments.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/enumeration_words.h"
@@ -12,6 +13,7 @@
 #include "cli/trustctl/escaping.h"
 #include "cli/trustctl/export_file.h"
 #include "cli/trustctl/listener_services.h"
+#include "cli/trustctl/preflight_print.h"
 #include "cli/trustctl/trust_records.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -183,6 +185,17 @@ absl::StatusOr<int> RequestCertificate(Environment& environment, const NewCertif
   return kExitSuccess;
 }
 
+template <typename Response>
+absl::StatusOr<int> WritePlannedPresentation(Environment& environment, const Response& response) {
+  if (response.preflights().empty()) return CheckPlanned(false, {});
+  std::vector<PlannedChange> changes;
+  for (const v1::ListenerPreFlight& one : response.preflights()) {
+    RETURN_IF_ERROR(CheckPlanned(one.has_preflight(), one.preflight()));
+    changes.push_back({response.preflights_size() == 1 ? "" : one.cluster(), one.preflight()});
+  }
+  return WritePlans(environment, changes);
+}
+
 // What import-cert and restore print.
 template <typename Response>
 absl::StatusOr<int> WritePresented(Environment& environment, const Response& response, std::string_view service) {
@@ -195,28 +208,40 @@ absl::StatusOr<int> WritePresented(Environment& environment, const Response& res
                           time == nullptr ? "" : ", good until " + TimeTextSeconds(*time)),
               record);
   environment.out().flush();
+  for (const v1::ListenerPreFlight& one : response.preflights()) {
+    WritePreFlightLine(environment, one.preflight(), response.preflights_size() == 1 ? "" : one.cluster());
+  }
   for (const std::string& warning : response.warnings()) environment.Warn(warning);
   return kExitSuccess;
 }
 
-absl::StatusOr<int> ImportCertificate(Environment& environment, const std::string& listener,
-                                      const std::vector<std::string>& paths) {
+struct PresentArguments {
+  std::string listener;
+  std::vector<std::string> paths;  // of import-cert
+  CautionArguments caution;
+};
+
+absl::StatusOr<int> ImportCertificate(Environment& environment, const PresentArguments& arguments) {
   v1::ImportListenerCertificateRequest request;
-  request.set_listener(listener);
-  ASSIGN_OR_RETURN(const std::vector<InputCertificate> certificates, ReadInputCertificates(paths));
+  request.set_listener(arguments.listener);
+  ASSIGN_OR_RETURN(const std::vector<InputCertificate> certificates, ReadInputCertificates(arguments.paths));
   for (const InputCertificate& certificate : certificates) request.add_certificates(certificate.der);
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, listener));
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
+  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, arguments.listener));
   ASSIGN_OR_RETURN(const v1::ImportListenerCertificateResponse response,
                    (environment.Ask(client, &v1::Listeners::Stub::ImportListenerCertificate, request)));
+  if (arguments.caution.plan) return WritePlannedPresentation(environment, response);
   return WritePresented(environment, response, client.service);
 }
 
-absl::StatusOr<int> Restore(Environment& environment, const std::string& listener) {
+absl::StatusOr<int> Restore(Environment& environment, const PresentArguments& arguments) {
   v1::RestoreListenerCertificateRequest request;
-  request.set_listener(listener);
-  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, listener));
+  request.set_listener(arguments.listener);
+  RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));
+  ASSIGN_OR_RETURN(Client<v1::Listeners> client, ConnectToListener(environment, arguments.listener));
   ASSIGN_OR_RETURN(const v1::RestoreListenerCertificateResponse response,
                    (environment.Ask(client, &v1::Listeners::Stub::RestoreListenerCertificate, request)));
+  if (arguments.caution.plan) return WritePlannedPresentation(environment, response);
   return WritePresented(environment, response, client.service);
 }
 
@@ -273,28 +298,25 @@ void AddListenerCommands(CommandLine& line) {
                  [renewed](Environment& environment) { return RequestCertificate(environment, *renewed, true); });
   AddKeyAndOutput(renew, *renewed, "certificate");
 
-  struct ImportArguments {
-    std::string listener;
-    std::vector<std::string> paths;
-  };
-  auto imported = std::make_shared<ImportArguments>();
+  auto imported = std::make_shared<PresentArguments>();
   CLI::App& import_cert = AddCommand(
       line, listener, "import-cert",
       "Present the certificate of the key that waits, from the next connection on; with its issuers up to the root",
+      "  trustctl listener import-cert --plan new.pem\n"
       "  trustctl listener import-cert new.pem\n"
       "  trustctl listener import-cert --listener '[::]:2445' tvs.pem enterprise-intermediate.pem enterprise-root.pem",
-      [imported](Environment& environment) {
-        return ImportCertificate(environment, imported->listener, imported->paths);
-      });
+      [imported](Environment& environment) { return ImportCertificate(environment, *imported); });
   AddListener(import_cert, imported->listener);
   AddCertificateFiles(import_cert, imported->paths);
+  AddCaution(import_cert, imported->caution);
 
-  auto restored = std::make_shared<std::string>();
+  auto restored = std::make_shared<PresentArguments>();
   CLI::App& restore = AddCommand(line, listener, "restore", "Present the certificate before the present one again",
                                  "  trustctl listener restore\n"
                                  "  trustctl listener restore --listener 2445",
                                  [restored](Environment& environment) { return Restore(environment, *restored); });
-  AddListener(restore, *restored);
+  AddListener(restore, restored->listener);
+  AddCaution(restore, restored->caution);
 }
 
 }  // namespace trustline

@@ -1,6 +1,7 @@
 // trustctl listener ... against a tvsd whose answers the test decides.
 #include <boost/json/parse.hpp>
 
+#include "cli/trustctl/preflight_testing.h"
 #include "cli/trustctl/trustctl_testing.h"
 #include "common/x509/certificate.h"
 #include "common/x509/pem.h"
@@ -38,6 +39,7 @@ class FakeListeners final : public v1::Listeners::Service {
     imported = *request;
     if (!import_status.ok()) return import_status;
     Fill(*response);
+    for (const v1::ListenerPreFlight& one : preflights) *response->add_preflights() = one;
     response->add_warnings("phones will not connect\x1b[2J");
     return grpc::Status::OK;
   }
@@ -45,6 +47,7 @@ class FakeListeners final : public v1::Listeners::Service {
                                           v1::RestoreListenerCertificateResponse* response) override {
     restored = *request;
     Fill(*response);
+    for (const v1::ListenerPreFlight& one : preflights) *response->add_preflights() = one;
     return grpc::Status::OK;
   }
 
@@ -58,6 +61,7 @@ class FakeListeners final : public v1::Listeners::Service {
   int request_calls = 0;
   v1::ImportListenerCertificateRequest imported;
   grpc::Status import_status;
+  std::vector<v1::ListenerPreFlight> preflights;
   v1::RestoreListenerCertificateRequest restored;
 };
 
@@ -172,6 +176,36 @@ TEST_F(ListenerCommandsTest, RestoreNamesTheListener) {
   EXPECT_EQ(restored.exit_status, 0) << restored.err;
   EXPECT_EQ(service_.restored.listener(), "2445");
   EXPECT_EQ(boost::json::parse(restored.out).at("subject"), "CN=tvs\x1b[2J");
+}
+
+TEST_F(ListenerCommandsTest, APlanTellsWhatPhonesOfEachClusterLose) {
+  service_.preflights.resize(2);
+  service_.preflights[0].set_cluster("default");
+  *service_.preflights[0].mutable_preflight() = SafePreFlight();
+  service_.preflights[1].set_cluster("berlin");
+  *service_.preflights[1].mutable_preflight() = LockingPreFlight();
+  const ProgramResult imported = Run({"listener", "import-cert", "--plan", Vector("tvs.pem")});
+  EXPECT_EQ(imported.exit_status, 3) << imported.err;
+  EXPECT_TRUE(service_.imported.caution().plan());
+  EXPECT_THAT(imported.out, AllOf(HasSubstr("berlin"), HasSubstr("SEP000000000001"), HasSubstr("default"),
+                                  Not(HasSubstr("presents"))));
+  service_.preflights.pop_back();
+  EXPECT_EQ(Run({"listener", "restore", "--plan"}).exit_status, 0);
+  EXPECT_TRUE(service_.restored.caution().plan());
+  // An older service makes the change at once.
+  service_.preflights.clear();
+  EXPECT_THAT(Run({"listener", "restore", "--plan"}).err, HasSubstr("older"));
+
+  service_.preflights.resize(1);
+  *service_.preflights[0].mutable_preflight() = SafePreFlight();
+  service_.preflights[0].mutable_preflight()->set_made(true);
+  const ProgramResult made = Run({"listener", "restore", "--accept-unproven", "2"});
+  EXPECT_EQ(made.exit_status, 0) << made.err;
+  EXPECT_EQ(service_.restored.caution().accept_unproven(), 2);
+  EXPECT_THAT(made.out, AllOf(HasSubstr("presents"), HasSubstr("9,969 safe (31 by TVS)")));
+  EXPECT_NE(Run({"listener", "restore", "--override"}).exit_status, 0) << "without a reason";
+  EXPECT_EQ(Run({"listener", "restore", "--override", "--reason", "it was stolen", "--yes"}).exit_status, 0);
+  EXPECT_EQ(service_.restored.caution().override_reason(), "it was stolen");
 }
 
 // With a capfd beside the tvsd.

@@ -55,6 +55,7 @@ absl::StatusOr<int> Show(Environment& environment, const ShowArguments& argument
 struct ChangeArguments {
   std::optional<int64_t> number;
   std::optional<int64_t> accept_unproven;
+  std::optional<int64_t> go_without;
   std::optional<std::string> reason;
 };
 
@@ -66,6 +67,7 @@ absl::StatusOr<int> Change(Environment& environment, const ChangeArguments& argu
   request.set_change(change);
   request.set_reason(arguments.reason.value_or(""));
   if (arguments.accept_unproven) request.set_accept_unproven(*arguments.accept_unproven);
+  if (arguments.go_without) request.set_go_without(*arguments.go_without);
   ASSIGN_OR_RETURN(Client<v1::Plans> client, environment.Connect<v1::Plans>(kItld));
   ASSIGN_OR_RETURN(const v1::ChangePlanResponse response,
                    (environment.Ask(client, &v1::Plans::Stub::ChangePlan, request)));
@@ -84,7 +86,7 @@ struct ChangeCommand {
   std::string name;
   std::string description;
   std::string_view example;
-  bool accepts_unproven;
+  bool goes_on;
 };
 
 void AddChangeCommand(CommandLine& line, CLI::App& plan, const ChangeCommand& form) {
@@ -93,10 +95,13 @@ void AddChangeCommand(CommandLine& line, CLI::App& plan, const ChangeCommand& fo
       line, plan, form.name, form.description, form.example,
       [arguments, change = form.change](Environment& environment) { return Change(environment, *arguments, change); });
   AddPlanNumber(command, arguments->number);
-  if (form.accepts_unproven) {
+  if (form.goes_on) {
     AddAcceptUnproven(command, arguments->accept_unproven,
                       "Do not wait for phones that are unproven, exactly so many: see `trustctl plan show`; kept with "
                       "their names");
+    AddNumber(
+        command, "--go-without", "N", 0, std::numeric_limits<int64_t>::max(), arguments->go_without,
+        "Do not wait for registered phones that hold older lists, while there are at most so many; 0 waits again");
   }
   AddReason(command, arguments->reason, "Why, for the audit log");
 }
@@ -142,7 +147,8 @@ void AddPlanCommands(CommandLine& line) {
   AddChangeCommand(line, plan,
                    {v1::ChangePlanRequest::CHANGE_RESUME, "resume", "Let a paused plan go on where it was",
                     "  trustctl plan resume\n"
-                    "  trustctl plan resume 3 --accept-unproven 31",
+                    "  trustctl plan resume 3 --accept-unproven 31\n"
+                    "  trustctl plan resume --go-without 4 --reason 'lobby phones, reset on Monday'",
                     true});
   AddChangeCommand(line, plan,
                    {v1::ChangePlanRequest::CHANGE_ABORT, "abort",

@@ -44,6 +44,10 @@ Record RecordForPeople(const v1::Plan& plan) {
   if (plan.accepted_unproven() > 0) {
     record.Add("accepted_unproven", "Not waited for", PhonesText(plan.accepted_unproven()));
   }
+  if (plan.goes_without() > 0) {
+    record.Add("goes_without", "Goes without",
+               fmt::format("up to {} with older lists", PhonesText(plan.goes_without())));
+  }
   record.Add("reason", "Reason", TextCell(plan.reason()))
       .Add("made_by", "Made by", TextCell(plan.made_by()))
       .Add("made_at", "Made", TimestampCell(plan.made_at()));
@@ -158,7 +162,8 @@ std::vector<Column> PlanColumns() {
           {"hours", "HOURS", false},
           {"stop_at_failures_percent", "STOP AT FAILURES", false},
           {"hook", "HOOK", false},
-          {"accepted_unproven", "ACCEPTED UNPROVEN", false}};
+          {"accepted_unproven", "ACCEPTED UNPROVEN", false},
+          {"goes_without", "GOES WITHOUT", false}};
 }
 
 Row PlanRow(const v1::Plan& plan) {
@@ -182,7 +187,8 @@ Row PlanRow(const v1::Plan& plan) {
           of_resets(TextCell(plan.hours())),
           of_resets(JsonText{fmt::format("{:g}", plan.stop_at_failures() * kPercent)}),
           of_resets(TextCell(plan.hook())),
-          plan.accepted_unproven()};
+          plan.accepted_unproven(),
+          plan.goes_without()};
 }
 
 std::string PlanText(const v1::Plan& plan) {

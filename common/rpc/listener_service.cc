@@ -165,16 +165,16 @@ grpc::Status ListenerService::Change(const grpc::ServerContext& context, const M
   event.action = std::move(action);
   event.subject = request.listener().substr(0, kMaxListenerName);
   const absl::StatusOr<Group*> group = Find(request.listener());
-  absl::Status status = group.status();
-  if (status.ok()) {
+  absl::StatusOr<bool> made = group.status();
+  if (group.ok()) {
     event.subject = NamesOf(**group);
-    status = change(**group, event);
+    made = change(**group, event);
   }
-  if (!status.ok()) {
-    AuditRefusal(parts_.audit, context, *caller, event.action, event.subject, status);
-    return ToGrpc(status);
+  if (!made.ok()) {
+    AuditRefusal(parts_.audit, context, *caller, event.action, event.subject, made.status());
+    return ToGrpc(made.status());
   }
-  parts_.audit.Append(std::move(event));
+  if (*made) parts_.audit.Append(std::move(event));
   Describe(**group, response);
   return grpc::Status::OK;
 }
@@ -191,7 +191,10 @@ grpc::Status ListenerService::RequestListenerCertificate(grpc::ServerContext* co
                                                          const v1::RequestListenerCertificateRequest* request,
                                                          v1::RequestListenerCertificateResponse* response) {
   return Change(*context, policies_.request, "listener.request", *request, *response,
-                [&](Group& group, AuditEvent& event) { return MakeRequest(group, *request, *response, event); });
+                [&](Group& group, AuditEvent& event) -> absl::StatusOr<bool> {
+                  RETURN_IF_ERROR(MakeRequest(group, *request, *response, event));
+                  return true;
+                });
 }
 
 grpc::Status ListenerService::ImportListenerCertificate(grpc::ServerContext* context,
@@ -205,7 +208,7 @@ grpc::Status ListenerService::RestoreListenerCertificate(grpc::ServerContext* co
                                                          const v1::RestoreListenerCertificateRequest* request,
                                                          v1::RestoreListenerCertificateResponse* response) {
   return Change(*context, policies_.restore, "listener.restore", *request, *response,
-                [&](Group& group, AuditEvent& event) { return Restore(group, *response, event); });
+                [&](Group& group, AuditEvent& event) { return Restore(group, *request, *response, event); });
 }
 
 absl::Status ListenerService::MakeRequest(Group& group, const v1::RequestListenerCertificateRequest& request,
@@ -249,8 +252,8 @@ absl::Status ListenerService::MakeRequest(Group& group, const v1::RequestListene
   return absl::OkStatus();
 }
 
-absl::Status ListenerService::Import(Group& group, const v1::ImportListenerCertificateRequest& request,
-                                     v1::ImportListenerCertificateResponse& response, AuditEvent& event) {
+absl::StatusOr<bool> ListenerService::Import(Group& group, const v1::ImportListenerCertificateRequest& request,
+                                             v1::ImportListenerCertificateResponse& response, AuditEvent& event) {
   if (request.certificates_size() == 0 || request.certificates_size() > kMaxChain) {
     return InvalidArgument("give 1 to {} certificates: the listener's own and its issuers", kMaxChain);
   }
@@ -269,8 +272,7 @@ absl::Status ListenerService::Import(Group& group, const v1::ImportListenerCerti
   if (!own) {
     return FailedPrecondition(
         "none of the certificates is for the key that waits here: only the newest request of `trustctl listener csr` "
-        "or "
-        "`renew` can be answered");
+        "or `renew` can be answered");
   }
   const absl::Time now = parts_.clock.Now();
   RETURN_IF_ERROR(CheckValidNow(*own, now));
@@ -278,47 +280,77 @@ absl::Status ListenerService::Import(Group& group, const v1::ImportListenerCerti
   ASSIGN_OR_RETURN(std::vector<Certificate> chain, OrderChain(*own, std::move(others), now));
   chain.insert(chain.begin(), *own);
   const ListenerCredentials credentials{std::move(chain), std::move(key)};
-  RETURN_IF_ERROR(Present(
-      group, credentials, [&] { return UseRequested(files, credentials.chain); }, event));
+  ASSIGN_OR_RETURN(const bool made, Present(
+                                        group, credentials, request.caution(),
+                                        [&] { return UseRequested(files, credentials.chain); }, response, event));
+  if (!made) return false;
   AddWarnings(*own, NamesOf(group),
               "give them the new trust list first; until they have it, `trustctl listener restore` brings the "
               "certificate before back",
               response);
   const std::lock_guard lock(groups_mutex_);
   group.requested_public_key.clear();
-  return absl::OkStatus();
+  return true;
 }
 
-absl::Status ListenerService::Restore(Group& group, v1::RestoreListenerCertificateResponse& response,
-                                      AuditEvent& event) {
+absl::StatusOr<bool> ListenerService::Restore(Group& group, const v1::RestoreListenerCertificateRequest& request,
+                                              v1::RestoreListenerCertificateResponse& response, AuditEvent& event) {
   const ListenerFiles& files = group.listeners.front().files;
   ASSIGN_OR_RETURN(const ListenerCredentials previous, LoadPrevious(files));
   RETURN_IF_ERROR(CheckValidNow(previous.chain.front(), parts_.clock.Now()));
-  RETURN_IF_ERROR(Present(
-      group, previous, [&] { return UsePrevious(files); }, event));
+  ASSIGN_OR_RETURN(const bool made,
+                   Present(
+                       group, previous, request.caution(), [&] { return UsePrevious(files); }, response, event));
+  if (!made) return false;
   AddWarnings(previous.chain.front(), NamesOf(group),
               "those that took the other one only need the trust list that has this one", response);
-  return absl::OkStatus();
+  return true;
 }
 
-absl::Status ListenerService::Present(Group& group, const ListenerCredentials& credentials,
-                                      const std::function<absl::Status()>& replace_files, AuditEvent& event) {
+template <typename Response>
+absl::StatusOr<bool> ListenerService::Present(Group& group, const ListenerCredentials& credentials,
+                                              const v1::Caution& caution,
+                                              const std::function<absl::Status()>& replace_files, Response& response,
+                                              AuditEvent& event) {
   const Certificate& certificate = credentials.chain.front();
   for (const ManagedListener& listener : group.listeners) RETURN_IF_ERROR(listener.admit(certificate));
   std::vector<std::function<void()>> present;
   for (const ManagedListener& listener : group.listeners) {
     ASSIGN_OR_RETURN(present.emplace_back(), listener.prepare(credentials));
   }
+  RETURN_IF_ERROR(Judge(group, certificate, caution, event.actor, *response.mutable_preflights()));
+  if (caution.plan()) return false;
   RETURN_IF_ERROR(replace_files());
   for (const std::function<void()>& listener_presents : present) listener_presents();
   for (Gauge* end : group.ends) end->Set(static_cast<double>(absl::ToUnixSeconds(certificate.not_after())));
   event.detail = {{"certificate", certificate.subject().ToText()},
                   {"sha256", ToHex(certificate.sha256())},
                   {"previous_sha256", ToHex(group.chain.front().sha256())}};
+  if (!caution.override_reason().empty()) event.detail.emplace_back("override_reason", caution.override_reason());
   const std::lock_guard lock(groups_mutex_);
   group.previous = group.chain.front();
   group.chain = credentials.chain;
-  return absl::OkStatus();
+  return true;
+}
+
+absl::Status ListenerService::Judge(const Group& group, const Certificate& certificate, const v1::Caution& caution,
+                                    const std::string& ordered_by,
+                                    google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights) {
+  if (!parts_.guard) {
+    if (!caution.plan() && !caution.has_accept_unproven() && caution.override_reason().empty()) return absl::OkStatus();
+    return InvalidArgument(
+        "no pre-flight judges what {} presents: phones ask it nothing about the signers of their lists. Leave out "
+        "--plan, --accept-unproven and --override",
+        NamesOf(group));
+  }
+  Presentation presentation = {
+      .listeners = {}, .clusters = {}, .certificate = certificate, .ordered_by = ordered_by, .caution = caution};
+  for (const ManagedListener& listener : group.listeners) {
+    presentation.listeners.push_back(listener.name);
+    const auto known = std::ranges::find(presentation.clusters, listener.cluster);
+    if (known == presentation.clusters.end()) presentation.clusters.push_back(listener.cluster);
+  }
+  return parts_.guard(presentation, preflights);
 }
 
 }  // namespace trustline

@@ -40,11 +40,25 @@ struct ManagedListener {
   std::function<absl::StatusOr<std::function<void()>>(const ListenerCredentials& credentials)> prepare;
 };
 
+// What an administrator wants listeners with the same files to present from now on.
+struct Presentation {
+  std::vector<std::string> listeners;  // their names
+  std::vector<std::string> clusters;   // whose phones talk to them; each once
+  const Certificate& certificate;
+  std::string ordered_by;  // identity URI
+  v1::Caution caution;
+};
+// OK when the phones of all its clusters bear it, or its caution says so; fills in what it means for them. With
+// caution.plan() OK in either case.
+using PresentationGuard = std::function<absl::Status(
+    const Presentation& presentation, google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights)>;
+
 struct ListenerServiceParts {
   Authorizer& authorizer;
   AuditQueue& audit;  // takes listener.request, listener.import and listener.restore, done and refused
   const Clock& clock;
   Metrics& metrics;
+  PresentationGuard guard;  // empty where no phone asks about the signers of its lists
 };
 
 // Thread-safe; one change at a time. What the parts and the listeners' functions refer to must outlive it. A change is
@@ -89,20 +103,27 @@ class ListenerService final : public v1::Listeners::Service {
   template <typename Response>
   void Describe(const Group& group, Response& response) const;
 
-  // Asks the authorizer, then runs `change(group, event)` and records `event` with what became of it.
+  // Asks the authorizer, then runs `change(group, event)` and records `event` with what became of it, unless it answers
+  // false: it was planned only.
   template <typename Request, typename Response, typename Body>
   grpc::Status Change(const grpc::ServerContext& context, const MethodPolicy& policy, std::string action,
                       const Request& request, Response& response, Body change);
 
   absl::Status MakeRequest(Group& group, const v1::RequestListenerCertificateRequest& request,
                            v1::RequestListenerCertificateResponse& response, AuditEvent& event);
-  absl::Status Import(Group& group, const v1::ImportListenerCertificateRequest& request,
-                      v1::ImportListenerCertificateResponse& response, AuditEvent& event);
-  absl::Status Restore(Group& group, v1::RestoreListenerCertificateResponse& response, AuditEvent& event);
+  absl::StatusOr<bool> Import(Group& group, const v1::ImportListenerCertificateRequest& request,
+                              v1::ImportListenerCertificateResponse& response, AuditEvent& event);
+  absl::StatusOr<bool> Restore(Group& group, const v1::RestoreListenerCertificateRequest& request,
+                               v1::RestoreListenerCertificateResponse& response, AuditEvent& event);
 
-  // Puts the credentials in force for the group once `replace_files` has succeeded.
-  absl::Status Present(Group& group, const ListenerCredentials& credentials,
-                       const std::function<absl::Status()>& replace_files, AuditEvent& event);
+  absl::Status Judge(const Group& group, const Certificate& certificate, const v1::Caution& caution,
+                     const std::string& ordered_by,
+                     google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights);
+  // Puts the credentials in force for the group once `replace_files` has succeeded; false when it was planned only.
+  template <typename Response>
+  absl::StatusOr<bool> Present(Group& group, const ListenerCredentials& credentials, const v1::Caution& caution,
+                               const std::function<absl::Status()>& replace_files, Response& response,
+                               AuditEvent& event);
 
   const ListenerServiceParts parts_;
   const Policies policies_;

@@ -36,6 +36,7 @@ struct GuardedChange {
   std::string subject;
   Caution caution;
   v1::PreFlight* report = nullptr;  // filled when given, also when the change is refused; not owned
+  bool is_retried = false;          // by itself, until it may be made: a refusal is no event
 };
 
 // Thread-safe.

@@ -34,6 +34,7 @@ struct PublishOrder {
   v1::PreFlight* report = nullptr;  // not owned; may be null
   // Why nothing goes out by itself now. Empty: what may, does.
   std::string hold;
+  bool is_retried = false;  // by itself, until it may be made (GuardedChange)
 };
 
 enum class ListOutcome : uint8_t { kUnchanged, kPublished, kWaits, kRefused };

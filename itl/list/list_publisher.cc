@@ -204,7 +204,9 @@ absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, c
                                 .action = order.action,
                                 .subject = fmt::format("trust lists of {}", cluster),
                                 .caution = order.caution,
-                                .report = order.report};
+                                .report = order.report,
+                                // What is refused and may wait does so.
+                                .is_retried = order.is_retried || (!order.approved && !order.must_publish)};
   const absl::Status status = RunGuarded(pool_, options_.guard, change, [&](Connection& connection) -> absl::Status {
     ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, cluster_id).LockPolicy());
     if (!policy) {

@@ -20,7 +20,7 @@ namespace trustline {
 namespace {
 
 constexpr size_t kNamedInRefusal = 10;
-constexpr int kNamedWithLsc = 5;
+constexpr size_t kNamed = 5;
 
 // A report here counts by the hash of a list of theirs, or by the name of a server of theirs that none of ours has; one
 // there counts when it is newer than all that was heard here. $2: theirs, or 0; $3: SHA-1 of their lists; $4: names of
@@ -47,6 +47,9 @@ constexpr Statement kWithLsc = {"move_with_lsc",
                                 "p.cluster_id = $1 AND i.state IN ('signed', 'delivered', 'confirmed') AND "
                                 "i.revoked_at IS NULL AND i.not_after > $2 "
                                 "ORDER BY p.device"};
+constexpr Statement kNotIn = {"move_not_in",
+                              "SELECT p.device FROM phone p WHERE p.cluster_id = $1 AND NOT EXISTS (SELECT 1 FROM "
+                              "phone t WHERE t.cluster_id = $2 AND t.device = p.device) ORDER BY p.device"};
 
 // Those that have not done what is waited for.
 struct Waiting {
@@ -88,6 +91,17 @@ absl::Status Conclude(const Waiting& waiting, const Caution& caution, v1::PreFli
                   unproven > std::ssize(first) ? fmt::format(" and {} more", unproven - std::ssize(first)) : "",
                   waiting.reason, waiting.remedy, unproven));
   return PreFlightRefusal(report.refusal());
+}
+
+absl::StatusOr<NamedDevices> NameDevices(Connection& connection, const Statement& statement,
+                                         const Parameters& parameters) {
+  NamedDevices devices;
+  RETURN_IF_ERROR(connection.ForEachRow(statement, parameters, [&](const Row& row) -> absl::Status {
+    ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
+    if (++devices.count <= static_cast<int64_t>(kNamed)) devices.first.push_back(std::move(device));
+    return absl::OkStatus();
+  }));
+  return devices;
 }
 
 }  // namespace
@@ -186,15 +200,12 @@ absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, const Caut
   return Conclude(waiting, caution, report);
 }
 
-absl::StatusOr<DevicesWithLsc> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now) {
-  DevicesWithLsc devices;
-  RETURN_IF_ERROR(
-      connection.ForEachRow(kWithLsc, Parameters().Int64(cluster_id).Time(now), [&](const Row& row) -> absl::Status {
-        ASSIGN_OR_RETURN(std::string device, row.Get<std::string>(0));
-        if (devices.count++ < kNamedWithLsc) devices.first.push_back(std::move(device));
-        return absl::OkStatus();
-      }));
-  return devices;
+absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now) {
+  return NameDevices(connection, kWithLsc, Parameters().Int64(cluster_id).Time(now));
+}
+
+absl::StatusOr<NamedDevices> FindDevicesNotIn(Connection& connection, int32_t cluster_id, int32_t other_id) {
+  return NameDevices(connection, kNotIn, Parameters().Int64(cluster_id).Int64(other_id));
 }
 
 }  // namespace trustline

@@ -36,11 +36,14 @@ absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t ta
 absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, const Caution& caution, absl::Time now,
                           v1::PreFlight& report);
 
-// Devices in service with an LSC that is good at `now`: the first by name, and how many there are.
-struct DevicesWithLsc {
+// Devices in service: the first by name, and how many there are.
+struct NamedDevices {
   int64_t count = 0;
   std::vector<std::string> first;
 };
-absl::StatusOr<DevicesWithLsc> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now);
+// Those with an LSC that is good at `now`.
+absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now);
+// Those that are no device in service of the other cluster.
+absl::StatusOr<NamedDevices> FindDevicesNotIn(Connection& connection, int32_t cluster_id, int32_t other_id);
 
 }  // namespace trustline

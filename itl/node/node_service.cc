@@ -13,10 +13,13 @@
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
 #include "itl/node/node_registry.h"
+#include "itl/question/presented_certificates.h"
+#include "itl/question/tvs_reach_store.h"
 
 namespace trustline {
 namespace {
 
+constexpr size_t kLongestIdentity = 256;
 constexpr char kJoinsMetric[] = "trustline_node_joins_total";
 constexpr char kJoinsHelp[] = "Machines that asked to join";
 
@@ -50,10 +53,11 @@ absl::StatusOr<std::unique_ptr<NodeService>> NodeService::Create(const NodeServi
   ASSIGN_OR_RETURN(MethodPolicy list, MethodPolicy::Find(service, "ListNodes"));
   ASSIGN_OR_RETURN(MethodPolicy approve, MethodPolicy::Find(service, "ApproveNode"));
   ASSIGN_OR_RETURN(MethodPolicy announce, MethodPolicy::Find(service, "Announce"));
+  ASSIGN_OR_RETURN(MethodPolicy present, MethodPolicy::Find(service, "PresentCertificates"));
   ASSIGN_OR_RETURN(MethodPolicy remove, MethodPolicy::Find(service, "RemoveNode"));
   return std::unique_ptr<NodeService>(
       new NodeService(parts, Policies{std::move(create_token), std::move(join), std::move(renew), std::move(list),
-                                      std::move(approve), std::move(announce), std::move(remove)}));
+                                      std::move(approve), std::move(announce), std::move(present), std::move(remove)}));
 }
 
 absl::Status NodeService::MakeToken(grpc::ServerContext& context, const v1::CreateTokenRequest& request,
@@ -164,6 +168,29 @@ absl::Status NodeService::KeepAddress(grpc::ServerContext& context, const v1::An
   return absl::OkStatus();
 }
 
+absl::Status NodeService::JudgePresented(grpc::ServerContext& context, const v1::PresentCertificatesRequest& request,
+                                         v1::PresentCertificatesResponse& response) {
+  ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.present_certificates, request));
+  const std::string& node = caller.identity->name;
+  if (request.ordered_by().size() > kLongestIdentity) {
+    return InvalidArgument("no identity has {} bytes", request.ordered_by().size());
+  }
+  ASSIGN_OR_RETURN(const std::vector<Sha256Digest> certificates, ReadPresented(request.certificates_sha256()));
+  if (certificates.empty()) return InvalidArgument("a node that answers phones presents a certificate");
+  GuardedChange change = {.cluster_id = caller.cluster_id,
+                          .actor = caller.actor(),
+                          .action = "node.present",
+                          .subject = request.ordered_by().empty()
+                                         ? fmt::format("node {}", node)
+                                         : fmt::format("node {}, by order of {}", node, request.ordered_by()),
+                          .report = response.mutable_preflight()};
+  ASSIGN_OR_RETURN(change.caution, FromProto(request.caution()));
+  return RunGuarded(parts_.pool, parts_.guard, change, [&](Connection& connection) -> absl::Status {
+    TvsReachStore(connection, caller.cluster_id, parts_.clock.Now()).Presents(node, certificates);
+    return absl::OkStatus();
+  });
+}
+
 absl::Status NodeService::RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
                                     v1::RemoveNodeResponse& response) {
   ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.remove_node, request));
@@ -230,6 +257,11 @@ grpc::Status NodeService::ApproveNode(grpc::ServerContext* context, const v1::Ap
 grpc::Status NodeService::Announce(grpc::ServerContext* context, const v1::AnnounceRequest* request,
                                    v1::AnnounceResponse* response) {
   return ToGrpc(KeepAddress(*context, *request, *response));
+}
+grpc::Status NodeService::PresentCertificates(grpc::ServerContext* context,
+                                              const v1::PresentCertificatesRequest* request,
+                                              v1::PresentCertificatesResponse* response) {
+  return ToGrpc(JudgePresented(*context, *request, *response));
 }
 grpc::Status NodeService::RemoveNode(grpc::ServerContext* context, const v1::RemoveNodeRequest* request,
                                      v1::RemoveNodeResponse* response) {

@@ -27,7 +27,7 @@ struct NodeServiceParts {
   const Clock& clock;
   Log& log;
   Metrics& metrics;
-  ChangeGuard* guard = nullptr;  // of a removal; null in tests without phones
+  ChangeGuard* guard = nullptr;  // of what phones lose; null in tests without any
 };
 
 // Thread-safe. What the parts refer to must outlive it. Metric: trustline_node_joins_total{outcome}, which counts the
@@ -47,12 +47,15 @@ class NodeService final : public v1::Node::Service {
                            v1::ApproveNodeResponse* response) override;
   grpc::Status Announce(grpc::ServerContext* context, const v1::AnnounceRequest* request,
                         v1::AnnounceResponse* response) override;
+  grpc::Status PresentCertificates(grpc::ServerContext* context, const v1::PresentCertificatesRequest* request,
+                                   v1::PresentCertificatesResponse* response) override;
   grpc::Status RemoveNode(grpc::ServerContext* context, const v1::RemoveNodeRequest* request,
                           v1::RemoveNodeResponse* response) override;
 
  private:
   struct Policies {
-    MethodPolicy create_token, join, renew_identity, list_nodes, approve_node, announce, remove_node;
+    MethodPolicy create_token, join, renew_identity, list_nodes, approve_node, announce, present_certificates,
+        remove_node;
   };
   NodeService(const NodeServiceParts& parts, Policies policies);
 
@@ -68,6 +71,8 @@ class NodeService final : public v1::Node::Service {
                           v1::ApproveNodeResponse& response);
   absl::Status KeepAddress(grpc::ServerContext& context, const v1::AnnounceRequest& request,
                            v1::AnnounceResponse& response);
+  absl::Status JudgePresented(grpc::ServerContext& context, const v1::PresentCertificatesRequest& request,
+                              v1::PresentCertificatesResponse& response);
   absl::Status RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,
                          v1::RemoveNodeResponse& response);
   absl::StatusOr<std::vector<int32_t>> ClustersWithLists();

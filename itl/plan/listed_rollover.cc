@@ -259,7 +259,7 @@ absl::Status MakeRollover(Connection& connection, const PlanParts& parts, const 
 }
 
 std::vector<PlanStep> Steps(const std::string& what, PlanStep present) {
-  PlanStep gate = GateStep("wait", fmt::format("{} presents the new certificate, and the old one is gone", what));
+  PlanStep gate = PhonesStep("wait", fmt::format("{} presents the new certificate, and the old one is gone", what));
   gate.change = TryPresenting;
   return {{.action = "trust",
            .kind = StepKind::kChange,

@@ -39,7 +39,7 @@ constexpr std::array<std::string_view, 5> kBlankActions = {"blank ready", "blank
                                                            "blank off"};
 constexpr std::array<std::string_view, 9> kSignerActions = {
     "ready", "compare", "vouch", "vouch there", "import there", "nodes", "ready again", "take back", "take back there"};
-constexpr std::array<std::string_view, 1> kOwnSystemActions = {"vouch there"};
+constexpr std::array<std::string_view, 2> kOwnSystemActions = {"devices", "vouch there"};
 constexpr std::array<std::string_view, 3> kExportActions = {"compare", "import there", "take back there"};
 
 bool IsOneOf(Actions actions, std::string_view action) {
@@ -223,19 +223,33 @@ absl::Status ReadyAgain(const StepRun& run) {
   return Ready(run);
 }
 
+std::string NamesText(const NamedDevices& devices) {
+  const int64_t more = devices.count - std::ssize(devices.first);
+  return absl::StrJoin(devices.first, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
 absl::Status LookForLscs(const StepRun& run) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
-  ASSIGN_OR_RETURN(const DevicesWithLsc devices,
-                   FindDevicesWithLsc(*lease, run.plan.cluster_id, run.parts.clock.Now()));
+  ASSIGN_OR_RETURN(const NamedDevices devices, FindDevicesWithLsc(*lease, run.plan.cluster_id, run.parts.clock.Now()));
   if (devices.count == 0) return absl::OkStatus();
   return Waits(fmt::format(
-      "{} devices have an LSC of this cluster's CA, which the other one does not accept: {}{}; `trustctl capf report "
+      "{} devices have an LSC of this cluster's CA, which the other one does not accept: {}; `trustctl capf report "
       "--lsc-status installed --output csv > with-lsc.csv`, `trustctl capf schedule delete --from-csv with-lsc.csv`, "
       "and "
       "reset them; `trustctl lsc revoke` for those that do not come any more",
-      devices.count, absl::StrJoin(devices.first, ", "),
-      devices.count > std::ssize(devices.first) ? fmt::format(" and {} more", devices.count - std::ssize(devices.first))
-                                                : ""));
+      devices.count, NamesText(devices)));
+}
+
+// Otherwise phones that have moved would be in nobody's pre-flight: a cluster's watches over its own devices alone.
+absl::Status LookForDevicesThere(const StepRun& run) {
+  ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
+  ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
+  ASSIGN_OR_RETURN(const NamedDevices devices, FindDevicesNotIn(*lease, run.plan.cluster_id, target.cluster_id));
+  if (devices.count == 0) return absl::OkStatus();
+  return Waits(fmt::format(
+      "{} devices of this cluster are none of {} yet, so that nobody would watch over them there: {}; `trustctl device "
+      "list --output csv > devices.csv`, `trustctl --cluster {} device import devices.csv`",
+      devices.count, target.trust.cluster, NamesText(devices), target.trust.cluster));
 }
 
 absl::Status Arrived(const StepRun& run) {
@@ -400,6 +414,13 @@ std::vector<PlanStep> Steps() {
                      "know its CA, and would be refused",
                  .way_back = "install them again (`trustctl capf schedule install`)"},
        .change = LookForLscs,
+       .take_back = nullptr},
+      {.action = "devices",
+       .kind = StepKind::kCheck,
+       .words = {.title = "Wait until the phones are devices of the other cluster",
+                 .gate = "each device in service is one there",
+                 .way_back = "nothing was changed"},
+       .change = LookForDevicesThere,
        .take_back = nullptr},
       ReadyStep("ready again", ReadyAgain)};
   for (PlanStep& step : BlankSteps()) steps.push_back(std::move(step));

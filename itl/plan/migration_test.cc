@@ -28,6 +28,7 @@ class MigrationTest : public PlanTest {
         "trustline:default/itld/node1", now_, log_, metrics_);
     AddServerThere("tftpb");
     ASSERT_OK(PublishThere());
+    AddDevicesThere(1, 6);
     before_ = Trusted(1);
     before_there_ = Trusted(there_);
   }
@@ -91,13 +92,15 @@ class MigrationTest : public PlanTest {
     ReportHolding(first, count, TrustOf(there_, "berlin").servers.front().itl, "tftpb");
     now_.Advance(absl::Minutes(1));
   }
-  // They are devices there, and say so there.
-  void ArriveThere(int first, int count) {
-    now_.Advance(absl::Minutes(1));
+  void AddDevicesThere(int first, int count) {
     RunByHand(fmt::format(
         "INSERT INTO device (cluster_id, name, model, site, added_by) SELECT {}, 'SEP' || "
         "lpad(upper(to_hex(n)), 12, '0'), '8841', '', 'test' FROM generate_series({}, {}) AS n ON CONFLICT DO NOTHING",
         there_, first, first + count - 1));
+  }
+  // They say so there, as devices of that cluster.
+  void ArriveThere(int first, int count) {
+    now_.Advance(absl::Minutes(1));
     const std::string file = TrustOf(there_, "berlin").servers.front().itl;
     std::vector<PhoneReport> reports;
     for (int i = first; i < first + count; ++i) {
@@ -139,8 +142,8 @@ TEST_F(MigrationTest, PhonesMoveToAnotherClusterOfThisSystem) {
   EXPECT_EQ(made.subject, "berlin");
   EXPECT_EQ(
       States(made),
-      "ready ahead, vouch ahead, vouch there ahead, nodes ahead, lscs ahead, ready again ahead, move ahead, arrived "
-      "ahead, take back ahead");
+      "ready ahead, vouch ahead, vouch there ahead, nodes ahead, lscs ahead, devices ahead, ready again ahead, move "
+      "ahead, arrived ahead, take back ahead");
   // Who would follow is seen before anything is changed.
   ASSERT_OK_AND_ASSIGN(const v1::PreFlight asked, engine_->Ask(Plan()));
   EXPECT_EQ(asked.phones(), 3);
@@ -173,6 +176,13 @@ TEST_F(MigrationTest, PhonesMoveToAnotherClusterOfThisSystem) {
   EXPECT_THAT(Progress(Plan()), AllOf(StartsWith("1 devices"), HasSubstr(Device(2)),
                                       HasSubstr("trustctl capf schedule delete --from-csv")));
   RunByHand("UPDATE issuance SET state = 'revoked', revoked_at = now(), revocation_reason = 5, revoked_by = 'test'");
+
+  // A cluster watches over its own devices alone.
+  RunByHand(fmt::format("DELETE FROM device WHERE cluster_id = {} AND name = '{}'", there_, Device(2)));
+  EXPECT_EQ(At(GoOn()), "running at devices");
+  EXPECT_THAT(Progress(Plan()), AllOf(StartsWith("1 devices of this cluster are none of berlin yet"),
+                                      HasSubstr(Device(2)), HasSubstr("trustctl --cluster berlin device import")));
+  AddDevicesThere(2, 1);
 
   // An administrator points them there.
   EXPECT_EQ(At(GoOn()), "paused at move");
@@ -335,8 +345,8 @@ TEST_F(MigrationTest, ByBlankLists) {
   request.set_blank(true);
   ASSERT_OK_AND_ASSIGN(const StoredPlan made, Make(request));
   EXPECT_EQ(States(made),
-            "lscs ahead, blank ready ahead, blank on ahead, blank reset ahead, blank held ahead, move ahead, arrived "
-            "ahead, blank off ahead");
+            "lscs ahead, devices ahead, blank ready ahead, blank on ahead, blank reset ahead, blank held ahead, move "
+            "ahead, arrived ahead, blank off ahead");
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at blank held");
   EXPECT_THAT(RecordTexts(Current()), ::testing::Contains(HasSubstr("(blank)")));
@@ -392,6 +402,7 @@ TEST_F(MigrationTest, NodesOfTheOtherClusterStayWhatTheyAre) {
   ASSERT_OK(PublishThere());
   before_there_ = Trusted(there_);
   AddPhones(9, 1, "Bremen");
+  AddDevicesThere(9, 1);
   ASSERT_OK(Make(Migrate("berlin")));
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at ready");

@@ -8,6 +8,7 @@
 #include "common/service/audit.h"
 #include "common/service/fail_point.h"
 #include "common/status/status.h"
+#include "itl/plan/phones_behind.h"
 #include "itl/plan/plan_store.h"
 #include "itl/reset/reset_orders.h"
 
@@ -15,6 +16,7 @@ namespace trustline {
 namespace {
 
 constexpr int kNamedInProgress = 5;
+constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRead, .read_only = true};
 
 // Somebody else has changed the plan since it was read.
 absl::Status MovedOn() { return absl::CancelledError("the plan has moved on"); }
@@ -79,7 +81,7 @@ std::string ProgressText(const v1::PreFlight& report, int64_t accepted_unproven)
 }
 
 absl::StatusOr<StoredPlan> PlanEngine::Read(int32_t cluster_id, int32_t number) {
-  return RunInTransaction(parts_.pool, {.isolation = Isolation::kRepeatableRead, .read_only = true},
+  return RunInTransaction(parts_.pool, kOneState,
                           [&](Connection& connection) { return PlanStore(connection, cluster_id).Find(number); });
 }
 
@@ -247,9 +249,21 @@ absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& positio
   return report.refusal().empty() ? absl::OkStatus() : PreFlightRefusal(report.refusal());
 }
 
+absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
+  ASSIGN_OR_RETURN(const PhonesBehind behind, RunInTransaction(parts_.pool, kOneState, [&](Connection& connection) {
+                     return FindPhonesBehind(connection, plan.cluster_id, parts_.clock.Now());
+                   }));
+  if (behind.count <= plan.goes_without) return absl::OkStatus();
+  return Waits(fmt::format(
+      "waits for {} registered phones that hold older lists: {}{}; `trustctl phones reset` brings them the new ones, "
+      "`trustctl plan resume --go-without {}` does not wait for them",
+      Grouped(behind.count), behind.first, behind.count > kNamedInProgress ? " and more" : "", behind.count));
+}
+
 absl::StatusOr<bool> PlanEngine::DoGate(const StoredPlan& plan, const Position& position) {
   v1::PreFlight report;
-  const absl::Status open = AskGate(plan, position, report);
+  absl::Status open = AskGate(plan, position, report);
+  if (open.ok() && position.step->waits_for_running) open = WaitForRunning(plan);
   if (!open.ok()) return Conclude(plan, *position.stored, open, report);
   return MarkNow(plan, *position.stored, StepState::kDone, ProgressText(report, plan.accepted_unproven));
 }

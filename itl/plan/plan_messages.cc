@@ -74,6 +74,7 @@ absl::StatusOr<v1::Plan> ToProto(Connection& connection, const StoredPlan& plan)
   proto.set_stop_at_failures(plan.stop_at_failures);
   proto.set_hook(plan.hook);
   proto.set_accepted_unproven(plan.accepted_unproven);
+  proto.set_goes_without(plan.goes_without);
   return proto;
 }
 

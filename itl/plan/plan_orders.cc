@@ -53,7 +53,7 @@ absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, cons
       return std::string("plan.pause");
     case v1::ChangePlanRequest::CHANGE_RESUME:
       if (plan.state == PlanState::kMade) return WrongState(plan, "has not begun: run it");
-      if (plan.state == PlanState::kRunning && !request.has_accept_unproven()) {
+      if (plan.state == PlanState::kRunning && !request.has_accept_unproven() && !request.has_go_without()) {
         return WrongState(plan, "goes on by itself");
       }
       if (plan.aborting) return WrongState(plan, "does not go on");
@@ -67,17 +67,21 @@ absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, cons
       return InvalidArgument("say what is to become of the plan: run, pause, resume or abort");
   }
   if (request.has_accept_unproven()) RETURN_IF_ERROR(store.SetAccepted(plan.number, request.accept_unproven()));
+  if (request.has_go_without()) RETURN_IF_ERROR(store.SetGoesWithout(plan.number, request.go_without()));
   return std::string(request.change() == v1::ChangePlanRequest::CHANGE_RUN ? "plan.run" : "plan.resume");
 }
 
 // FailedPrecondition unless exactly so many phones that the plan waits for are unproven now.
 absl::Status CheckAccepted(PlanEngine& engine, const TrustStoreCaller& caller, const v1::ChangePlanRequest& request) {
-  if (!request.has_accept_unproven()) return absl::OkStatus();
+  if (!request.has_accept_unproven() && !request.has_go_without()) return absl::OkStatus();
   if (request.change() != v1::ChangePlanRequest::CHANGE_RUN &&
       request.change() != v1::ChangePlanRequest::CHANGE_RESUME) {
-    return InvalidArgument("unproven phones are accepted when a plan is run or resumed");
+    return InvalidArgument("phones that a plan does not wait for are named by number when it is run or resumed");
   }
-  if (request.accept_unproven() < 0) return InvalidArgument("a number of phones is 0 or more");
+  if (request.accept_unproven() < 0 || request.go_without() < 0) {
+    return InvalidArgument("a number of phones is 0 or more");
+  }
+  if (!request.has_accept_unproven()) return absl::OkStatus();
   StoredPlan plan;
   RETURN_IF_ERROR(RunInTransaction(engine.parts().pool, kOneState, [&](Connection& connection) -> absl::Status {
     PlanStore store(connection, caller.cluster_id);
@@ -140,11 +144,14 @@ absl::StatusOr<StoredPlan> ChangePlan(PlanEngine& engine, const TrustStoreCaller
     ASSIGN_OR_RETURN(const StoredPlan plan, store.Find(found.number));
     ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, now));
     const std::string accepted = request.has_accept_unproven() ? fmt::format("{}", request.accept_unproven()) : "";
-    RETURN_IF_ERROR(AppendAudit(connection, {.cluster_id = caller.cluster_id,
-                                             .actor = caller.actor,
-                                             .action = action,
-                                             .subject = fmt::format("plan {}", plan.number),
-                                             .detail = {{"reason", request.reason()}, {"accept_unproven", accepted}}}));
+    const std::string without = request.has_go_without() ? fmt::format("{}", request.go_without()) : "";
+    RETURN_IF_ERROR(AppendAudit(
+        connection,
+        {.cluster_id = caller.cluster_id,
+         .actor = caller.actor,
+         .action = action,
+         .subject = fmt::format("plan {}", plan.number),
+         .detail = {{"reason", request.reason()}, {"accept_unproven", accepted}, {"go_without", without}}}));
     return store.Find(plan.number);
   });
 }

@@ -62,6 +62,7 @@ struct StoredPlan {
   double stop_at_failures = 0;
   std::string hook;
   int64_t accepted_unproven = 0;
+  int64_t goes_without = 0;
   std::string reason;
   std::string made_by;  // identity URI; its changes are made in this name
   absl::Time made_at;

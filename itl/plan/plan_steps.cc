@@ -20,7 +20,8 @@ GuardedChange GuardedChangeOf(const StepRun& run) {
           .action = run.action,
           .subject = fmt::format("plan {}", run.plan.number),
           .caution = run.caution,
-          .report = run.report};
+          .report = run.report,
+          .is_retried = true};
 }
 
 }  // namespace
@@ -52,7 +53,7 @@ PlanStep ResetStep(std::string action) {
       .take_back = nullptr};
 }
 
-PlanStep GateStep(std::string action, std::string what) {
+PlanStep GateStep(std::string action, const std::string& what) {
   return {.action = std::move(action),
           .kind = StepKind::kGate,
           .words = {.title = "Wait for the phones",
@@ -60,6 +61,13 @@ PlanStep GateStep(std::string action, std::string what) {
                     .way_back = "nothing was changed"},
           .change = nullptr,
           .take_back = nullptr};
+}
+
+PlanStep PhonesStep(std::string action, const std::string& what) {
+  PlanStep step = GateStep(std::move(action), what);
+  step.words.gate = "registered phones hold the new lists, and " + step.words.gate;
+  step.waits_for_running = true;
+  return step;
 }
 
 absl::Status ChangeGuarded(const StepRun& run, const std::function<absl::Status(Connection&, ListStore&)>& change) {
@@ -89,7 +97,8 @@ absl::Status ChangeAndPublishGuarded(const StepRun& run, const Certificate& sign
                               .action = run.action,
                               .caution = run.caution,
                               .report = run.report,
-                              .hold = {}};
+                              .hold = {},
+                              .is_retried = true};
   return run.parts.publisher
       .ChangeAndPublish(run.plan.cluster_id, run.plan.cluster, order,
                         [&](Connection& connection, ListStore& store, const StoredPolicy&) -> absl::Status {

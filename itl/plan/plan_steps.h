@@ -76,6 +76,8 @@ struct PlanStep {
   StepFunction change;
   // Takes it back. Idempotent: it looks first what there is to take back. None: there is nothing.
   StepFunction take_back;
+  // Of a gate: it is open only once registered phones hold the lists of now.
+  bool waits_for_running = false;
 };
 
 struct PlanKindSteps {
@@ -97,9 +99,11 @@ PlanKindSteps CallManagerRollover();
 PlanKindSteps TvsRollover();
 PlanKindSteps CapfRollover();
 
-// What kinds share. Steps that reset phones, and wait for the pre-flight of the change that follows.
+// What kinds share. Steps that reset phones, that wait for the pre-flight of the change that follows, and that wait for
+// running phones too.
 PlanStep ResetStep(std::string action);
-PlanStep GateStep(std::string action, std::string what);
+PlanStep GateStep(std::string action, const std::string& what);
+PlanStep PhonesStep(std::string action, const std::string& what);
 
 // A change in a transaction of its own that has locked the cluster's list policy.
 absl::Status ChangeGuarded(const StepRun& run, const std::function<absl::Status(Connection&, ListStore&)>& change);

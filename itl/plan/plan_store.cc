@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 6> kStepStates = {"ahead", "waiting", "do
 #define PLAN_COLUMNS                                                                                                   \
   "p.cluster_id, c.name, p.plan_id, p.kind, p.subject, p.state, p.state_reason, p.aborting, p.old_sha256, "            \
   "p.new_certificate, p.new_key_name, p.detail, p.blank, p.with_resets, p.wave, p.hours, p.stop_at_failures, p.hook, " \
-  "p.accepted_unproven, p.reason, p.made_by, p.made_at, p.ended_at"
+  "p.accepted_unproven, p.goes_without, p.reason, p.made_by, p.made_at, p.ended_at"
 
 constexpr Statement kOpen = {"plan_open", "SELECT plan_id FROM trust_plan WHERE cluster_id = $1 AND ended_at IS NULL"};
 constexpr Statement kAdd = {
@@ -48,6 +48,8 @@ constexpr Statement kBeginAbort = {
     "$1 AND plan_id = $2"};
 constexpr Statement kSetAccepted = {
     "plan_set_accepted", "UPDATE trust_plan SET accepted_unproven = $3 WHERE cluster_id = $1 AND plan_id = $2"};
+constexpr Statement kSetGoesWithout = {
+    "plan_set_goes_without", "UPDATE trust_plan SET goes_without = $3 WHERE cluster_id = $1 AND plan_id = $2"};
 constexpr Statement kSetNew = {"plan_set_new",
                                "UPDATE trust_plan SET new_sha256 = $3, new_certificate = $4, new_key_name = $5 WHERE "
                                "cluster_id = $1 AND plan_id = $2"};
@@ -73,7 +75,8 @@ absl::StatusOr<StoredPlan> ReadPlan(const Row& row) {
   RETURN_IF_ERROR(row.Scan(plan.cluster_id, plan.cluster, plan.number, kind, plan.subject, state, plan.state_reason,
                            plan.aborting, plan.old_sha256, plan.new_certificate, plan.new_key_name, plan.detail,
                            plan.blank, plan.with_resets, plan.wave, plan.hours, plan.stop_at_failures, plan.hook,
-                           plan.accepted_unproven, plan.reason, plan.made_by, plan.made_at, plan.ended_at));
+                           plan.accepted_unproven, plan.goes_without, plan.reason, plan.made_by, plan.made_at,
+                           plan.ended_at));
   ASSIGN_OR_RETURN(plan.kind, FromText<PlanKind>(kKinds, kind));
   ASSIGN_OR_RETURN(plan.state, FromText<PlanState>(kStates, state));
   return plan;
@@ -190,6 +193,10 @@ absl::Status PlanStore::BeginAbort(int32_t number) {
 
 absl::Status PlanStore::SetAccepted(int32_t number, int64_t unproven) {
   return connection_.Execute(kSetAccepted, Parameters().Int64(cluster_id_).Int64(number).Int64(unproven)).status();
+}
+
+absl::Status PlanStore::SetGoesWithout(int32_t number, int64_t phones) {
+  return connection_.Execute(kSetGoesWithout, Parameters().Int64(cluster_id_).Int64(number).Int64(phones)).status();
 }
 
 absl::Status PlanStore::SetNew(int32_t number, const Certificate& certificate, std::string_view key_name) {

@@ -36,6 +36,7 @@ class PlanStore {
   absl::Status SetState(int32_t number, PlanState state, std::string_view reason, std::optional<absl::Time> ended);
   absl::Status BeginAbort(int32_t number);
   absl::Status SetAccepted(int32_t number, int64_t unproven);
+  absl::Status SetGoesWithout(int32_t number, int64_t phones);
   absl::Status SetNew(int32_t number, const Certificate& certificate, std::string_view key_name);
   absl::Status SetStep(int32_t number, int32_t step, StepState state, std::string_view progress, absl::Time now);
   absl::Status SetReset(int32_t number, int32_t step, int32_t reset_id);

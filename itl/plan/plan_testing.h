@@ -50,7 +50,7 @@ class PlanTest : public GuardedListsTest {
     engine_.reset();
     publisher_.reset();
     keys_ = NewKeys();
-    gate_ = std::make_unique<PreFlightGate>(memory_, keys_.get(), now_, log_, metrics_);
+    gate_ = std::make_unique<PreFlightGate>(memory_, keys_.get(), now_, log_, metrics_, nullptr);
     ListPublisherOptions options;
     options.guard = gate_.get();
     publisher_ = NewPublisher(*pool_, *keys_, options);

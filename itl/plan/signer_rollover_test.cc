@@ -24,6 +24,19 @@ class SignerRolloverTest : public PlanTest {
   }
   absl::StatusOr<StoredPlan> MakeItlRecovery() { return Make(Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY)); }
   absl::StatusOr<StoredPlan> MakeCallManager() { return Make(Rollover(v1::PLAN_KIND_ROLLOVER_CALLMANAGER)); }
+  void Register(int first, int count, bool registered) {
+    std::vector<PhoneReport> reports;
+    for (int i = first; i < first + count; ++i) {
+      PhoneReport& report = reports.emplace_back();
+      report.device = Device(i);
+      report.at = now_.Now();
+      report.basis = EvidenceBasis::kForwarder;
+      report.source = "192.0.2.1";
+      report.event = registered ? PhoneEventKind::kRegistered : PhoneEventKind::kUnregistered;
+    }
+    ASSERT_OK(reports_->Store(1, reports));
+    now_.Advance(absl::Minutes(1));
+  }
   Certificate Made() { return *Certificate::FromDer(AsBytes(Plan().new_certificate)); }
   static std::string Name(const Certificate& certificate) { return certificate.subject().ToText(); }
   std::vector<std::string> TftpNames(const TrustList& list) {
@@ -99,6 +112,62 @@ TEST_F(SignerRolloverTest, APhoneThatSleptThroughoutFollowsByItsTvs) {
               StatusIs(kRefused, AllOf(HasSubstr("1 phone would be locked out"), HasSubstr("SEP000000000003"))));
   PhonesFollow();
   EXPECT_OK(RemoveTrust(tvs_));
+}
+
+TEST_F(SignerRolloverTest, RegisteredPhonesAreWaitedForUntilTheyHoldTheLists) {
+  Register(1, 2, true);
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("waits for 2 registered phones that hold older lists: SEP000000000001, "
+                                                "SEP000000000002;"),
+                                      HasSubstr("trustctl plan resume --go-without 2")));
+  // One takes them, the other one loses its power: it registers no more.
+  PhonesFollow(1, 1);
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1 registered phones that hold older lists: SEP000000000002;"));
+  now_.Advance(absl::Hours(3));
+  EXPECT_EQ(At(GoOn()), "done") << "and the one that is registered for three hours without saying so again";
+}
+
+TEST_F(SignerRolloverTest, APlanGoesWithoutRegisteredPhonesByTheirNumber) {
+  Register(1, 3, true);
+  Register(3, 1, false);
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  v1::ChangePlanRequest request;
+  request.set_change(v1::ChangePlanRequest::CHANGE_RESUME);
+  request.set_go_without(1);
+  ASSERT_OK(ChangePlan(*engine_, caller(), request));
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  request.set_go_without(-1);
+  EXPECT_THAT(ChangePlan(*engine_, caller(), request), StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_go_without(2);
+  ASSERT_OK(ChangePlan(*engine_, caller(), request));
+  EXPECT_EQ(At(GoOn()), "done");
+  EXPECT_EQ(Plan().goes_without, 2);
+}
+
+TEST_F(SignerRolloverTest, ASecondRolloverWaitsForWhoeverSleptThroughTheFirst) {
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "done") << "all of them reach a TVS";
+  PhonesFollow(1, 2);
+  for (const v1::PlanKind kind : {v1::PLAN_KIND_ROLLOVER_ITLRECOVERY, v1::PLAN_KIND_ROLLOVER_CALLMANAGER}) {
+    ASSERT_OK(Make(Rollover(kind)));
+    ASSERT_OK(Run());
+    EXPECT_EQ(At(GoOn()), "running at wait") << kind;
+    EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("2 of 3 phones; waits for 1: SEP000000000003"),
+                                        HasSubstr("has not followed the last change of signers yet")));
+    ASSERT_OK(Abort());
+    EXPECT_EQ(At(GoOn()), "aborted");
+    PhonesFollow(1, 2);
+  }
+  PhonesFollow();
+  ASSERT_OK(MakeCallManager());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "done");
 }
 
 TEST_F(SignerRolloverTest, UnprovenPhonesAreAcceptedByTheirExactNumber) {

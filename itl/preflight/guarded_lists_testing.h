@@ -18,7 +18,10 @@ class GuardedListsTest : public ListDatabaseTest {
  protected:
   void SetUp() override {
     ListDatabaseTest::SetUp();
-    gate_ = std::make_unique<PreFlightGate>(memory_, keys_.get(), now_, log_, metrics_);
+    audit_ = std::make_unique<AuditQueue>(
+        AuditQueueOptions{.connection = database_->Conninfo("trustline_itld"), .application_name = "test"}, now_, log_,
+        metrics_);
+    gate_ = std::make_unique<PreFlightGate>(memory_, keys_.get(), now_, log_, metrics_, audit_.get());
     ListPublisherOptions options;
     options.guard = gate_.get();
     publisher_ = NewPublisher(*pool_, *keys_, options);
@@ -100,6 +103,7 @@ class GuardedListsTest : public ListDatabaseTest {
   }
 
   ListMemory memory_;
+  std::unique_ptr<AuditQueue> audit_;
   std::unique_ptr<PreFlightGate> gate_;
   std::unique_ptr<HoldingStore> holdings_;
   std::unique_ptr<ReportStore> reports_;

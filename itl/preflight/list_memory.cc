@@ -1,10 +1,11 @@
 #include "itl/preflight/list_memory.h"
 
-#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "common/status/status.h"
+#include "itl/trust_list/phone_list.h"
 #include "itl/trust_list/reader.h"
 
 namespace trustline {
@@ -19,37 +20,12 @@ constexpr Statement kAdopted = {"preflight_adopted_files",
                                 "SELECT adopted_id::bigint, sha256, file FROM adopted_list WHERE cluster_id = $1 AND "
                                 "adopted_id = ANY($2)"};
 
-void CountKey(const Certificate& certificate, PhoneList& list) {
-  EVP_PKEY* const key = X509_get0_pubkey(certificate.x509());
-  if (key == nullptr || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) return;
-  list.largest_rsa_bits = std::max(list.largest_rsa_bits, EVP_PKEY_get_bits(key));
-}
-
 }  // namespace
 
 absl::StatusOr<PhoneList> ReadPhoneList(ByteView file) {
   ASSIGN_OR_RETURN(const TrustList read, DecodeTrustList(file));
-  PhoneList list{.digest = read.header().digest,
-                 .signer_version = read.header().signer_version.value_or(kSignerVersion),
-                 .size = file.size(),
-                 .largest_rsa_bits = 0};
-  for (const TrustListRecord& record : read.records) {
-    const std::optional<CertificateRole> role = record.role();
-    if (!role) continue;
-    PhoneListRecord& kept = list.records.emplace_back();
-    kept.role = *role;
-    kept.blank = record.IsBlank();
-    if (!record.certificate) {
-      // A record by hash alone is no certificate that anybody here could present; but it is not that of another either.
-      if (record.certificate_hash) kept.certificate = Sha256(AsBytes(*record.certificate_hash));
-      continue;
-    }
-    kept.certificate = record.certificate->sha256();
-    CountKey(*record.certificate, list);
-  }
   const absl::StatusOr<Certificate> signer = VerifyTrustList(read);
-  if (signer.ok()) list.signer = signer->sha256();
-  return list;
+  return ToPhoneList(read, signer.ok() ? std::optional(signer->sha256()) : std::nullopt);
 }
 
 PhoneList ToPhoneList(const ListContent& content) {

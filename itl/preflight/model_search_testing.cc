@@ -82,8 +82,10 @@ bool ModelRun::Passes(const ModelCluster& judged, const Operation& operation) {
   for (size_t i = 0; i < fleet_.phones.size(); ++i) {
     ModelPhone& phone = fleet_.phones[i];
     const GroupVerdict& verdict = preflight.verdicts[places[i]];
-    // Of the silent only those are harmed that have been elsewhere meanwhile.
-    const bool is_harmed = verdict.reason != VerdictReason::kSilent || phone.came_keyless;
+    // Of the silent only those are harmed that have been elsewhere meanwhile, and a second change of signers leaves a
+    // phone its TVS.
+    const bool is_harmed = verdict.reason != VerdictReason::kMissedTheLast &&
+                           (verdict.reason != VerdictReason::kSilent || phone.came_keyless);
     if (verdict.verdict == PhoneVerdict::kUnproven && is_harmed) phone.is_accepted = true;
   }
   return true;

@@ -177,6 +177,19 @@ int Weight(PhoneVerdict verdict) {
   return 0;
 }
 
+// Two changes of signers in a row, ITLRecovery among them, leave whoever sleeps through both nothing but TVS: one that
+// has not followed the last one yet is waited for.
+bool MissedTheLast(const PhoneHoldings& holdings, const PhoneOffer& before, const PhoneOffer& after, PhoneWay was,
+                   PhoneWay is) {
+  if (is != PhoneWay::kByTvs) return false;
+  const auto changes = [](const std::shared_ptr<const PhoneList>& one, const std::shared_ptr<const PhoneList>& next) {
+    return one && next && one->signer != next->signer;
+  };
+  const bool lists_change = changes(before.ctl, after.ctl) || changes(before.itl, after.itl);
+  if (!lists_change && before.file_signer == after.file_signer) return false;
+  return was == PhoneWay::kByTvs || (lists_change && !DecideFile(holdings, before.file_signer, {}).accepted());
+}
+
 // What waits is compared with what waited before where that is the same matter, and else with what is published: a
 // change that makes lists wait is judged by what they will say, and not by what others let wait.
 bool WaitsForSame(const PhoneOffer& before, const PhoneOffer& after) {
@@ -294,6 +307,13 @@ GroupVerdict Comparison::JudgeKnown(const PhoneGroup& group) const {
       }
       const Judged after = JudgeOffer(holdings, served.after->published, is);
       consider(Compare(holdings, group, before, after));
+      if (served.before != nullptr &&
+          MissedTheLast(holdings, served.before->published, served.after->published, before.way, after.way)) {
+        consider({.verdict = PhoneVerdict::kUnproven,
+                  .reason = VerdictReason::kMissedTheLast,
+                  .before = before.way,
+                  .after = after.way});
+      }
       const VerdictReason lost = guards_.next_key ? LosesNextKey(holdings, served) : VerdictReason::kNone;
       if (lost != VerdictReason::kNone) {
         consider({.verdict = PhoneVerdict::kLocked, .reason = lost, .before = before.way, .after = after.way});

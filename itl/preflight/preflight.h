@@ -81,6 +81,7 @@ enum class VerdictReason : uint8_t {
   kFileSigner,        // it would refuse configuration files
   kNotServed,         // no list would be made for it any more
   kNoKeyHere,         // its lists would name no signer whose key is here
+  kMissedTheLast,     // it has not followed the last change of signers yet, and only TVS could tell it of this one
 };
 
 struct GroupVerdict {

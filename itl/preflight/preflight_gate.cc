@@ -80,6 +80,27 @@ absl::StatusOr<TrustWorld> PreFlightGate::ReadWorld(Connection& connection, int3
   return WorldReader(connection, cluster_id, memory_, keys_).Read(clock_.Now());
 }
 
+void PreFlightGate::RecordRefusal(const GuardedChange& change, const PreFlightResult& result,
+                                  const absl::Status& terms) {
+  log_.Warning("PREFLIGHT_REFUSED", "a change of trust was refused, because of the phones",
+               {{"cluster_id", change.cluster_id},
+                {"change", change.action},
+                {"subject", change.subject},
+                {"actor", change.actor},
+                {"locked", result.Count(PhoneVerdict::kLocked)},
+                {"unproven", result.Count(PhoneVerdict::kUnproven)}});
+  if (audit_ == nullptr) return;
+  audit_->Append({.cluster_id = change.cluster_id,
+                  .occurred_at = clock_.Now(),
+                  .actor = change.actor,
+                  .action = change.action,
+                  .subject = change.subject,
+                  .outcome = AuditOutcome::kDenied,
+                  .detail = {{"reason", std::string(StatusMessage(terms))},
+                             {"locked", fmt::format("{}", result.Count(PhoneVerdict::kLocked))},
+                             {"unproven", fmt::format("{}", result.Count(PhoneVerdict::kUnproven))}}});
+}
+
 absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& change,
                                 const std::function<absl::Status()>& apply) {
   const auto count = [&](const char* outcome) { metrics_.GetCounter(kMetric, kHelp, {{"outcome", outcome}}).Add(); };
@@ -114,13 +135,7 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   }
   if (!terms.ok()) {
     count("refused");
-    log_.Warning("PREFLIGHT_REFUSED", "a change of trust was refused, because of the phones",
-                 {{"cluster_id", change.cluster_id},
-                  {"change", change.action},
-                  {"subject", change.subject},
-                  {"actor", change.actor},
-                  {"locked", result.Count(PhoneVerdict::kLocked)},
-                  {"unproven", result.Count(PhoneVerdict::kUnproven)}});
+    if (!change.is_retried) RecordRefusal(change, result, terms);
     return terms;
   }
   const bool is_waived = result.Count(PhoneVerdict::kLocked) + result.Count(PhoneVerdict::kUnproven) > 0;
@@ -138,15 +153,15 @@ absl::StatusOr<v1::ForecastExpiryResponse> ForecastExpiry(Connection& connection
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   v1::ForecastExpiryResponse response;
   for (const StandingCertificate& one : standing) {
-    if (one.not_after > until) break;
-    ASSIGN_OR_RETURN(const TrustWorld then, worlds.Read(std::max(one.not_after, now)));
+    if (one.ends_at > until) break;
+    ASSIGN_OR_RETURN(const TrustWorld then, worlds.Read(std::max(one.ends_at, now)));
     const PreFlightResult result = RunPreFlight(fleet.groups, present, then);
     ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
     ASSIGN_OR_RETURN(const Result der, connection.Execute(kCertificate, Parameters().Bytes(one.sha256)));
     ASSIGN_OR_RETURN(const std::string bytes, der.Value<std::string>());
     ASSIGN_OR_RETURN(const Certificate certificate, Certificate::FromDer(AsBytes(bytes)));
     v1::ForecastExpiryResponse::Expiry& expiry = *response.add_expiries();
-    *expiry.mutable_at() = ToProtoTime(one.not_after);
+    *expiry.mutable_at() = ToProtoTime(one.ends_at);
     *expiry.mutable_certificate() = SummaryOf(certificate);
     expiry.set_standing(one.standing);
     *expiry.mutable_preflight() = ToProto(fleet, result, named);

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/postgres/connection.h"
+#include "common/service/audit.h"
 #include "common/service/clock.h"
 #include "common/service/key_folder.h"
 #include "common/service/log.h"
@@ -25,17 +26,18 @@
 
 namespace trustline {
 
-// Thread-safe. The references must outlive it; `keys` is null where lists are not made. Metrics:
-// trustline_preflights_total{outcome}.
+// Thread-safe. What it is given must outlive it; `keys` is null where lists are not made, `audit`, which takes what was
+// refused, where nobody audits. Metrics: trustline_preflights_total{outcome}.
 class PreFlightGate final : public ChangeGuard {
  public:
-  PreFlightGate(ListMemory& memory, KeyFolder* keys, const Clock& clock, Log& log, Metrics& metrics)
-      : memory_(memory), keys_(keys), clock_(clock), log_(log), metrics_(metrics) {}
+  PreFlightGate(ListMemory& memory, KeyFolder* keys, const Clock& clock, Log& log, Metrics& metrics, AuditQueue* audit)
+      : memory_(memory), keys_(keys), clock_(clock), log_(log), metrics_(metrics), audit_(audit) {}
 
   absl::Status Run(Connection& transaction, const GuardedChange& change,
                    const std::function<absl::Status()>& apply) override;
 
  private:
+  void RecordRefusal(const GuardedChange& change, const PreFlightResult& result, const absl::Status& terms);
   absl::StatusOr<TrustWorld> ReadWorld(Connection& connection, int32_t cluster_id);
 
   ListMemory& memory_;
@@ -43,6 +45,7 @@ class PreFlightGate final : public ChangeGuard {
   const Clock& clock_;
   Log& log_;
   Metrics& metrics_;
+  AuditQueue* const audit_;
 };
 
 // The expiry of each certificate that phones depend on until `until`, in its order: what it means for them if nothing

@@ -1,7 +1,10 @@
 #include "itl/preflight/preflight_gate.h"
 
+#include "common/rpc/proto_time.h"
 #include "gmock/gmock.h"
 #include "itl/preflight/guarded_lists_testing.h"
+#include "itl/question/tvs_reach_store.h"
+#include "itl/trust_store/crl_editor.h"
 
 namespace trustline {
 namespace {
@@ -78,6 +81,34 @@ TEST_F(PreFlightGateTest, TheOnlyTvsOfPhonesStaysWhileTheirSignerIsReplaced) {
   EXPECT_TRUE(report_.made());
 }
 
+TEST_F(PreFlightGateTest, WhatANodePresentsIsATrustChangeToo) {
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'");
+  ReportHolding(1, 3, first_);
+  ASSERT_OK(ReplaceRecovery());
+  ASSERT_OK(PublishNow());
+  const Certificate next = MakePhoneFacing("tvs1 next");
+  AddListed(next);
+  ASSERT_OK(PublishNow());
+  now_.Advance(absl::Minutes(1));
+  ReportHolding(1, 1, FileOf(List()));
+  const auto present = [&](const std::vector<Sha256Digest>& certificates) {
+    return Guarded("node.present", {}, &report_, [&](Connection& connection) {
+      TvsReachStore(connection, 1, now_.Now()).Presents("tvs1", certificates);
+      return absl::OkStatus();
+    });
+  };
+  // Two slept through the change of the signer, and know this TVS by its old certificate alone.
+  EXPECT_THAT(present({next.sha256()}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("2 phones would be locked out"), HasSubstr("SEP000000000002"),
+                             Not(HasSubstr("SEP000000000001")))));
+  EXPECT_EQ(Count("SELECT count(*) FROM tvs_node_certificate"), 0);
+  EXPECT_OK(present({tvs_.sha256(), next.sha256()})) << "beside the old one";
+  ReportHolding(1, 3, FileOf(List()));
+  EXPECT_OK(present({next.sha256()}));
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_LIST), 3);
+}
+
 TEST_F(PreFlightGateTest, APlanChangesNothing) {
   ReportHolding(1, 5, first_);
   const int64_t commit = TrustCommit();
@@ -93,6 +124,19 @@ TEST_F(PreFlightGateTest, APlanChangesNothing) {
   ASSERT_EQ(report_.named_size(), 2);
   EXPECT_EQ(report_.named(0).device(), "SEP000000000004");
   EXPECT_EQ(TrustCommit(), commit);
+}
+
+TEST_F(PreFlightGateTest, ARefusalIsAudited) {
+  ReportHolding(1, 5, first_);
+  ASSERT_THAT(ReplaceRecovery(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--accept-unproven 2")));
+  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = ""}));
+  audit_->Stop();
+  EXPECT_EQ(Text("SELECT string_agg(outcome || ' ' || (detail::json->>'unproven') || ' ' || (detail::json->>'locked'), "
+                 "',') FROM "
+                 "audit_event WHERE outcome = 'denied'"),
+            "denied 2 0");
+  EXPECT_THAT(Text("SELECT detail::json->>'reason' FROM audit_event WHERE outcome = 'denied'"),
+              HasSubstr("SEP000000000004"));
 }
 
 TEST_F(PreFlightGateTest, AnOverrideIsOnRecordWithTheNames) {
@@ -198,6 +242,32 @@ TEST_F(PreFlightGateTest, TheForecastNamesWhomAnEndWillLock) {
   const auto& first = forecast.expiries(0);
   EXPECT_EQ(first.standing(), "TVS of tvs1");
   EXPECT_EQ(CountOf(first.preflight(), v1::PHONE_VERDICT_LOCKED), 3);
+}
+
+TEST_F(PreFlightGateTest, TheEndOfACrlIsForecastToo) {
+  const Party authority = MakeSelfSigned(AuthorityForm("Enterprise"));
+  const Party tvs = MakeIssued(TvsForm("tvs2.example", kTestNow - absl::Hours(24)), authority);
+  ASSERT_OK(Import({authority.certificate}, {.anchor = true}));
+  AddNode("tvs2", tvs.certificate);
+  ASSERT_OK(PublishNow());
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'; DELETE FROM tvs_reach");
+  SiteReaches("Berlin", "tvs2");
+  now_.Advance(absl::Minutes(1));
+  ReportHolding(1, 3, FileOf(List()));
+  ASSERT_OK(ReplaceRecovery());
+  ASSERT_OK(PublishNow());
+  ASSERT_OK(RunInTransaction(*itld_, {}, [&](Connection& connection) {
+    return CrlEditor(connection, caller()).Add(AsBytes(MakeCrl(authority, {.number = "01"})), now_.Now()).status();
+  }));
+  ASSERT_OK_AND_ASSIGN(
+      const v1::ForecastExpiryResponse forecast, RunInTransaction(*itld_, {}, [&](Connection& connection) {
+        return ForecastExpiry(connection, 1, memory_, keys_.get(), now_.Now(), now_.Now() + absl::Hours(24 * 30));
+      }));
+  ASSERT_EQ(forecast.expiries_size(), 1);
+  const auto& end = forecast.expiries(0);
+  EXPECT_EQ(end.standing(), "TVS of tvs2, by a CRL that ends then");
+  EXPECT_EQ(FromProtoTime(end.at()), kTestNow + absl::Hours(24 * 7));
+  EXPECT_EQ(CountOf(end.preflight(), v1::PHONE_VERDICT_UNPROVEN), 3) << "nobody saw them ask the other node";
 }
 
 }  // namespace

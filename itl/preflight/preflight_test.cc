@@ -186,6 +186,34 @@ TEST(PreFlightTest, NoTvsSeenIsUnproven) {
                 VerdictReason::kNoTvsSeen);
 }
 
+TEST(PreFlightTest, ASecondChangeOfSignersInARowWaitsForWhoeverMissedTheFirst) {
+  TrustWorld world = World();
+  for (const CertificateRole role : {CertificateRole::kSast, CertificateRole::kCcmTftp}) Vouch(world, "cm2", role);
+  Vouch(world, "rec3", CertificateRole::kSast);
+  world.signing_keys = NamedAll({"rec", "rec2", "rec3", "cm", "cm2"});
+  const TrustWorld second = Serving(world, Second());
+  const PhoneGroup asleep = Holding(First());
+  EXPECT_EQ(Judge(asleep, world, second).verdict, PhoneVerdict::kSafeByTvs) << "one change";
+  // ITLRecovery once more.
+  const TrustWorld third = Serving(world, ItlOf("rec3", {"rec3", "cm"}, "cm", {"t1", "t2"}));
+  ExpectVerdict(Judge(asleep, second, third), PhoneVerdict::kUnproven, VerdictReason::kMissedTheLast);
+  EXPECT_EQ(Judge(Holding(Second()), second, third).verdict, PhoneVerdict::kSafeByTvs) << "those that followed";
+  // ITLRecovery, then the key of configuration files.
+  TrustWorld files = Serving(world, ItlOf("rec2", {"rec2", "cm2"}, "cm2", {"t1", "t2"}));
+  files.served[kServer].published.file_signer = Named("cm2");
+  ExpectVerdict(Judge(asleep, second, files), PhoneVerdict::kUnproven, VerdictReason::kMissedTheLast);
+  EXPECT_EQ(Judge(Holding(Second()), second, files).verdict, PhoneVerdict::kSafeByList);
+  // The key of configuration files, then ITLRecovery.
+  TrustWorld files_first = Serving(world, ItlOf("rec", {"rec", "cm2"}, "cm2", {"t1", "t2"}));
+  files_first.served[kServer].published.file_signer = Named("cm2");
+  EXPECT_EQ(Judge(asleep, world, files_first).verdict, PhoneVerdict::kSafeByList);
+  ExpectVerdict(Judge(asleep, files_first, files), PhoneVerdict::kUnproven, VerdictReason::kMissedTheLast);
+  // The way back, and what changes no signer, wait for nobody.
+  EXPECT_EQ(Judge(asleep, second, world).verdict, PhoneVerdict::kSafeByList);
+  EXPECT_EQ(Judge(asleep, second, Serving(world, ItlOf("rec2", {"rec2", "cm"}, "cm", {"t1"}))).verdict,
+            PhoneVerdict::kSafeByTvs);
+}
+
 TEST(PreFlightTest, EachReasonOfALockedPhone) {
   const PhoneGroup phones = Holding(First());
   TrustWorld after = Serving(World(), Second());
@@ -422,7 +450,7 @@ TEST(PreFlightTest, ATvsCertificateAndASignerInOneStepTakeBothWaysAway) {
 }
 
 TEST(PreFlightTest, EveryReasonAndCureHasWords) {
-  for (int reason = 1; reason <= static_cast<int>(VerdictReason::kNoKeyHere); ++reason) {
+  for (int reason = 1; reason <= static_cast<int>(VerdictReason::kMissedTheLast); ++reason) {
     EXPECT_FALSE(ReasonText(static_cast<VerdictReason>(reason)).empty()) << reason;
     EXPECT_FALSE(RemedyText(static_cast<VerdictReason>(reason)).empty()) << reason;
   }

@@ -27,6 +27,8 @@ std::string_view ReasonText(VerdictReason reason) {
       return "no TFTP server would make lists any more, and what phones know would not be kept";
     case VerdictReason::kNoKeyHere:
       return "its lists would name no signer whose key is here, so that nobody could sign the next one";
+    case VerdictReason::kMissedTheLast:
+      return "it has not followed the last change of signers yet, and this one more would leave it TVS as its only way";
   }
   return "";
 }
@@ -55,6 +57,8 @@ std::string_view RemedyText(VerdictReason reason) {
       return "add the TFTP server that takes its place first";
     case VerdictReason::kNoKeyHere:
       return "bring the key here first (trustctl itl recovery import)";
+    case VerdictReason::kMissedTheLast:
+      return "let it take the present list first: reset it, or wait until it starts";
   }
   return "";
 }

@@ -4,9 +4,9 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/status/status.h"
-#include "common/x509/crl.h"
 #include "itl/list/list_content.h"
 
 namespace trustline {
@@ -27,7 +27,8 @@ constexpr Statement kCrls = {"preflight_crls",
                              "t.removed_at IS NULL AND c.sha256 = ANY($2)"};
 constexpr Statement kSerials = {"preflight_serials",
                                 "SELECT sha256, serial, issuer_key FROM certificate WHERE sha256 = ANY($1)"};
-constexpr Statement kEnds = {"preflight_ends", "SELECT sha256, not_after FROM certificate WHERE sha256 = ANY($1)"};
+constexpr Statement kEnds = {"preflight_ends",
+                             "SELECT sha256, not_after, issuer_key FROM certificate WHERE sha256 = ANY($1)"};
 
 std::vector<std::string> Texts(const std::set<Sha256Digest>& digests) {
   std::vector<std::string> texts;
@@ -164,11 +165,24 @@ absl::Status WorldReader::ReadVouched(absl::Time at) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<CertificateRevocationList>> WorldReader::ReadCrls(
+    const std::vector<std::string>& certificates) {
+  ASSIGN_OR_RETURN(const Result rows,
+                   connection_.Execute(kCrls, Parameters().Int64(cluster_id_).BytesArray(certificates)));
+  std::vector<CertificateRevocationList> crls;
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
+    ASSIGN_OR_RETURN(CertificateRevocationList crl, CertificateRevocationList::FromBytes(AsBytes(der)));
+    crls.push_back(std::move(crl));
+  }
+  return crls;
+}
+
 absl::Status WorldReader::DropRevoked(absl::Time at) {
   std::set<Sha256Digest> certificates;
   for (const auto& [certificate, role] : world_.vouched) certificates.insert(certificate);
   const std::vector<std::string> texts = Texts(certificates);
-  ASSIGN_OR_RETURN(const Result crls, connection_.Execute(kCrls, Parameters().Int64(cluster_id_).BytesArray(texts)));
+  ASSIGN_OR_RETURN(const std::vector<CertificateRevocationList> crls, ReadCrls(texts));
   if (crls.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kSerials, Parameters().BytesArray(texts)));
   std::map<std::pair<std::string, std::string>, Sha256Digest> by_serial;  // by issuer and serial
@@ -178,9 +192,7 @@ absl::Status WorldReader::DropRevoked(absl::Time at) {
     RETURN_IF_ERROR(row.Scan(certificate, serial, issuer_key));
     by_serial[{issuer_key, serial}] = certificate;
   }
-  for (const Row row : crls) {
-    ASSIGN_OR_RETURN(const std::string der, row.Get<std::string>(0));
-    ASSIGN_OR_RETURN(const CertificateRevocationList crl, CertificateRevocationList::FromBytes(AsBytes(der)));
+  for (const CertificateRevocationList& crl : crls) {
     const std::string issuer_key(AsText(crl.issuer().key()));
     if (crl.next_update() && *crl.next_update() <= at) {
       // Nobody says any more what is revoked, so that all of its issuer's certificates are invalid.
@@ -229,17 +241,25 @@ absl::StatusOr<std::vector<StandingCertificate>> WorldReader::ReadStanding(const
   }
   std::set<Sha256Digest> all;
   for (const auto& [certificate, standing] : standings) all.insert(certificate);
-  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kEnds, Parameters().BytesArray(Texts(all))));
+  const std::vector<std::string> texts = Texts(all);
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kEnds, Parameters().BytesArray(texts)));
+  ASSIGN_OR_RETURN(const std::vector<CertificateRevocationList> crls, ReadCrls(texts));
   std::vector<StandingCertificate> ends;
   for (const Row row : rows) {
-    StandingCertificate& one = ends.emplace_back();
-    RETURN_IF_ERROR(row.Scan(one.sha256, one.not_after));
-    for (const std::string& standing : standings[one.sha256]) {
-      one.standing += (one.standing.empty() ? "" : ", ") + standing;
+    StandingCertificate one;
+    std::string issuer_key;
+    RETURN_IF_ERROR(row.Scan(one.sha256, one.ends_at, issuer_key));
+    one.standing = absl::StrJoin(standings[one.sha256], ", ");
+    ends.push_back(one);
+    one.standing += ", by a CRL that ends then";
+    for (const CertificateRevocationList& crl : crls) {
+      if (!crl.next_update() || AsText(crl.issuer().key()) != issuer_key || *crl.next_update() >= one.ends_at) continue;
+      one.ends_at = *crl.next_update();
+      ends.push_back(one);
     }
   }
   std::sort(ends.begin(), ends.end(),
-            [](const StandingCertificate& a, const StandingCertificate& b) { return a.not_after < b.not_after; });
+            [](const StandingCertificate& a, const StandingCertificate& b) { return a.ends_at < b.ends_at; });
   return ends;
 }
 

@@ -10,17 +10,19 @@
 #include "absl/time/time.h"
 #include "common/postgres/connection.h"
 #include "common/service/key_folder.h"
+#include "common/x509/crl.h"
 #include "itl/list/list_store.h"
 #include "itl/preflight/list_memory.h"
 #include "itl/preflight/trust_world.h"
 
 namespace trustline {
 
-// A certificate that phones depend on, for the forecast of what its end will mean.
+// A certificate that phones depend on until it ends, or until the CRL of its issuer does: for the forecast of what that
+// will mean.
 struct StandingCertificate {
   Sha256Digest sha256 = {};
-  std::string standing;  // "signs the ITL of node1", "TVS of node1"
-  absl::Time not_after;
+  std::string standing;  // "signs the ITL of node1", "TVS of node1, by a CRL that ends then"
+  absl::Time ends_at;
 };
 
 class WorldReader {
@@ -39,7 +41,7 @@ class WorldReader {
   // The same without what waits, which costs more than the rest.
   absl::StatusOr<TrustWorld> ReadPublished(absl::Time at);
 
-  // Those that phones depend on now, by the end of their life.
+  // Those that phones depend on now, in the order of their ends.
   absl::StatusOr<std::vector<StandingCertificate>> ReadStanding(const TrustWorld& world);
 
  private:
@@ -49,6 +51,8 @@ class WorldReader {
   absl::Status ReadNodes();
   absl::Status ReadVouched(absl::Time at);
   absl::Status DropRevoked(absl::Time at);
+  // The CRLs of their issuers.
+  absl::StatusOr<std::vector<CertificateRevocationList>> ReadCrls(const std::vector<std::string>& certificates);
   absl::Status ReadKeys();
 
   Connection& connection_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,13 +15,13 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/proto_time.h"
 #include "common/status/status.h"
+#include "itl/question/presented_certificates.h"
 #include "itl/question/question_store.h"
 
 namespace trustline {
 namespace {
 
 constexpr int kMostCounts = 1'000;
-constexpr int kMostPresented = 16;
 // What fits into an index of PostgreSQL, twice and with the serial number.
 constexpr size_t kMaxName = 1'100;
 constexpr size_t kMaxSerial = 64;
@@ -81,26 +80,12 @@ absl::StatusOr<QuestionBatch> FromProto(const v1::CountQuestionsRequest& request
   if (request.counts_size() > kMostCounts || (request.counts().empty() && request.presented_certificates().empty())) {
     return InvalidArgument("a batch has 1 to {} counts, not {}", kMostCounts, request.counts_size());
   }
-  if (request.presented_certificates_size() > kMostPresented) {
-    return InvalidArgument("a node presents up to {} certificates to a cluster's phones, not {}", kMostPresented,
-                           request.presented_certificates_size());
-  }
   QuestionBatch batch = {.node = request.node(), .process = request.process(), .number = request.batch()};
   batch.counts.reserve(static_cast<size_t>(request.counts_size()));
   for (const v1::QuestionCount& proto : request.counts()) {
     ASSIGN_OR_RETURN(batch.counts.emplace_back(), FromProto(proto));
   }
-  std::set<Sha256Digest> presented;
-  for (const std::string& sha256 : request.presented_certificates()) {
-    Sha256Digest digest;
-    if (sha256.size() != digest.size()) {
-      return InvalidArgument("a certificate that is presented is named by its SHA-256: {} bytes, not {}", digest.size(),
-                             sha256.size());
-    }
-    std::ranges::copy(AsBytes(sha256), digest.begin());
-    presented.insert(digest);
-  }
-  batch.presented.assign(presented.begin(), presented.end());
+  ASSIGN_OR_RETURN(batch.presented, ReadPresented(request.presented_certificates()));
   return batch;
 }
 

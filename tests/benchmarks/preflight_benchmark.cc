@@ -235,7 +235,7 @@ absl::Status Run(Report& report) {
   const SystemClock clock{};
   Log log({.service = "benchmark", .sink = [](std::string_view) {}});
   Metrics metrics("benchmark");
-  PreFlightGate gate(memory, &site->keys(), clock, log, metrics);
+  PreFlightGate gate(memory, &site->keys(), clock, log, metrics, nullptr);
   const double before = PeakMegabytes();
   RETURN_IF_ERROR(MeasureChange(
       *site, gate, "a TVS certificate removed",

@@ -64,5 +64,44 @@ TEST_F(PhoneRolloverTest, ThePlanDoesWhatTheOnlyTvsCertificateMustNotBeRemovedFo
   for (const std::string& name : names) EXPECT_EQ(StatusOf(name), "Match") << name;
 }
 
+TEST_F(PhoneRolloverTest, ACertificateThatTheListenerPresentsIsJudgedToo) {
+  const std::string awake_name = "SEP000000002011", sleeper_name = "SEP000000002012";
+  VirtualPhone awake = AddPhone(awake_name, {Tvs()});
+  VirtualPhone sleeper = AddPhone(sleeper_name, {Tvs()});
+  for (VirtualPhone* phone : {&awake, &sleeper}) ASSERT_TRUE(Start(*phone).in_step());
+  ASSERT_NO_FATAL_FAILURE(AskAndBeSeen(awake_name));
+  // The sleeper's list does not know the signer any more: its TVS has to tell it.
+  ReplaceSigner("a change that one sleeps through");
+
+  // The classic mistake: another certificate at the TVS, because the old one ends soon. Its listener answers phones of
+  // two clusters.
+  const std::string listener = std::to_string(system_->Port(2445)), file = Path("tvs-renewed.pem");
+  Do({"listener", "renew", "--listener", listener, "--out", file});
+  const int64_t before = Generation();
+  Do({"trust", "add", "--listed", "--role", "TVS", file});
+  Do({"--cluster", "b", "trust", "add", "--listed", "--role", "TVS", file});
+  WaitForGeneration(before + 1);
+  const ProgramResult planned = Trustctl({"listener", "import-cert", "--listener", listener, "--plan", file});
+  EXPECT_EQ(planned.exit_status, 3) << planned.out << planned.err;
+  EXPECT_THAT(planned.out, AllOf(HasSubstr("locked"), HasSubstr(sleeper_name)));
+  const ProgramResult refused = Trustctl({"listener", "import-cert", "--listener", listener, file});
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("phones would be locked out"), HasSubstr(sleeper_name),
+                                 HasSubstr("let it take the present list first")));
+
+  // Both take the present list, by the certificate that their TVS still presents; then it may be another one.
+  for (VirtualPhone* phone : {&awake, &sleeper}) EXPECT_TRUE(Start(*phone).in_step());
+  Do({"listener", "import-cert", "--listener", listener, file});
+  ReplaceSigner("both follow by the new certificate");
+  for (VirtualPhone* phone : {&awake, &sleeper}) {
+    const PhoneStartResult woken = Start(*phone);
+    EXPECT_EQ(woken.itl.decision, (PhoneDecision{.by = AcceptedBy::kTvs}));
+    EXPECT_TRUE(woken.in_step());
+  }
+  // Their lists name both, so that the way back is open.
+  EXPECT_EQ(Trustctl({"listener", "restore", "--listener", listener, "--plan"}).exit_status, 0);
+  Do({"listener", "restore", "--listener", listener});
+}
+
 }  // namespace
 }  // namespace trustline
