@@ -3,9 +3,12 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/bytes/sha256.h"
 #include "common/rpc/listener_service.h"
 #include "common/service/identity_files.h"
@@ -15,29 +18,32 @@
 namespace trustline {
 
 struct PresentationJudgeOptions {
-  std::string itld;  // "HOST:PORT"
+  std::string itld;  // "HOST:PORT"; empty: the node has none, and nobody judges
   IdentityFiles identity;
   // What the node's listeners of a cluster would present, were those of the names given the one with the certificate.
   std::function<std::vector<Sha256Digest>(const std::string& cluster, const Presentation& presentation)> presented;
-  // Called when itld may believe in what is not presented in the end.
-  std::function<void()> say_again;
+  // For all of it: shorter than administrators' programs wait, so that they hear why.
+  absl::Duration patience = absl::Seconds(20);
 };
 
-// One change at a time.
+// Thread-safe.
 class PresentationJudge {
  public:
+  using PreFlights = google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>;
+
   // The log must outlive it.
   PresentationJudge(PresentationJudgeOptions options, Log& log) : options_(std::move(options)), log_(log) {}
 
-  // A PresentationGuard. Unavailable when itld cannot be asked: then an override is a change that nobody has judged.
-  absl::Status Judge(const Presentation& presentation,
-                     google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights);
+  // A PresentationGuard. A number of unproven phones that is accepted is that of all clusters together. Unavailable
+  // when itld cannot be asked: then an override is a change that nobody has judged. Ends with the call that it serves.
+  absl::Status Judge(const Presentation& presentation, PreFlights& preflights);
 
  private:
-  absl::StatusOr<v1::PreFlight> Ask(v1::Node::Stub& itld, const std::string& cluster, const Presentation& presentation,
-                                    bool plan);
-  absl::Status AskAll(const Presentation& presentation, bool plan,
-                      google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights);
+  // Every cluster, each on the terms that `caution_of` gives it.
+  absl::Status AskAll(const Presentation& presentation, absl::Time deadline,
+                      const std::function<v1::Caution(const std::string& cluster)>& caution_of, PreFlights& preflights);
+  // Nothing is changed in the one cluster when another one refuses.
+  absl::Status AskInTurn(const Presentation& presentation, absl::Time deadline, PreFlights& preflights);
 
   const PresentationJudgeOptions options_;
   Log& log_;

@@ -1,5 +1,6 @@
 #include "tvs/presentation_judge.h"
 
+#include <map>
 #include <mutex>
 
 #include "common/bytes/bytes.h"
@@ -28,13 +29,31 @@ class FakeNode final : public v1::Node::Service {
     if (!refusal.ok()) return ToGrpc(refusal);
     response->mutable_preflight()->set_phones(3);
     response->mutable_preflight()->set_made(!request->caution().plan());
-    if (request->cluster() == refuses) response->mutable_preflight()->set_refusal("1 phone would be locked out");
+    if (request->cluster() == refuses) {
+      response->mutable_preflight()->set_refusal("1 phone would be locked out");
+      Add(v1::PHONE_VERDICT_LOCKED, 1, *response);
+    }
+    // As itld: not without its exact number.
+    const auto found = unproven.find(request->cluster());
+    if (found == unproven.end()) return grpc::Status::OK;
+    Add(v1::PHONE_VERDICT_UNPROVEN, found->second, *response);
+    if (request->caution().accept_unproven() == found->second) return grpc::Status::OK;
+    const std::string text = fmt::format("--accept-unproven {}", found->second);
+    if (!request->caution().plan()) return {grpc::StatusCode::FAILED_PRECONDITION, text};
+    response->mutable_preflight()->set_refusal(text);
     return grpc::Status::OK;
+  }
+
+  static void Add(v1::PhoneVerdict verdict, int64_t phones, v1::PresentCertificatesResponse& response) {
+    v1::PreFlight::Count& count = *response.mutable_preflight()->add_counts();
+    count.set_verdict(verdict);
+    count.set_phones(phones);
   }
 
   std::mutex mutex;
   std::vector<v1::PresentCertificatesRequest> asked;
-  std::string refuses;  // a cluster that a plan is told of
+  std::map<std::string, int64_t> unproven;  // by cluster
+  std::string refuses;                      // a cluster that a plan is told of
   absl::Status refusal;
 };
 
@@ -47,8 +66,7 @@ class PresentationJudgeTest : public testing::Test {
                                             .presented =
                                                 [](const std::string&, const Presentation& presentation) {
                                                   return std::vector{presentation.certificate.sha256()};
-                                                },
-                                            .say_again = [this] { ++said_again_; }},
+                                                }},
                    log_);
   }
   absl::Status Judge(const std::vector<std::string>& clusters, const v1::Caution& caution = {}) {
@@ -71,7 +89,6 @@ class PresentationJudgeTest : public testing::Test {
   std::unique_ptr<RpcServer> server_;
   std::optional<PresentationJudge> judge_;
   google::protobuf::RepeatedPtrField<v1::ListenerPreFlight> preflights_;
-  int said_again_ = 0;
 };
 
 TEST_F(PresentationJudgeTest, OneClusterIsAskedOnceWithTheAdministratorsTerms) {
@@ -87,7 +104,6 @@ TEST_F(PresentationJudgeTest, OneClusterIsAskedOnceWithTheAdministratorsTerms) {
   ASSERT_THAT(preflights_, SizeIs(1));
   EXPECT_EQ(preflights_[0].cluster(), "default");
   EXPECT_TRUE(preflights_[0].preflight().made());
-  EXPECT_EQ(said_again_, 1);
 }
 
 TEST_F(PresentationJudgeTest, NothingIsChangedAnywhereWhenOneClusterRefuses) {
@@ -97,7 +113,6 @@ TEST_F(PresentationJudgeTest, NothingIsChangedAnywhereWhenOneClusterRefuses) {
   ASSERT_THAT(node_.asked, SizeIs(2));
   EXPECT_TRUE(node_.asked[0].caution().plan());
   EXPECT_TRUE(node_.asked[1].caution().plan());
-  EXPECT_EQ(said_again_, 0);
 
   node_.refuses.clear();
   node_.asked.clear();
@@ -105,6 +120,35 @@ TEST_F(PresentationJudgeTest, NothingIsChangedAnywhereWhenOneClusterRefuses) {
   ASSERT_THAT(node_.asked, SizeIs(4)) << "both are planned first";
   EXPECT_FALSE(node_.asked[3].caution().plan());
   EXPECT_THAT(preflights_, SizeIs(2));
+}
+
+TEST_F(PresentationJudgeTest, UnprovenPhonesOfSeveralClustersAreAcceptedByTheirSum) {
+  node_.unproven = {{"default", 4}, {"berlin", 7}};
+  for (const int64_t number : {0, 4, 7, 12}) {
+    v1::Caution caution;
+    if (number > 0) caution.set_accept_unproven(number);
+    EXPECT_THAT(Judge({"default", "berlin"}, caution),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr("cluster default: --accept-unproven 4"), HasSubstr("cluster berlin"),
+                               HasSubstr("together it is --accept-unproven 11"))));
+  }
+  node_.asked.clear();
+  v1::Caution caution;
+  caution.set_accept_unproven(11);
+  ASSERT_OK(Judge({"default", "berlin"}, caution));
+  ASSERT_THAT(node_.asked, SizeIs(4));
+  EXPECT_EQ(node_.asked[2].caution().accept_unproven(), 4);
+  EXPECT_EQ(node_.asked[3].caution().accept_unproven(), 7);
+}
+
+TEST_F(PresentationJudgeTest, ANodeWithoutItldSaysThatNobodyJudges) {
+  PresentationJudge alone({.itld = "", .identity = {}, .presented = nullptr}, log_);
+  Presentation presentation{
+      .listeners = {}, .clusters = {"default"}, .certificate = certificate_, .ordered_by = "", .caution = {}};
+  EXPECT_OK(alone.Judge(presentation, preflights_));
+  presentation.caution.set_plan(true);
+  EXPECT_THAT(alone.Judge(presentation, preflights_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nobody judges")));
 }
 
 TEST_F(PresentationJudgeTest, APlanChangesNothingAndTellsTheRefusal) {
@@ -115,7 +159,6 @@ TEST_F(PresentationJudgeTest, APlanChangesNothingAndTellsTheRefusal) {
   ASSERT_THAT(node_.asked, SizeIs(1));
   EXPECT_TRUE(node_.asked[0].caution().plan());
   EXPECT_THAT(preflights_[0].preflight().refusal(), HasSubstr("locked out"));
-  EXPECT_EQ(said_again_, 0);
 }
 
 TEST_F(PresentationJudgeTest, ARefusalIsPassedOn) {
@@ -131,7 +174,7 @@ TEST_F(PresentationJudgeTest, WithoutItldOnlyAnOverridePresentsWhatNobodyHasJudg
   server_.reset();
   v1::Caution caution;
   EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kUnavailable,
-                                                    AllOf(HasSubstr("nothing was changed"), HasSubstr("--override"))));
+                                                    AllOf(HasSubstr("presents what it did"), HasSubstr("--override"))));
   caution.set_plan(true);
   caution.set_override_reason("the key was stolen");
   EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kUnavailable));

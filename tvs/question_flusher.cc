@@ -141,10 +141,8 @@ bool QuestionFlusher::FillOutbox(uint16_t cluster, Time now) {
   if (outbox.is_full) return true;
   const std::string& name = counter_.clusters()[cluster]->name();
   std::vector<CountedQuestion> questions = table_.Take(cluster, static_cast<size_t>(options_.batch_size));
-  const uint64_t order = orders_to_say_.load(std::memory_order_relaxed);
   std::vector<Sha256Digest> presented = PresentedTo(name, outbox);
-  const bool is_due = now >= outbox.say_again || order != outbox.said_order;
-  const bool is_news = presented != outbox.said || (!presented.empty() && is_due);
+  const bool is_news = presented != outbox.said || (!presented.empty() && now >= outbox.say_again);
   if (questions.empty() && !is_news) return false;
   outbox.is_full = true;
   outbox.batch.set_cluster(name);
@@ -158,7 +156,6 @@ bool QuestionFlusher::FillOutbox(uint16_t cluster, Time now) {
   }
   outbox.said = std::move(presented);
   outbox.say_again = now + options_.presented_again;
-  outbox.said_order = order;
   return true;
 }
 

@@ -53,9 +53,6 @@ class QuestionFlusher {
   // Sends what there is, if itld takes it within the patience. To be called when nobody counts any more. Idempotent.
   void Stop();
 
-  // In the next round, also when they are those that were said last: itld was told of others. From any thread.
-  void SayPresentedAgain() { orders_to_say_.fetch_add(1, std::memory_order_relaxed); }
-
   // Of the metrics, from any thread.
   uint64_t without_room() const { return counter_.nameless() + table_.without_room(); }
   uint64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
@@ -70,7 +67,6 @@ class QuestionFlusher {
     int64_t next_number = 0;
     std::vector<Sha256Digest> said;  // certificates, in order, with the last batch
     Time say_again = Time::min();
-    uint64_t said_order = 0;    // orders_to_say_ of then
     bool has_left_out = false;  // certificates, ever
     bool failed = false;        // in this round
     std::string failure;        // that was logged last, since then without a success
@@ -92,7 +88,6 @@ class QuestionFlusher {
   Log& log_;
   std::atomic<bool> stopping_ = false;
   std::atomic<uint64_t> waiting_ = 0;
-  std::atomic<uint64_t> orders_to_say_ = 0;
   std::mutex ending_;  // of a call: as long as gRPC holds it, the call and the counter are needed
 
   // Of the thread.

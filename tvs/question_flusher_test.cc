@@ -277,19 +277,6 @@ TEST_F(QuestionFlusherTest, SaysWhatPhonesAreShownWithoutBeingAskedAnything) {
   EXPECT_EQ(itld.requests[1].batch(), 1);
 }
 
-TEST_F(QuestionFlusherTest, WhatPhonesAreShownIsSaidAgainToAnItldThatWasToldOfOthers) {
-  ScriptedItld itld;
-  const auto server = Serve(itld);
-  Present("a");
-  QuestionFlusher flusher(Presenting(server->port()), *counter_, log_);
-  flusher.Start();
-  AwaitPresented(itld, 1);
-  flusher.SayPresentedAgain();
-  AwaitPresented(itld, 2);
-  flusher.Stop();
-  EXPECT_THAT(itld.Presented("default"), ElementsAre("a", "a"));
-}
-
 TEST_F(QuestionFlusherTest, WhatPhonesAreShownIsSentUntilItldHasTakenIt) {
   ScriptedItld itld;
   itld.refusals = {

@@ -102,13 +102,12 @@ class Tvsd final : public DaemonService {
     }
     std::vector<ManagedListener> managed;
     for (const auto& listener : listeners_) managed.push_back(listener->Managed());
-    ASSIGN_OR_RETURN(listener_service_,
-                     ListenerService::Create({.authorizer = authorizer_,
-                                              .audit = audit_,
-                                              .clock = context_.clock,
-                                              .metrics = context_.metrics,
-                                              .guard = has_itld ? JudgePresentations() : PresentationGuard()},
-                                             std::move(managed)));
+    ASSIGN_OR_RETURN(listener_service_, ListenerService::Create({.authorizer = authorizer_,
+                                                                 .audit = audit_,
+                                                                 .clock = context_.clock,
+                                                                 .metrics = context_.metrics,
+                                                                 .guard = JudgePresentations()},
+                                                                std::move(managed)));
     ASSIGN_OR_RETURN(rpc_server_, RpcServer::Start({.address = context_.config.grpc_address,
                                                     .port = context_.config.grpc_port,
                                                     .identity = context_.config.identity,
@@ -195,8 +194,7 @@ class Tvsd final : public DaemonService {
             .itld = context_.config.identity_renew_from,
             .identity = context_.config.identity,
             .presented = [this](const std::string& cluster,
-                                const Presentation& presentation) { return PresentedTo(cluster, &presentation); },
-            .say_again = [this] { question_flusher_->SayPresentedAgain(); }},
+                                const Presentation& presentation) { return PresentedTo(cluster, &presentation); }},
         context_.log);
     return [this](const Presentation& presentation,
                   google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights) {

@@ -293,6 +293,10 @@ TEST_F(PlanTest, OrdersNameThePlanOrMeanTheOpenOne) {
   EXPECT_FALSE(plans_.changed.has_accept_unproven());
   EXPECT_EQ(Run({"plan", "run", "--accept-unproven", "0"}).exit_status, 0);
   EXPECT_TRUE(plans_.changed.has_accept_unproven());
+  EXPECT_FALSE(plans_.changed.has_go_without());
+  plans_.plan.set_goes_without(4);
+  EXPECT_THAT(Run({"plan", "resume", "--go-without", "4"}).out, HasSubstr("up to 4 phones with older lists"));
+  EXPECT_EQ(plans_.changed.go_without(), 4);
   plans_.plan.set_state(v1::PLAN_STATE_PAUSED);
   EXPECT_THAT(Run({"plan", "pause", "--reason", "freeze"}).out,
               StartsWith("plan 3, rollover callmanager of tftp1 is paused\n"));

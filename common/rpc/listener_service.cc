@@ -201,14 +201,14 @@ grpc::Status ListenerService::ImportListenerCertificate(grpc::ServerContext* con
                                                         const v1::ImportListenerCertificateRequest* request,
                                                         v1::ImportListenerCertificateResponse* response) {
   return Change(*context, policies_.import_certificate, "listener.import", *request, *response,
-                [&](Group& group, AuditEvent& event) { return Import(group, *request, *response, event); });
+                [&](Group& group, AuditEvent& event) { return Import(*context, group, *request, *response, event); });
 }
 
 grpc::Status ListenerService::RestoreListenerCertificate(grpc::ServerContext* context,
                                                          const v1::RestoreListenerCertificateRequest* request,
                                                          v1::RestoreListenerCertificateResponse* response) {
   return Change(*context, policies_.restore, "listener.restore", *request, *response,
-                [&](Group& group, AuditEvent& event) { return Restore(group, *request, *response, event); });
+                [&](Group& group, AuditEvent& event) { return Restore(*context, group, *request, *response, event); });
 }
 
 absl::Status ListenerService::MakeRequest(Group& group, const v1::RequestListenerCertificateRequest& request,
@@ -252,7 +252,8 @@ absl::Status ListenerService::MakeRequest(Group& group, const v1::RequestListene
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ListenerService::Import(Group& group, const v1::ImportListenerCertificateRequest& request,
+absl::StatusOr<bool> ListenerService::Import(const grpc::ServerContext& context, Group& group,
+                                             const v1::ImportListenerCertificateRequest& request,
                                              v1::ImportListenerCertificateResponse& response, AuditEvent& event) {
   if (request.certificates_size() == 0 || request.certificates_size() > kMaxChain) {
     return InvalidArgument("give 1 to {} certificates: the listener's own and its issuers", kMaxChain);
@@ -281,7 +282,7 @@ absl::StatusOr<bool> ListenerService::Import(Group& group, const v1::ImportListe
   chain.insert(chain.begin(), *own);
   const ListenerCredentials credentials{std::move(chain), std::move(key)};
   ASSIGN_OR_RETURN(const bool made, Present(
-                                        group, credentials, request.caution(),
+                                        context, group, credentials, request.caution(),
                                         [&] { return UseRequested(files, credentials.chain); }, response, event));
   if (!made) return false;
   AddWarnings(*own, NamesOf(group),
@@ -293,14 +294,15 @@ absl::StatusOr<bool> ListenerService::Import(Group& group, const v1::ImportListe
   return true;
 }
 
-absl::StatusOr<bool> ListenerService::Restore(Group& group, const v1::RestoreListenerCertificateRequest& request,
+absl::StatusOr<bool> ListenerService::Restore(const grpc::ServerContext& context, Group& group,
+                                              const v1::RestoreListenerCertificateRequest& request,
                                               v1::RestoreListenerCertificateResponse& response, AuditEvent& event) {
   const ListenerFiles& files = group.listeners.front().files;
   ASSIGN_OR_RETURN(const ListenerCredentials previous, LoadPrevious(files));
   RETURN_IF_ERROR(CheckValidNow(previous.chain.front(), parts_.clock.Now()));
-  ASSIGN_OR_RETURN(const bool made,
-                   Present(
-                       group, previous, request.caution(), [&] { return UsePrevious(files); }, response, event));
+  ASSIGN_OR_RETURN(const bool made, Present(
+                                        context, group, previous, request.caution(), [&] { return UsePrevious(files); },
+                                        response, event));
   if (!made) return false;
   AddWarnings(previous.chain.front(), NamesOf(group),
               "those that took the other one only need the trust list that has this one", response);
@@ -308,8 +310,8 @@ absl::StatusOr<bool> ListenerService::Restore(Group& group, const v1::RestoreLis
 }
 
 template <typename Response>
-absl::StatusOr<bool> ListenerService::Present(Group& group, const ListenerCredentials& credentials,
-                                              const v1::Caution& caution,
+absl::StatusOr<bool> ListenerService::Present(const grpc::ServerContext& context, Group& group,
+                                              const ListenerCredentials& credentials, const v1::Caution& caution,
                                               const std::function<absl::Status()>& replace_files, Response& response,
                                               AuditEvent& event) {
   const Certificate& certificate = credentials.chain.front();
@@ -318,8 +320,9 @@ absl::StatusOr<bool> ListenerService::Present(Group& group, const ListenerCreden
   for (const ManagedListener& listener : group.listeners) {
     ASSIGN_OR_RETURN(present.emplace_back(), listener.prepare(credentials));
   }
-  RETURN_IF_ERROR(Judge(group, certificate, caution, event.actor, *response.mutable_preflights()));
+  RETURN_IF_ERROR(Judge(context, group, certificate, caution, event.actor, *response.mutable_preflights()));
   if (caution.plan()) return false;
+  if (context.IsCancelled()) return absl::CancelledError("nobody waits for it any more: nothing was changed");
   RETURN_IF_ERROR(replace_files());
   for (const std::function<void()>& listener_presents : present) listener_presents();
   for (Gauge* end : group.ends) end->Set(static_cast<double>(absl::ToUnixSeconds(certificate.not_after())));
@@ -333,7 +336,8 @@ absl::StatusOr<bool> ListenerService::Present(Group& group, const ListenerCreden
   return true;
 }
 
-absl::Status ListenerService::Judge(const Group& group, const Certificate& certificate, const v1::Caution& caution,
+absl::Status ListenerService::Judge(const grpc::ServerContext& context, const Group& group,
+                                    const Certificate& certificate, const v1::Caution& caution,
                                     const std::string& ordered_by,
                                     google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights) {
   if (!parts_.guard) {
@@ -343,8 +347,12 @@ absl::Status ListenerService::Judge(const Group& group, const Certificate& certi
         "--plan, --accept-unproven and --override",
         NamesOf(group));
   }
-  Presentation presentation = {
-      .listeners = {}, .clusters = {}, .certificate = certificate, .ordered_by = ordered_by, .caution = caution};
+  Presentation presentation = {.listeners = {},
+                               .clusters = {},
+                               .certificate = certificate,
+                               .ordered_by = ordered_by,
+                               .caution = caution,
+                               .call = &context};
   for (const ManagedListener& listener : group.listeners) {
     presentation.listeners.push_back(listener.name);
     const auto known = std::ranges::find(presentation.clusters, listener.cluster);

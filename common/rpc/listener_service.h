@@ -47,6 +47,7 @@ struct Presentation {
   const Certificate& certificate;
   std::string ordered_by;  // identity URI
   v1::Caution caution;
+  const grpc::ServerContext* call = nullptr;  // that orders it: whoever judges ends with it
 };
 // OK when the phones of all its clusters bear it, or its caution says so; fills in what it means for them. With
 // caution.plan() OK in either case.
@@ -58,7 +59,7 @@ struct ListenerServiceParts {
   AuditQueue& audit;  // takes listener.request, listener.import and listener.restore, done and refused
   const Clock& clock;
   Metrics& metrics;
-  PresentationGuard guard;  // empty where no phone asks about the signers of its lists
+  PresentationGuard guard;  // empty where no phone asks a listener about the signers of its lists
 };
 
 // Thread-safe; one change at a time. What the parts and the listeners' functions refer to must outlive it. A change is
@@ -111,19 +112,21 @@ class ListenerService final : public v1::Listeners::Service {
 
   absl::Status MakeRequest(Group& group, const v1::RequestListenerCertificateRequest& request,
                            v1::RequestListenerCertificateResponse& response, AuditEvent& event);
-  absl::StatusOr<bool> Import(Group& group, const v1::ImportListenerCertificateRequest& request,
+  absl::StatusOr<bool> Import(const grpc::ServerContext& context, Group& group,
+                              const v1::ImportListenerCertificateRequest& request,
                               v1::ImportListenerCertificateResponse& response, AuditEvent& event);
-  absl::StatusOr<bool> Restore(Group& group, const v1::RestoreListenerCertificateRequest& request,
+  absl::StatusOr<bool> Restore(const grpc::ServerContext& context, Group& group,
+                               const v1::RestoreListenerCertificateRequest& request,
                                v1::RestoreListenerCertificateResponse& response, AuditEvent& event);
 
-  absl::Status Judge(const Group& group, const Certificate& certificate, const v1::Caution& caution,
-                     const std::string& ordered_by,
+  absl::Status Judge(const grpc::ServerContext& context, const Group& group, const Certificate& certificate,
+                     const v1::Caution& caution, const std::string& ordered_by,
                      google::protobuf::RepeatedPtrField<v1::ListenerPreFlight>& preflights);
   // Puts the credentials in force for the group once `replace_files` has succeeded; false when it was planned only.
   template <typename Response>
-  absl::StatusOr<bool> Present(Group& group, const ListenerCredentials& credentials, const v1::Caution& caution,
-                               const std::function<absl::Status()>& replace_files, Response& response,
-                               AuditEvent& event);
+  absl::StatusOr<bool> Present(const grpc::ServerContext& context, Group& group, const ListenerCredentials& credentials,
+                               const v1::Caution& caution, const std::function<absl::Status()>& replace_files,
+                               Response& response, AuditEvent& event);
 
   const ListenerServiceParts parts_;
   const Policies policies_;

@@ -19,7 +19,6 @@
 namespace trustline {
 namespace {
 
-constexpr size_t kLongestIdentity = 256;
 constexpr char kJoinsMetric[] = "trustline_node_joins_total";
 constexpr char kJoinsHelp[] = "Machines that asked to join";
 
@@ -172,23 +171,31 @@ absl::Status NodeService::JudgePresented(grpc::ServerContext& context, const v1:
                                          v1::PresentCertificatesResponse& response) {
   ASSIGN_OR_RETURN(const Caller caller, parts_.authorizer.Authorize(context, policies_.present_certificates, request));
   const std::string& node = caller.identity->name;
-  if (request.ordered_by().size() > kLongestIdentity) {
-    return InvalidArgument("no identity has {} bytes", request.ordered_by().size());
-  }
+  ASSIGN_OR_RETURN(const Identity ordered_by, Identity::Parse(request.ordered_by()));
+  if (!ordered_by.is_person()) return InvalidArgument("{} is no person, who could order it", ordered_by.ToUri());
   ASSIGN_OR_RETURN(const std::vector<Sha256Digest> certificates, ReadPresented(request.certificates_sha256()));
   if (certificates.empty()) return InvalidArgument("a node that answers phones presents a certificate");
   GuardedChange change = {.cluster_id = caller.cluster_id,
                           .actor = caller.actor(),
                           .action = "node.present",
-                          .subject = request.ordered_by().empty()
-                                         ? fmt::format("node {}", node)
-                                         : fmt::format("node {}, by order of {}", node, request.ordered_by()),
+                          .subject = fmt::format("node {}, which says {} ordered it", node, ordered_by.ToUri()),
                           .report = response.mutable_preflight()};
   ASSIGN_OR_RETURN(change.caution, FromProto(request.caution()));
-  return RunGuarded(parts_.pool, parts_.guard, change, [&](Connection& connection) -> absl::Status {
-    TvsReachStore(connection, caller.cluster_id, parts_.clock.Now()).Presents(node, certificates);
+  if (parts_.guard == nullptr) {
+    return RunGuarded(parts_.pool, nullptr, change, [](Connection&) { return absl::OkStatus(); });
+  }
+  const absl::Status status = RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
+    TvsReachStore reach(connection, caller.cluster_id, parts_.clock.Now());
+    ASSIGN_OR_RETURN(const std::vector<Sha256Digest> before, reach.PresentedBy(node));
+    RETURN_IF_ERROR(parts_.guard->Run(connection, change, [&] {
+      reach.Presents(node, certificates);
+      return absl::OkStatus();
+    }));
+    // Only the node knows what it presents in the end, and says so (TvsQuestions). What was accepted stays on record.
+    reach.Presents(node, before);
     return absl::OkStatus();
   });
+  return IsPlanned(status) ? absl::OkStatus() : status;
 }
 
 absl::Status NodeService::RemoveOne(grpc::ServerContext& context, const v1::RemoveNodeRequest& request,

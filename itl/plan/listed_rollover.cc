@@ -169,8 +169,8 @@ absl::Status CheckPresents(Connection& connection, const StoredPlan& plan) {
   ASSIGN_OR_RETURN(const std::set<Sha256Digest> presented, Presented(connection, plan.cluster_id, plan.subject));
   if (presented.contains(made.sha256()) && !presented.contains(*plan.old_sha256)) return absl::OkStatus();
   return Waits(
-      fmt::format("{0} presents {1}: give its tvsd the new certificate {2} and its key (certificate and key of its "
-                  "[[listener]]), and restart it",
+      fmt::format("{0} presents {1}: `trustctl listener import-cert --listener PORT FILE` at its tvsd presents the new "
+                  "one, {2}",
                   plan.subject, presented.contains(*plan.old_sha256) ? "the old certificate" : "another certificate",
                   ShortText(made.sha256())));
 }

@@ -46,7 +46,8 @@ TEST_F(ListedRolloverTest, ATvsNodePresentsTheNewOneBeforeTheOldOneGoes) {
   SetVouching(absl::OkStatus());
   EXPECT_EQ(At(GoOn()), "running at present");
   EXPECT_THAT(RecordTexts(Current()), AllOf(Contains(Tvs("tvs1")), Contains(Tvs("tvs1-new"))));
-  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("tvs1 presents the old certificate"), HasSubstr("[[listener]]")));
+  EXPECT_THAT(Progress(Plan()),
+              AllOf(HasSubstr("tvs1 presents the old certificate"), HasSubstr("trustctl listener import-cert")));
   EXPECT_EQ(Count("SELECT count(*) FROM tvs_node_certificate"), 1) << "what would be so was asked only";
   EXPECT_TRUE(IsTrusted(tvs_));
 

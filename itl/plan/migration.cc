@@ -148,7 +148,8 @@ absl::Status ChangeThere(const StepRun& run, const Target& target, Connection& c
                               .action = run.action,
                               .subject = fmt::format("plan {} of the cluster {}", run.plan.number, run.plan.cluster),
                               .caution = caution,
-                              .report = report},
+                              .report = report,
+                              .is_retried = true},
                              change);
 }
 

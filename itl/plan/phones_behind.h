@@ -8,17 +8,19 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/postgres/connection.h"
+#include "common/service/key_folder.h"
 
 namespace trustline {
 
 struct PhonesBehind {
   int64_t count = 0;
-  std::string first;  // names of some: "SEP001122334455, SEP001122334456"
+  std::string first;  // names of up to five: "SEP001122334455, SEP001122334456"
 };
 
-// Those that are registered, and hold older lists of ours by evidence. Who was registered or said so again within two
-// hours is taken to be running: registrars have phones say it more often, and a phone that loses its power says nothing
-// any more.
-absl::StatusOr<PhonesBehind> FindPhonesBehind(Connection& connection, int32_t cluster_id, absl::Time now);
+// Those that are registered, hold older lists of ours by evidence, and would take the new ones at a reset: whoever
+// needs more than that is the pre-flight's matter. Who registered within two hours is taken to be running: registrars
+// have phones say so more often, and a phone that loses its power says nothing any more.
+absl::StatusOr<PhonesBehind> FindPhonesBehind(Connection& connection, int32_t cluster_id, KeyFolder& keys,
+                                              absl::Time now);
 
 }  // namespace trustline

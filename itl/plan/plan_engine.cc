@@ -251,7 +251,7 @@ absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& positio
 
 absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
   ASSIGN_OR_RETURN(const PhonesBehind behind, RunInTransaction(parts_.pool, kOneState, [&](Connection& connection) {
-                     return FindPhonesBehind(connection, plan.cluster_id, parts_.clock.Now());
+                     return FindPhonesBehind(connection, plan.cluster_id, parts_.keys, parts_.clock.Now());
                    }));
   if (behind.count <= plan.goes_without) return absl::OkStatus();
   return Waits(fmt::format(

@@ -1,5 +1,6 @@
 #include "itl/plan/plan_orders.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -35,10 +36,20 @@ absl::Status GoOn(PlanStore& store, const StoredPlan& plan, absl::Time now) {
   return absl::OkStatus();
 }
 
+bool WaitsForRunningPhones(const StoredPlan& plan) {
+  const PlanKindSteps* const kind = FindPlanKind(plan.kind);
+  return kind != nullptr && std::any_of(kind->steps.begin(), kind->steps.end(),
+                                        [](const PlanStep& step) { return step.waits_for_running; });
+}
+
 // The plan is locked. What it is audited as.
 absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, const v1::ChangePlanRequest& request,
                                   absl::Time now) {
   if (plan.ended_at) return WrongState(plan, "has ended");
+  if (request.has_go_without() && !WaitsForRunningPhones(plan)) {
+    return InvalidArgument("a plan \"{}\" waits for no phones because they are registered: leave out --go-without",
+                           PlanKindText(plan.kind));
+  }
   const auto set = [&](PlanState state, std::string_view reason) {
     return store.SetState(plan.number, state, reason, std::nullopt);
   };

@@ -95,5 +95,14 @@ TEST_F(RollbackTest, ListsThatAreBlankAlreadyAreNotItsOwn) {
   EXPECT_THAT(MakeRollback(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("blank already")));
 }
 
+TEST_F(RollbackTest, NoPhoneIsWaitedForBecauseItIsRegistered) {
+  ASSERT_OK(Make(Rollover(v1::PLAN_KIND_ROLLBACK)));
+  v1::ChangePlanRequest request;
+  request.set_change(v1::ChangePlanRequest::CHANGE_RUN);
+  request.set_go_without(1);
+  EXPECT_THAT(ChangePlan(*engine_, caller(), request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("leave out --go-without")));
+}
+
 }  // namespace
 }  // namespace trustline

@@ -149,6 +149,21 @@ TEST_F(SignerRolloverTest, APlanGoesWithoutRegisteredPhonesByTheirNumber) {
   EXPECT_EQ(Plan().goes_without, 2);
 }
 
+TEST_F(SignerRolloverTest, RegisteredPhonesThatNoResetHelpsHoldUpNothing) {
+  AddPhonesWithoutTvs(4, 1);
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  ASSERT_OK(Resume(1));
+  EXPECT_EQ(At(GoOn()), "done");
+  PhonesFollow();
+  // It is back, and refuses the lists: it needs more than a reset, with this plan or without.
+  Register(4, 1, true);
+  ASSERT_OK(MakeCallManager());
+  ASSERT_OK(Run());
+  EXPECT_EQ(At(GoOn()), "done");
+}
+
 TEST_F(SignerRolloverTest, ASecondRolloverWaitsForWhoeverSleptThroughTheFirst) {
   ASSERT_OK(MakeItlRecovery());
   ASSERT_OK(Run());

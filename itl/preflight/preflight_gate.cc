@@ -90,15 +90,17 @@ void PreFlightGate::RecordRefusal(const GuardedChange& change, const PreFlightRe
                 {"locked", result.Count(PhoneVerdict::kLocked)},
                 {"unproven", result.Count(PhoneVerdict::kUnproven)}});
   if (audit_ == nullptr) return;
-  audit_->Append({.cluster_id = change.cluster_id,
-                  .occurred_at = clock_.Now(),
-                  .actor = change.actor,
-                  .action = change.action,
-                  .subject = change.subject,
-                  .outcome = AuditOutcome::kDenied,
-                  .detail = {{"reason", std::string(StatusMessage(terms))},
-                             {"locked", fmt::format("{}", result.Count(PhoneVerdict::kLocked))},
-                             {"unproven", fmt::format("{}", result.Count(PhoneVerdict::kUnproven))}}});
+  // Whoever tries again and again makes one event with a count.
+  audit_->AppendDenial({.cluster_id = change.cluster_id,
+                        .occurred_at = clock_.Now(),
+                        .actor = change.actor,
+                        .action = change.action,
+                        .subject = change.subject,
+                        .outcome = AuditOutcome::kDenied,
+                        .detail = {{"reason", std::string(StatusMessage(terms))},
+                                   {"locked", fmt::format("{}", result.Count(PhoneVerdict::kLocked))},
+                                   {"unproven", fmt::format("{}", result.Count(PhoneVerdict::kUnproven))}}},
+                       /*peer_address=*/"");
 }
 
 absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& change,

@@ -98,6 +98,15 @@ void TvsReachStore::Presents(std::string_view node, const std::vector<Sha256Dige
   connection_.ExecuteWithNext(kPresents, Parameters().Int64(cluster_id_).Text(node).BytesArray(texts).Time(now_));
 }
 
+absl::StatusOr<std::vector<Sha256Digest>> TvsReachStore::PresentedBy(std::string_view node) {
+  static constexpr Statement kPresented = {
+      "tvs_presented", "SELECT sha256 FROM tvs_node_certificate WHERE cluster_id = $1 AND node = $2 ORDER BY sha256"};
+  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kPresented, Parameters().Int64(cluster_id_).Text(node)));
+  std::vector<Sha256Digest> certificates;
+  for (const Row row : rows) RETURN_IF_ERROR(row.Scan(certificates.emplace_back()));
+  return certificates;
+}
+
 absl::Status TvsReachStore::ForgetOld() {
   static constexpr Statement kForgetReach = {"tvs_reach_forget",
                                              "DELETE FROM tvs_reach WHERE cluster_id = $1 AND last_at < $2"};

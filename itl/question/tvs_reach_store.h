@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/bytes/sha256.h"
 #include "common/postgres/connection.h"
@@ -31,6 +32,9 @@ class TvsReachStore {
   // What the node said last is all that it presents. Sent with the transaction's next statement, whose error is its own
   // too.
   void Presents(std::string_view node, const std::vector<Sha256Digest>& certificates);
+
+  // What it said last, in order.
+  absl::StatusOr<std::vector<Sha256Digest>> PresentedBy(std::string_view node);
 
   // What was neither seen nor said for 60 days.
   absl::Status ForgetOld();
