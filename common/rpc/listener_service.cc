@@ -165,10 +165,12 @@ grpc::Status ListenerService::Change(const grpc::ServerContext& context, const M
   event.action = std::move(action);
   event.subject = request.listener().substr(0, kMaxListenerName);
   const absl::StatusOr<Group*> group = Find(request.listener());
-  absl::StatusOr<bool> made = group.status();
+  absl::StatusOr<bool> made = false;
   if (group.ok()) {
     event.subject = NamesOf(**group);
     made = change(**group, event);
+  } else {
+    made = group.status();
   }
   if (!made.ok()) {
     AuditRefusal(parts_.audit, context, *caller, event.action, event.subject, made.status());
