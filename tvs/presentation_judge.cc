@@ -115,7 +115,8 @@ absl::Status PresentationJudge::Judge(const Presentation& presentation, PreFligh
   const absl::Status judged = AskInTurn(presentation, absl::Now() + options_.patience, preflights);
   if (!IsAway(judged)) return judged;
   if (caution.override_reason().empty() || caution.plan()) {
-    return Unavailable(
+    // No code of a connection: callers would take it for that of the one to this node.
+    return FailedPrecondition(
         "itld, which knows the phones, cannot be asked whether they bear another certificate, and the listener "
         "presents "
         "what it did: {}. Try again when it answers; --override --reason TEXT presents it all the same, without "
