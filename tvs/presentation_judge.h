@@ -34,8 +34,9 @@ class PresentationJudge {
   // The log must outlive it.
   PresentationJudge(PresentationJudgeOptions options, Log& log) : options_(std::move(options)), log_(log) {}
 
-  // A PresentationGuard. A number of unproven phones that is accepted is that of all clusters together. Unavailable
-  // when itld cannot be asked: then an override is a change that nobody has judged. Ends with the call that it serves.
+  // A PresentationGuard. A number of unproven phones that is accepted is that of all clusters together. Refuses
+  // too when itld cannot be asked: then an override is a change that nobody has judged. Ends with the call that it
+  // serves.
   absl::Status Judge(const Presentation& presentation, PreFlights& preflights);
 
  private:

@@ -173,11 +173,11 @@ TEST_F(PresentationJudgeTest, ARefusalIsPassedOn) {
 TEST_F(PresentationJudgeTest, WithoutItldOnlyAnOverridePresentsWhatNobodyHasJudged) {
   server_.reset();
   v1::Caution caution;
-  EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kUnavailable,
+  EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kFailedPrecondition,
                                                     AllOf(HasSubstr("presents what it did"), HasSubstr("--override"))));
   caution.set_plan(true);
   caution.set_override_reason("the key was stolen");
-  EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Judge({"default"}, caution), StatusIs(absl::StatusCode::kFailedPrecondition));
   log_.Flush();
   EXPECT_THAT(lines_, IsEmpty());
   caution.set_plan(false);
