@@ -198,7 +198,7 @@ absl::Status WorldReader::DropRevoked(absl::Time at) {
       // Nobody says any more what is revoked, so that all of its issuer's certificates are invalid.
       for (const auto& [name, certificate] : by_serial) {
         if (name.first != issuer_key) continue;
-        std::erase_if(world_.vouched, [&](const auto& entry) { return entry.first == certificate; });
+        std::erase_if(world_.vouched, [&gone = certificate](const auto& entry) { return entry.first == gone; });
       }
       continue;
     }
