@@ -102,17 +102,10 @@ class MigrationTest : public PlanTest {
   void ArriveThere(int first, int count) {
     now_.Advance(absl::Minutes(1));
     const std::string file = TrustOf(there_, "berlin").servers.front().itl;
-    std::vector<PhoneReport> reports;
-    for (int i = first; i < first + count; ++i) {
-      PhoneReport& report = reports.emplace_back();
-      report.device = Device(i);
-      report.at = now_.Now();
-      report.basis = EvidenceBasis::kForwarder;
-      report.source = "192.0.2.1";
+    StoreReports(there_, first, count, [&](PhoneReport& report) {
       report.itl_server = "tftpb";
       report.itl = {.state = ListSignature::State::kHash, .sha1 = Sha1(AsBytes(file))};
-    }
-    ASSERT_OK(reports_->Store(there_, reports));
+    });
     now_.Advance(absl::Minutes(1));
   }
   void AddLsc(int number, const std::string& state = "confirmed") {

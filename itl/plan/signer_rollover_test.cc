@@ -25,16 +25,9 @@ class SignerRolloverTest : public PlanTest {
   absl::StatusOr<StoredPlan> MakeItlRecovery() { return Make(Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY)); }
   absl::StatusOr<StoredPlan> MakeCallManager() { return Make(Rollover(v1::PLAN_KIND_ROLLOVER_CALLMANAGER)); }
   void Register(int first, int count, bool registered) {
-    std::vector<PhoneReport> reports;
-    for (int i = first; i < first + count; ++i) {
-      PhoneReport& report = reports.emplace_back();
-      report.device = Device(i);
-      report.at = now_.Now();
-      report.basis = EvidenceBasis::kForwarder;
-      report.source = "192.0.2.1";
+    StoreReports(1, first, count, [&](PhoneReport& report) {
       report.event = registered ? PhoneEventKind::kRegistered : PhoneEventKind::kUnregistered;
-    }
-    ASSERT_OK(reports_->Store(1, reports));
+    });
     now_.Advance(absl::Minutes(1));
   }
   Certificate Made() { return *Certificate::FromDer(AsBytes(Plan().new_certificate)); }

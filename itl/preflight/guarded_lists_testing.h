@@ -40,8 +40,8 @@ class GuardedListsTest : public ListDatabaseTest {
                     site, first, first + count - 1));
   }
 
-  // They say, at the clock's time, that they hold this list of their server; without one: none.
-  void ReportHolding(int first, int count, const std::string& file, const std::string& server = "node1") {
+  // A report of each of them, which a forwarder passes on at the clock's time; `fill` says what.
+  void StoreReports(int32_t cluster_id, int first, int count, const std::function<void(PhoneReport&)>& fill) {
     std::vector<PhoneReport> reports;
     for (int i = first; i < first + count; ++i) {
       PhoneReport& report = reports.emplace_back();
@@ -49,11 +49,18 @@ class GuardedListsTest : public ListDatabaseTest {
       report.at = now_.Now();
       report.basis = EvidenceBasis::kForwarder;
       report.source = "192.0.2.1";
+      fill(report);
+    }
+    ASSERT_OK(reports_->Store(cluster_id, reports));
+  }
+
+  // They say, at the clock's time, that they hold this list of their server; without one: none.
+  void ReportHolding(int first, int count, const std::string& file, const std::string& server = "node1") {
+    StoreReports(1, first, count, [&](PhoneReport& report) {
       report.itl_server = server;
       report.itl = {.state = ListSignature::State::kNotInstalled};
       if (!file.empty()) report.itl = {.state = ListSignature::State::kHash, .sha1 = Sha1(AsBytes(file))};
-    }
-    ASSERT_OK(reports_->Store(1, reports));
+    });
   }
 
   // A TVS node that presents a certificate, which phones know by their lists.
