@@ -38,12 +38,18 @@ class UpWithoutCapfdTest : public UpTest {
     EXPECT_TRUE(IsReady(9544));
     EXPECT_OK(TlsClient::Connect("127.0.0.1", Ports::WithOffset(offset_)->capf));
   }
-  // As the database of a version that knew no key of strings.
+  // As the database of a version that knew no key of strings. The running capfd would write it again: it is shut out,
+  // until the next start sets its password.
   void ForgetStringKey() const {
     const ActAs scope(OwnerOf(paths_.superuser_password()));
     const PrivatePostgres postgres(paths_, "", SystemUsers());
     ASSERT_OK_AND_ASSIGN(Connection superuser,
                          Connection::Open({.conninfo = postgres.SuperuserConnection(kDatabaseName)}));
+    ASSERT_OK(superuser.Execute("ALTER ROLE trustline_capfd PASSWORD NULL"));
+    ASSERT_OK_AND_ASSIGN(const Result ended,
+                         superuser.Execute("SELECT coalesce(bool_and(pg_terminate_backend(pid, 10000)), true) FROM "
+                                           "pg_stat_activity WHERE usename = 'trustline_capfd'"));
+    EXPECT_THAT(ended.Value<bool>(), IsOkAndHolds(true));
     ASSERT_OK(superuser.Execute("DELETE FROM capf_string_key"));
   }
   const DataPaths paths_{data_};

@@ -337,8 +337,14 @@ TEST_F(UdpServerTest, ATakenPortIsNamedWithTheCommandThatFindsItsHolder) {
 }
 
 TEST_F(UdpServerTest, TheSamePortOfTcpIsAnother) {
-  Start({.address = "127.0.0.1"});
-  EXPECT_TRUE(ListenOn("127.0.0.1", port()).ok());
+  // Somebody else may have that of TCP just then: not twenty times.
+  bool is_free = false;
+  for (int i = 0; i < 20 && !is_free; ++i) {
+    server_.reset();
+    Start({.address = "127.0.0.1"});
+    is_free = ListenOn("127.0.0.1", port()).ok();
+  }
+  EXPECT_TRUE(is_free);
 }
 
 TEST_F(UdpServerTest, RefusesOptionsThatMakeNoSense) {

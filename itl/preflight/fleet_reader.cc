@@ -1,5 +1,7 @@
 #include "itl/preflight/fleet_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -19,29 +21,35 @@ constexpr Statement kPublications = {
     "g.published_at, g.list_id, g.generation"};
 
 // $2: now less kSilence, $3: now less kTvsReach, $4: when publications were made.
-#define PHONE_FACTS                                                                                                  \
-  "p.held_id::bigint, p.held_ctl_id::bigint, coalesce(width_bucket(p.held_at, (SELECT $4::text[]::timestamptz[])), " \
-  "0)::bigint, "                                                                                                     \
-  "coalesce(p.held_at < $2, false), w.model IS NOT NULL, coalesce(r.sha512, m.sha512, false), "                      \
-  "coalesce(r.version_1_1, "                                                                                         \
-  "m.version_1_1, false), coalesce(l.tftp_server, ''), coalesce(l.device, '')"
+#define SINCE "coalesce(width_bucket(p.held_at, (SELECT $4::text[]::timestamptz[])), 0)::bigint"
+#define PHONE_FACTS                                                                               \
+  "p.held_id::bigint, p.held_ctl_id::bigint, " SINCE                                              \
+  ", coalesce(p.held_at < $2, false), w.model IS NOT NULL, coalesce(r.sha512, m.sha512, false), " \
+  "coalesce(r.version_1_1, m.version_1_1, false), coalesce(l.tftp_server, ''), coalesce(l.device, '')"
 #define FROM_PHONES                                                                                                    \
   " FROM phone p LEFT JOIN model_without_lists w ON w.cluster_id = p.cluster_id AND w.model = p.model LEFT JOIN "      \
   "phone_reading r ON r.cluster_id = p.cluster_id AND r.device = p.device AND r.model = '' LEFT JOIN phone_reading m " \
   "ON m.cluster_id = p.cluster_id AND m.model = p.model AND m.device = '' LEFT JOIN trust_list l ON l.cluster_id = "   \
   "p.cluster_id AND l.kind = 'ITL' AND l.device = p.device AND l.removed_at IS NULL"
 // Of all phones: what sites and single devices reach is worked out once. Of few: it is looked up for each.
-#define ALL_REACH ", coalesce(s.nodes, d.nodes, '')"
+#define ALL_REACH "coalesce(s.nodes, d.nodes, '')"
 #define FROM_ALL_PHONES                                                                                               \
   FROM_PHONES                                                                                                         \
   " LEFT JOIN (SELECT site, string_agg(node, ',' ORDER BY node) AS nodes FROM tvs_reach WHERE cluster_id = $1 AND "   \
   "device = '' AND last_at > $3 GROUP BY site) AS s ON s.site = p.site LEFT JOIN (SELECT device, string_agg(node, "   \
   "',' ORDER BY node) AS nodes FROM tvs_reach WHERE cluster_id = $1 AND site = '' AND last_at > $3 GROUP BY device) " \
   "AS d ON d.device = p.device AND p.site = '' WHERE p.cluster_id = $1"
-constexpr Statement kGroups = {"preflight_groups", "SELECT " PHONE_FACTS ALL_REACH ", count(*)" FROM_ALL_PHONES
+constexpr Statement kGroups = {"preflight_groups", "SELECT " PHONE_FACTS ", " ALL_REACH ", count(*)" FROM_ALL_PHONES
                                                    " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10"};
+// $5: keys of NameKey().
 constexpr Statement kNames = {"preflight_names",
-                              "SELECT " PHONE_FACTS ALL_REACH ", p.device" FROM_ALL_PHONES " AND p.held_id = ANY($5)"};
+                              "SELECT " PHONE_FACTS ", " ALL_REACH ", p.device" FROM_ALL_PHONES
+                              " AND concat_ws(' ', p.held_id, p.held_ctl_id, " SINCE ", " ALL_REACH ") = ANY($5)"};
+// Until the end of the transaction. PostgreSQL expects as many groups as phones, and then lets one process do all of
+// the work; and it looks keys up in a hash table only where it plans with them.
+constexpr Statement kPlanForFleet = {
+    "preflight_plan_for_fleet",
+    "SELECT set_config('parallel_tuple_cost', '0', true), set_config('plan_cache_mode', 'force_custom_plan', true)"};
 constexpr Statement kOf = {
     "preflight_phones",
     "SELECT " PHONE_FACTS
@@ -53,6 +61,11 @@ template <typename Last>
 absl::Status Scan(const Row& row, PhoneFacts& facts, Last& last) {
   return row.Scan(facts.itl, facts.ctl, facts.since, facts.is_silent, facts.has_no_lists, facts.reads.sha512,
                   facts.reads.version_1_1, facts.own_list_server, facts.own_list_device, facts.tvs_nodes, last);
+}
+
+// Of what tells groups apart most; few phones have it and are of none of them.
+std::string NameKey(const PhoneFacts& facts) {
+  return fmt::format("{} {} {} {}", facts.itl, facts.ctl, facts.since, facts.tvs_nodes);
 }
 
 }  // namespace
@@ -78,6 +91,7 @@ absl::Status FleetReader::ReadPublications() {
 
 absl::StatusOr<Fleet> FleetReader::Read() {
   RETURN_IF_ERROR(ReadPublications());
+  RETURN_IF_ERROR(connection_.Execute(kPlanForFleet).status());
   ASSIGN_OR_RETURN(
       const Result rows,
       connection_.Execute(
@@ -99,15 +113,16 @@ absl::Status FleetReader::Names(const Fleet& fleet, const std::function<bool(siz
     if (chosen(i)) wanted.emplace(fleet.facts[i], i);
   }
   if (wanted.empty()) return absl::OkStatus();
-  std::set<int64_t> itls;
-  for (const auto& [facts, group] : wanted) itls.insert(facts.itl);
+  std::set<std::string> keys;
+  for (const auto& [facts, group] : wanted) keys.insert(NameKey(facts));
+  RETURN_IF_ERROR(connection_.Execute(kPlanForFleet).status());
   return connection_.ForEachRow(kNames,
                                 Parameters()
                                     .Int64(cluster_id_)
                                     .Time(now_ - kSilence)
                                     .Time(now_ - kTvsReach)
                                     .TextArray(times_)
-                                    .Int64Array(std::vector<int64_t>(itls.begin(), itls.end())),
+                                    .TextArray(std::vector<std::string>(keys.begin(), keys.end())),
                                 [&](const Row& row) -> absl::Status {
                                   PhoneFacts facts;
                                   std::string device;
