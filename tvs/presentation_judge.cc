@@ -118,10 +118,8 @@ absl::Status PresentationJudge::Judge(const Presentation& presentation, PreFligh
     // No code of a connection: callers would take it for that of the one to this node.
     return FailedPrecondition(
         "itld, which knows the phones, cannot be asked whether they bear another certificate, and the listener "
-        "presents "
-        "what it did: {}. Try again when it answers; --override --reason TEXT presents it all the same, without "
-        "anybody "
-        "having judged that",
+        "presents what it did: {}. Try again when it answers; --override --reason TEXT presents it all the same, "
+        "without anybody having judged that",
         StatusMessage(judged));
   }
   log_.Warning("TVS_CERTIFICATE_NOT_JUDGED",

@@ -111,7 +111,7 @@ void AddChangeCommand(CommandLine& line, CLI::App& plan, const ChangeCommand& fo
 void AddPlanCommands(CommandLine& line) {
   CLI::App& plan =
       AddGroup(line.app, "plan", "Changes of trust in steps, each with its gate, so that no phone is left behind",
-               "  trustctl plan rollover --signer callmanager --server tftp1\n"
+               "  trustctl plan rollover --signer callmanager --server tftp1 --reason 'it expires in May'\n"
                "  trustctl plan run\n"
                "  trustctl plan show --watch");
   AddPlanMakeCommands(line, plan);

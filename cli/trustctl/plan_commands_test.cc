@@ -101,7 +101,7 @@ TEST_F(PlanTest, RolloverIsMadeAndChangesNothing) {
   EXPECT_EQ(request.reason(), "it expires");
   EXPECT_FALSE(request.without_resets());
 
-  EXPECT_EQ(Run({"plan", "rollover", "--signer", "itlrecovery", "--without-resets"}).exit_status, 0);
+  EXPECT_EQ(Run({"plan", "rollover", "--signer", "itlrecovery", "--without-resets", "--reason", "r"}).exit_status, 0);
   EXPECT_EQ(plans_.made.kind(), v1::PLAN_KIND_ROLLOVER_ITLRECOVERY);
   EXPECT_TRUE(plans_.made.without_resets());
   EXPECT_EQ(plans_.made.wave(), 0);
@@ -112,7 +112,7 @@ TEST_F(PlanTest, AListenersNewCertificateAndTheOldOneAreNamed) {
   const Certificate certificate = *Certificate::FromPem(ReadFile(Vector("tvs.pem")));
   store_.shown_certificate.set_sha256(std::string(32, '\x3f'));
   const ProgramResult made = Run({"plan", "rollover", "--signer", "tvs", "--node", "branch1", "--certificate",
-                                  Vector("tvs.pem"), "--replaces", "3F:3f:3f"});
+                                  Vector("tvs.pem"), "--replaces", "3F:3f:3f", "--reason", "r"});
   EXPECT_EQ(made.exit_status, 0) << made.err;
   EXPECT_EQ(plans_.made.kind(), v1::PLAN_KIND_ROLLOVER_TVS);
   EXPECT_EQ(plans_.made.node(), "branch1");
@@ -123,7 +123,8 @@ TEST_F(PlanTest, AListenersNewCertificateAndTheOldOneAreNamed) {
   store_.shown.Clear();
   std::string whole;
   for (int i = 0; i < 32; ++i) whole += "a1";
-  EXPECT_EQ(Run({"plan", "rollover", "--signer", "capf", "--certificate", Vector("capf.pem"), "--replaces", whole})
+  EXPECT_EQ(Run({"plan", "rollover", "--signer", "capf", "--certificate", Vector("capf.pem"), "--replaces", whole,
+                 "--reason", "r"})
                 .exit_status,
             0);
   EXPECT_EQ(plans_.made.kind(), v1::PLAN_KIND_ROLLOVER_CAPF);
@@ -132,25 +133,25 @@ TEST_F(PlanTest, AListenersNewCertificateAndTheOldOneAreNamed) {
 
   plans_.made.Clear();
   const std::string two = directory_.WriteFile("two.pem", ReadFile(Vector("tvs.pem")) + ReadFile(Vector("capf.pem")));
-  const ProgramResult several = Run({"plan", "rollover", "--signer", "tvs", "--certificate", two});
+  const ProgramResult several = Run({"plan", "rollover", "--signer", "tvs", "--certificate", two, "--reason", "r"});
   EXPECT_EQ(several.exit_status, 1);
   EXPECT_THAT(several.err, HasSubstr("two.pem has 2 certificates: give a file with the new one alone"));
   EXPECT_EQ(plans_.made.cluster(), "");
 }
 
 TEST_F(PlanTest, MigrationAndRollback) {
-  EXPECT_EQ(Run({"plan", "migrate", "--to-cluster", "berlin", "--blank"}).exit_status, 0);
+  EXPECT_EQ(Run({"plan", "migrate", "--to-cluster", "berlin", "--blank", "--reason", "r"}).exit_status, 0);
   EXPECT_EQ(plans_.made.kind(), v1::PLAN_KIND_MIGRATE);
   EXPECT_EQ(plans_.made.to_cluster(), "berlin");
   EXPECT_TRUE(plans_.made.blank());
   const std::string file = directory_.WriteFile("berlin.export", std::string("whole\0file", 10));
-  EXPECT_EQ(Run({"plan", "migrate", "--export", file, "--hook", "axl"}).exit_status, 0);
+  EXPECT_EQ(Run({"plan", "migrate", "--export", file, "--hook", "axl", "--reason", "r"}).exit_status, 0);
   EXPECT_EQ(plans_.made.export_file(), std::string("whole\0file", 10));
   EXPECT_FALSE(plans_.made.blank());
   EXPECT_EQ(Run({"plan", "rollback", "--reason", "end of the trial"}).exit_status, 0);
   EXPECT_EQ(plans_.made.kind(), v1::PLAN_KIND_ROLLBACK);
   EXPECT_EQ(plans_.made.reason(), "end of the trial");
-  const ProgramResult missing = Run({"plan", "migrate", "--export", PathOf("none")});
+  const ProgramResult missing = Run({"plan", "migrate", "--export", PathOf("none"), "--reason", "r"});
   EXPECT_EQ(missing.exit_status, 1);
   EXPECT_THAT(missing.err, HasSubstr("none"));
 }
@@ -180,6 +181,7 @@ TEST_F(PlanTest, WrongUsageIsStatusTwo) {
            {"migrate"},
            {"migrate", "--blank"},
            {"migrate", "--to-cluster", "b", "--export", "f"},
+           {"rollback"},  // without a reason
            {"show", "0"},
            {"show", "three"},
            {"pause", "--accept-unproven", "1"},
@@ -187,6 +189,9 @@ TEST_F(PlanTest, WrongUsageIsStatusTwo) {
            {"run", "--reason", ""}}) {
     std::vector<std::string> arguments = {"plan"};
     arguments.insert(arguments.end(), words.begin(), words.end());
+    if (!words.empty() && (words[0] == "rollover" || words[0] == "migrate")) {
+      arguments.insert(arguments.end(), {"--reason", "r"});
+    }
     const ProgramResult result = Run(arguments);
     EXPECT_EQ(result.exit_status, 2) << testing::PrintToString(arguments) << result.err;
     EXPECT_THAT(result.err, AllOf(StartsWith("trustctl: "), HasSubstr("--help")));

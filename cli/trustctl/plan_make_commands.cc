@@ -36,7 +36,7 @@ void AddMakeArguments(CLI::App& command, MakeArguments& arguments) {
   for (const char* const name : {"--hook", "--wave", "--hours", "--stop-at-failures"}) {
     without->excludes(command.get_option(name));
   }
-  AddReason(command, arguments.reason, "Why, for the audit log");
+  AddReason(command, arguments.reason, "Why, for the audit log")->required();
 }
 
 absl::StatusOr<int> Make(Environment& environment, const MakeArguments& arguments, v1::MakePlanRequest request) {
@@ -116,10 +116,11 @@ void AddRolloverCommand(CommandLine& line, CLI::App& plan) {
   auto arguments = std::make_shared<RolloverArguments>();
   CLI::App& command = AddCommand(
       line, plan, "rollover", "Plan to put another key in the place of one that phones know, so that no phone is lost",
-      "  trustctl plan rollover --signer callmanager --server tftp1 --hook axl --wave 200 --hours 22:00-05:00\n"
+      "  trustctl plan rollover --signer callmanager --server tftp1 --hook axl --wave 200 --hours 22:00-05:00 \\\n"
+      "      --reason 'it expires in May'\n"
       "  trustctl plan rollover --signer itlrecovery --without-resets --reason 'the key file was copied'\n"
-      "  trustctl plan rollover --signer tvs --node branch1 --certificate tvs-new.pem --stop-at-failures 2%\n"
-      "  trustctl plan rollover --signer capf --certificate capf-new.pem --replaces 3f2a91c0",
+      "  trustctl plan rollover --signer tvs --node branch1 --certificate tvs-new.pem --reason 'new host name'\n"
+      "  trustctl plan rollover --signer capf --certificate capf-new.pem --replaces 3f2a91c0 --reason expiry",
       [arguments](Environment& environment) { return Rollover(environment, *arguments); });
   AddWord(command, "--signer", kPlanSignerType, kPlanSigners, arguments->kind,
           "Whose key: callmanager (signs files, and lists after a reset), itlrecovery (signs lists), tvs or capf")
@@ -175,8 +176,8 @@ void AddMigrateCommand(CommandLine& line, CLI::App& plan) {
   auto arguments = std::make_shared<MigrateArguments>();
   CLI::App& command =
       AddCommand(line, plan, "migrate", "Plan to move the phones to another cluster, of this system or of another one",
-                 "  trustctl plan migrate --to-cluster berlin\n"
-                 "  trustctl plan migrate --export berlin.export --hook axl\n"
+                 "  trustctl plan migrate --to-cluster berlin --reason 'the move of May'\n"
+                 "  trustctl plan migrate --export berlin.export --hook axl --reason 'the move of May'\n"
                  "  trustctl plan migrate --to-cluster berlin --blank --reason 'old phones'",
                  [arguments](Environment& environment) { return Migrate(environment, *arguments); });
   CLI::Option* const to_cluster =
@@ -199,7 +200,7 @@ void AddRollbackCommand(CommandLine& line, CLI::App& plan) {
   CLI::App& command =
       AddCommand(line, plan, "rollback", "Plan to give the phones back to the call manager that they come from",
                  "  trustctl plan rollback --reason 'end of the trial'\n"
-                 "  trustctl plan rollback --without-resets",
+                 "  trustctl plan rollback --without-resets --reason 'end of the trial'",
                  [arguments](Environment& environment) {
                    v1::MakePlanRequest request;
                    request.set_kind(v1::PLAN_KIND_ROLLBACK);

@@ -236,8 +236,7 @@ absl::Status LookForLscs(const StepRun& run) {
   return Waits(fmt::format(
       "{} devices have an LSC of this cluster's CA, which the other one does not accept: {}; `trustctl capf report "
       "--lsc-status installed --output csv > with-lsc.csv`, `trustctl capf schedule delete --from-csv with-lsc.csv`, "
-      "and "
-      "reset them; `trustctl lsc revoke` for those that do not come any more",
+      "and reset them; `trustctl lsc revoke` for those that do not come any more",
       devices.count, NamesText(devices)));
 }
 

@@ -107,8 +107,8 @@ absl::Status CheckAccepted(PlanEngine& engine, const TrustStoreCaller& caller, c
   }
   if (unproven == request.accept_unproven()) return absl::OkStatus();
   return FailedPrecondition(
-      "{} phones are unproven now, not {}: look at them (`trustctl plan show`), then say --accept-unproven {}",
-      unproven, request.accept_unproven(), unproven);
+      "{} unproven now, not {}: look at them (`trustctl plan show`), then say --accept-unproven {}",
+      unproven == 1 ? "1 phone is" : fmt::format("{} phones are", unproven), request.accept_unproven(), unproven);
 }
 
 }  // namespace

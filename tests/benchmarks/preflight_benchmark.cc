@@ -34,6 +34,7 @@ constexpr int kRounds = 5;
 constexpr int kPageRounds = 51;
 constexpr double kWantedSeconds = 5;
 constexpr double kWantedMegabytes = 300;
+constexpr double kWantedRatioOfPages = 1.2;
 constexpr char kActor[] = "trustline:default/person/admin";
 
 double Seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -219,12 +220,13 @@ absl::Status MeasurePages(Site& site, ListMemory& memory, Report& report) {
     without.push_back((listed - begin) * 1000);
     with.push_back((Seconds() - begin) * 1000);
   }
-  report.Add({.measure = "page of 200 phones with cures",
+  const double ratio = Median(with) / Median(without);
+  report.Add({.measure = "page of 200 phones with cures; floor: without them",
               .figure = fmt::format("{:.1f} ms", Median(with)),
               .floor = fmt::format("{:.1f} ms", Median(without)),
-              .ratio = Median(with) / Median(without),
-              .wanted = "< 30 ms",
-              .met = Median(with) < 30});
+              .ratio = ratio,
+              .wanted = fmt::format("ratio < {}", kWantedRatioOfPages),
+              .met = ratio < kWantedRatioOfPages});
   return absl::OkStatus();
 }
 
