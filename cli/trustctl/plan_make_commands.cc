@@ -116,8 +116,7 @@ void AddRolloverCommand(CommandLine& line, CLI::App& plan) {
   auto arguments = std::make_shared<RolloverArguments>();
   CLI::App& command = AddCommand(
       line, plan, "rollover", "Plan to put another key in the place of one that phones know, so that no phone is lost",
-      "  trustctl plan rollover --signer callmanager --server tftp1 --hook axl --wave 200 --hours 22:00-05:00 \\\n"
-      "      --reason 'it expires in May'\n"
+      "  trustctl plan rollover --signer callmanager --server tftp1 --hook axl --hours 22:00-05:00 --reason expiry\n"
       "  trustctl plan rollover --signer itlrecovery --without-resets --reason 'the key file was copied'\n"
       "  trustctl plan rollover --signer tvs --node branch1 --certificate tvs-new.pem --reason 'new host name'\n"
       "  trustctl plan rollover --signer capf --certificate capf-new.pem --replaces 3f2a91c0 --reason expiry",
