@@ -115,7 +115,6 @@ absl::Status FleetReader::Names(const Fleet& fleet, const std::function<bool(siz
   if (wanted.empty()) return absl::OkStatus();
   std::set<std::string> keys;
   for (const auto& [facts, group] : wanted) keys.insert(NameKey(facts));
-  RETURN_IF_ERROR(connection_.Execute(kPlanForFleet).status());
   return connection_.ForEachRow(kNames,
                                 Parameters()
                                     .Int64(cluster_id_)
