@@ -121,6 +121,23 @@ TEST_F(ResetRunnerTest, TooManyFailuresStopIt) {
   EXPECT_THAT(Find(id).state_reason, HasSubstr("12 of 20 phones failed"));
 }
 
+TEST_F(ResetRunnerTest, TheLastWaveIsJudgedToo) {
+  AddDevices(1, 5);
+  UseHook(hooks_folder_.Write("hook", RememberingScript("*")));
+  NewRunner();
+  ResetOrder order = OrderOf(200);
+  order.pause = absl::ZeroDuration();
+  const int32_t id = Order(order);
+  Step(2);
+  EXPECT_EQ(Said(id), "stopped 5: 0 ok, 5 failed, 0 gone, 0 waiting, 0 reported");
+  EXPECT_THAT(Find(id).state_reason, HasSubstr("5 of 5 phones failed"));
+  EXPECT_FALSE(Find(id).ended_at.has_value());
+  // Somebody has looked at it: nothing is left.
+  ASSERT_OK(Change(id, true));
+  Step();
+  EXPECT_EQ(Said(id), "done 5: 0 ok, 5 failed, 0 gone, 0 waiting, 0 reported");
+}
+
 TEST_F(ResetRunnerTest, TwoFailuresAreNotTooMany) {
   AddDevices(1, 12);
   UseHook(hooks_folder_.Write("hook", RememberingScript("*1|*2")));

@@ -146,23 +146,22 @@ absl::StatusOr<ResetWave::Ended> ResetWave::End(std::span<const PhoneAnswer> ans
   ASSIGN_OR_RETURN(ended.reset, ReadReset(rows[0]));
   if (ended.reset.state != ResetState::kRunning || !is_whole) return ended;
 
-  // 2. Is anything left to do?
-  if (ended.reset.counts.waiting == 0) {
-    ASSIGN_OR_RETURN(ended.reset, Finish(now));
-    ended.kind = Ended::Kind::kDone;
+  // 2. Did too much fail? Of the last wave too: whoever waits for the reset would take it for a good one.
+  const int64_t failures = ended.reset.counts.failed - ended.reset.forgiven_failed;
+  const int64_t tried = ended.reset.counts.accepted + ended.reset.counts.failed - ended.reset.forgiven_tried;
+  if (failures >= kLeastFailures &&
+      static_cast<double>(failures) > ended.reset.stop_at_failures * static_cast<double>(tried)) {
+    ended.kind = Ended::Kind::kStopped;
+    ended.reason = TooMany(ended.reset, failures, tried);
+    RETURN_IF_ERROR(Stop(ended.reason, ended.reset));
     return ended;
   }
 
-  // 3. Did too much fail?
-  const int64_t failures = ended.reset.counts.failed - ended.reset.forgiven_failed;
-  const int64_t tried = ended.reset.counts.accepted + ended.reset.counts.failed - ended.reset.forgiven_tried;
-  if (failures < kLeastFailures ||
-      static_cast<double>(failures) <= ended.reset.stop_at_failures * static_cast<double>(tried)) {
-    return ended;
+  // 3. Is anything left to do?
+  if (ended.reset.counts.waiting == 0) {
+    ASSIGN_OR_RETURN(ended.reset, Finish(now));
+    ended.kind = Ended::Kind::kDone;
   }
-  ended.kind = Ended::Kind::kStopped;
-  ended.reason = TooMany(ended.reset, failures, tried);
-  RETURN_IF_ERROR(Stop(ended.reason, ended.reset));
   return ended;
 }
 
