@@ -31,6 +31,7 @@ absl::Status CapfListener::Open(LoadedListener loaded, EnrolmentDesk& desk) {
       server_, StreamServer::Start(parts_.workers, std::move(options), [endpoint = endpoint_.get()](const Peer& peer) {
         return endpoint->NewSession(peer);
       }));
+  parts_.presented.Set(config_.cluster, server_->options().name, chain_.front().sha256());
   parts_.log.Info("CAPF_LISTENING", "phones are enrolled",
                   {{"cluster", config_.cluster},
                    {"address", config_.server.address},
@@ -77,7 +78,10 @@ absl::Status CapfListener::Admit(const Certificate& certificate) const {
 
 absl::StatusOr<std::function<void()>> CapfListener::Prepare(const ListenerCredentials& credentials) {
   ASSIGN_OR_RETURN(const std::shared_ptr<TlsContext> tls, MakeListenerTls(credentials, config_.allow_tls10));
-  return std::function<void()>([this, tls] { server_->UseTls(tls); });
+  return std::function<void()>([this, tls, sha256 = credentials.chain.front().sha256()] {
+    server_->UseTls(tls);
+    parts_.presented.Set(config_.cluster, server_->options().name, sha256);
+  });
 }
 
 }  // namespace trustline

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "capf/enrolment_desk.h"
+#include "capf/presented_certificates.h"
 #include "capf/session.h"
 #include "capf/session_pace.h"
 #include "capf/work_queue.h"
@@ -30,6 +31,7 @@ struct CapfListenerParts {
   SessionPace& pace;
   IoWorkers& workers;
   Pool& pool;
+  PresentedCertificates& presented;
   const Clock& clock;
   Log& log;
 };

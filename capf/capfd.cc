@@ -19,6 +19,7 @@
 #include "capf/enrolment_sweeper.h"
 #include "capf/issuance_client.h"
 #include "capf/metrics.h"
+#include "capf/presented_certificates.h"
 #include "capf/session_pace.h"
 #include "capf/settlement.h"
 #include "capf/string_key.h"
@@ -174,6 +175,7 @@ class Capfd final : public DaemonService {
                     context.clock, context.log, context.metrics, audit_),
         rate_(config_.enrolments_per_second, context.clock.Now()),
         pace_({.most_at_once_of_address = kMostWaitingOfAddress}, context.clock),
+        presented_(context.config.node, context.clock),
         settlement_(*parts_.desk_pool, *parts_.cad, context.clock, context.log),
         background_settlement_(*parts_.background_pool, *parts_.cad, context.clock, context.log),
         sweeper_({.node = context.config.node, .actor = own_uri_, .also = [this] { return KeepDesks(); }},
@@ -211,7 +213,7 @@ class Capfd final : public DaemonService {
   }
 
   absl::Status KeepDesks() {
-    absl::Status kept;
+    absl::Status kept = presented_.Say(*parts_.background_pool);
     for (const auto& [cluster, desk] : desks_) {
       kept.Update(desk->RenewLeases(*parts_.background_pool));
       kept.Update(desk->RecordTold(*parts_.background_pool));
@@ -229,6 +231,7 @@ class Capfd final : public DaemonService {
                                                                        .pace = pace_,
                                                                        .workers = *workers_,
                                                                        .pool = *parts_.background_pool,
+                                                                       .presented = presented_,
                                                                        .clock = context_.clock,
                                                                        .log = context_.log}));
       const CapfListener& listener = *listeners_.back();
@@ -304,6 +307,7 @@ class Capfd final : public DaemonService {
   Authorizer authorizer_;
   EnrolmentRate rate_;
   SessionPace pace_;
+  PresentedCertificates presented_;
   Settlement settlement_;             // by who ends a phone's operation
   Settlement background_settlement_;  // of what is left of that
   EnrolmentSweeper sweeper_;

@@ -46,6 +46,13 @@ absl::Status CheckTogether(const PresentationJudge::PreFlights& planned, const v
       refusals.push_back(fmt::format("cluster {}: {}", one.cluster(), one.preflight().refusal()));
     }
   }
+  if (refusals.empty() && caution.has_accept_unproven() && caution.accept_unproven() != 0) {
+    return FailedPrecondition(
+        "nothing was changed: --accept-unproven {} was said, and no phone of any of the listener's clusters is "
+        "unproven: "
+        "leave the number out",
+        caution.accept_unproven());
+  }
   if (refusals.empty()) return absl::OkStatus();
   const std::string all = absl::StrJoin(refusals, "; ");
   if (locked > 0) return FailedPrecondition("{}", all);

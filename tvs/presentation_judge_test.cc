@@ -139,6 +139,11 @@ TEST_F(PresentationJudgeTest, UnprovenPhonesOfSeveralClustersAreAcceptedByTheirS
   ASSERT_THAT(node_.asked, SizeIs(4));
   EXPECT_EQ(node_.asked[2].caution().accept_unproven(), 4);
   EXPECT_EQ(node_.asked[3].caution().accept_unproven(), 7);
+
+  node_.unproven.clear();
+  EXPECT_THAT(
+      Judge({"default", "berlin"}, caution),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--accept-unproven 11 was said, and no phone")));
 }
 
 TEST_F(PresentationJudgeTest, ANodeWithoutItldSaysThatNobodyJudges) {

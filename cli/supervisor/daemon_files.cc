@@ -12,8 +12,7 @@ constexpr std::string_view kHeader = "# Written by trustline up at each start.\n
 
 std::string CommonSections(const std::string& node, const std::string& connection, const std::string& renew_from,
                            const Settings& settings, uint16_t grpc_port, uint16_t metrics_port) {
-  std::string text(kHeader);
-  text += fmt::format("[node]\nname = {}\n\n", TomlText(node));
+  std::string text = fmt::format("[node]\nname = {}\n\n", TomlText(node));
   text += fmt::format("[database]\nconnection = {}\n\n", TomlText(connection));
   text += "[identity]\ncertificate = \"identity.crt\"\nkey = \"identity.key\"\nauthority = \"authority.crt\"\n";
   if (!renew_from.empty()) text += fmt::format("renew_from = {}\n", TomlText(renew_from));
@@ -26,6 +25,8 @@ std::string CommonSections(const std::string& node, const std::string& connectio
 absl::Status WriteWithLocal(const DataPaths& paths, const std::string& name, const std::optional<SystemUser>& owner,
                             const std::string& directory, std::string text) {
   const std::string local = paths.local_configuration(name);
+  text =
+      fmt::format("{}# What is changed here is lost then: lines of your own go into {}.\n\n{}", kHeader, local, text);
   const absl::StatusOr<std::string> added = ReadTrustedFile(local);
   if (added.ok()) {
     text += fmt::format("\n# From {}\n{}", local, *added);

@@ -330,6 +330,29 @@ TEST_F(CautionTest, ListsThatAreSignedHereArePlannedOneByOne) {
                        "pre-flight of ITL of tftp1: 9,969 safe (31 by TVS), 12 outside\n"));
 }
 
+TEST_F(CautionTest, TheNumberOfSeveralListsIsThatOfAllTogether) {
+  lists_.Add("tftp2", "SEP001122334455", 4, ReadVectorFile("ITLFile-sha512.tlv"));
+  Answer(LockingPreFlight());
+  const Words words = {"itl",
+                       "reset",
+                       "--recovery-key",
+                       WriteKeyFile("callmanager.pem"),
+                       "--passphrase-file",
+                       WritePassphraseFile(),
+                       "--reason",
+                       "r"};
+  const ProgramResult refused = Run(With(words, {"--accept-unproven", "2"}));
+  EXPECT_EQ(refused.exit_status, 1);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("for the 2 lists together 4 phones are unproven"), HasSubstr("say --accept-unproven 4")));
+  for (const v1::PublishSignedRequest& sent : lists_.published_signed) EXPECT_TRUE(sent.caution().plan());
+  lists_.published_signed.clear();
+  EXPECT_EQ(Run(With(words, {"--accept-unproven", "4"})).exit_status, 0);
+  ASSERT_EQ(lists_.published_signed.size(), 4u);
+  EXPECT_FALSE(lists_.published_signed.back().caution().plan());
+  EXPECT_EQ(lists_.published_signed.back().caution().accept_unproven(), 2);
+}
+
 TEST_F(CautionTest, ARefusalIsToldInItldsWords) {
   store_.remove_status = {grpc::StatusCode::FAILED_PRECONDITION,
                           "1 phone would be locked out, SEP000000000001: see them with --plan\x1b[2J"};

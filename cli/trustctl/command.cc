@@ -183,7 +183,13 @@ CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<s
       .add_option_function<std::string>(
           name,
           [&command, &time, name](const std::string& text) {
-            if (!ParseDuration(text).ok()) (void)ValueOrThrow(command, ParseTime(text, absl::UTCTimeZone()), name);
+            if (!ParseDuration(text).ok()) {
+              const absl::StatusOr<absl::Time> parsed = ParseTime(text, absl::UTCTimeZone());
+              const absl::Status neither = parsed.ok() ? absl::OkStatus()
+                                                       : InvalidArgument("{}; or as a span of time: 90d, 24h, 15m",
+                                                                         StatusMessage(parsed.status()));
+              (void)ValueOrThrow(command, neither.ok() ? parsed : absl::StatusOr<absl::Time>(neither), name);
+            }
             time = text;
           },
           description)

@@ -275,6 +275,7 @@ absl::StatusOr<int> Publish(Environment& environment, const PublishArguments& ar
     environment.out() << "nothing waits to be published\n";
     return kExitSuccess;
   }
+  if (!waits && arguments.caution.plan) return WritePlans(environment, {});
   v1::PublishResponse response;
   if (waits) {
     RETURN_IF_ERROR(FillCaution(environment, arguments.caution, request));

@@ -105,13 +105,38 @@ std::string ListOf(const v1::PublishSignedRequest& request) {
   return request.device().empty() ? list : fmt::format("{}, of {} alone", list, request.device());
 }
 
+// The number that was accepted is of all lists together; each list is judged by itself, and gets its own.
+absl::Status ShareAccepted(Environment& environment, Client<v1::TrustLists>& client, int64_t accepted,
+                           std::vector<v1::PublishSignedRequest>& requests) {
+  int64_t unproven = 0;
+  for (v1::PublishSignedRequest& request : requests) {
+    v1::PublishSignedRequest asked = request;
+    asked.clear_caution();
+    asked.mutable_caution()->set_plan(true);
+    ASSIGN_OR_RETURN(const v1::PublishResponse response,
+                     (environment.Ask(client, &v1::TrustLists::Stub::PublishSigned, asked)));
+    RETURN_IF_ERROR(CheckPlanned(response.has_preflight(), response.preflight()));
+    const int64_t of_list = PhonesOf(response.preflight(), v1::PHONE_VERDICT_UNPROVEN);
+    request.mutable_caution()->set_accept_unproven(of_list);
+    unproven += of_list;
+  }
+  if (unproven == accepted) return absl::OkStatus();
+  return FailedPrecondition(
+      "nothing was changed: --accept-unproven {} was said, and for the {} lists together {} are unproven, counted once "
+      "for each list: look at them with --plan, then say --accept-unproven {}",
+      accepted, requests.size(), PhonesText(unproven), unproven);
+}
+
 absl::StatusOr<ResetOutcome> ResetWithKeyFile(Environment& environment, Client<v1::TrustLists>& client,
                                               const ResetArguments& arguments) {
   ASSIGN_OR_RETURN(const RecoveryKeyFile key,
                    ReadRecoveryKeyFile(environment, arguments.recovery_key, arguments.passphrase_file));
   const CallSeries series(environment);
-  ASSIGN_OR_RETURN(const std::vector<v1::PublishSignedRequest> requests,
+  ASSIGN_OR_RETURN(std::vector<v1::PublishSignedRequest> requests,
                    SignCurrentLists(environment, client, arguments, key.content));
+  if (requests.size() > 1 && arguments.caution.accept_unproven && !arguments.caution.plan) {
+    RETURN_IF_ERROR(ShareAccepted(environment, client, *arguments.caution.accept_unproven, requests));
+  }
   ResetOutcome outcome;
   for (size_t i = 0; i < requests.size(); ++i) {
     absl::StatusOr<v1::PublishResponse> response =

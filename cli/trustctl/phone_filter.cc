@@ -23,14 +23,17 @@ void AddPhoneServer(CLI::App& command, std::optional<std::string>& server) {
 void AddPhoneFilter(CLI::App& command, PhoneFilterArguments& arguments) {
   AddPhoneStatuses(command, arguments.statuses,
                    fmt::format("Only of these statuses, with commas: {}", fmt::join(PhoneStatusArguments(), ", ")));
-  AddPhoneCures(command, arguments.cures,
-                fmt::format("Only those that this brings to what is published, with commas: {}",
-                            fmt::join(WordTexts(kPhoneCures), ", ")));
   AddPhoneServer(command, arguments.server);
   AddText(command, "--model", kMaxDeviceText, arguments.model, "Only devices of exactly this model");
   AddText(command, "--site", kMaxDeviceText, arguments.site, "Only devices of exactly this site");
   command.add_flag("--evidence", arguments.evidence,
                    "Only what is evidence: no claims, and no phones without a report");
+}
+
+void AddPhoneCure(CLI::App& command, PhoneFilterArguments& arguments) {
+  AddPhoneCures(command, arguments.cures,
+                fmt::format("Only those that this brings to what is published, with commas: {}",
+                            fmt::join(WordTexts(kPhoneCures), ", ")));
 }
 
 absl::StatusOr<v1::PhoneFilter> PhoneFilterFrom(Environment& environment, const PhoneFilterArguments& arguments) {

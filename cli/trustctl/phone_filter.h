@@ -25,8 +25,10 @@ struct PhoneFilterArguments {
 // --server; also of commands that choose by nothing else.
 void AddPhoneServer(CLI::App& command, std::optional<std::string>& server);
 
-// All but --since. `arguments` must outlive the command.
+// All but --cure and --since. `arguments` must outlive the command.
 void AddPhoneFilter(CLI::App& command, PhoneFilterArguments& arguments);
+// --cure: of commands that only show.
+void AddPhoneCure(CLI::App& command, PhoneFilterArguments& arguments);
 
 // Asks itld for the cluster's time zone when a time has none.
 absl::StatusOr<v1::PhoneFilter> PhoneFilterFrom(Environment& environment, const PhoneFilterArguments& arguments);

@@ -102,6 +102,7 @@ void AddReportCommand(CommandLine& line, CLI::App& phones) {
                  "  trustctl phones report --summary",
                  [arguments](Environment& environment) { return Report(environment, *arguments); });
   AddPhoneFilter(command, arguments->filter);
+  AddPhoneCure(command, arguments->filter);
   CLI::Option* const since = AddTime(command, "--since", arguments->filter.since,
                                      "Only reported at this time or later, or so long ago at most");
   CLI::Option* const limit = AddCount(command, "--limit", arguments->limit, "The first so many; 0 for all");

@@ -90,8 +90,8 @@ struct ResetArguments {
   bool watch = false;
 
   bool HasFilter() const {
-    return !filter.statuses.empty() || !filter.cures.empty() || filter.server || filter.model || filter.site ||
-           filter.since || filter.evidence || out_of_step;
+    return !filter.statuses.empty() || filter.server || filter.model || filter.site || filter.since ||
+           filter.evidence || out_of_step;
   }
 };
 

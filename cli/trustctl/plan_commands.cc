@@ -72,8 +72,9 @@ absl::StatusOr<int> Change(Environment& environment, const ChangeArguments& argu
   ASSIGN_OR_RETURN(const v1::ChangePlanResponse response,
                    (environment.Ask(client, &v1::Plans::Stub::ChangePlan, request)));
   const v1::Plan& plan = response.plan();
+  const bool is_being_aborted = change == v1::ChangePlanRequest::CHANGE_ABORT && plan.state() == v1::PLAN_STATE_RUNNING;
   const std::string sentence =
-      fmt::format("{} is {}{}", PlanText(plan), WordFor(kPlanStates, plan.state()),
+      fmt::format("{} is {}{}", PlanText(plan), is_being_aborted ? "being aborted" : WordFor(kPlanStates, plan.state()),
                   plan.state() == v1::PLAN_STATE_RUNNING
                       ? fmt::format("; `trustctl plan show {} --watch` follows it", plan.number())
                       : "");
@@ -137,19 +138,21 @@ void AddPlanCommands(CommandLine& line) {
                 "status 0 when it is done");
 
   AddChangeCommand(line, plan,
-                   {v1::ChangePlanRequest::CHANGE_RUN, "run", "Let a plan run, or go on after it has stopped",
+                   {v1::ChangePlanRequest::CHANGE_RUN, "run", "Let a plan run that was made",
                     "  trustctl plan run\n"
-                    "  trustctl plan run 3 --accept-unproven 31 --reason 'phones in store'",
+                    "  trustctl plan run 3 --reason 'the window of Sunday'",
                     true});
   AddChangeCommand(line, plan,
                    {v1::ChangePlanRequest::CHANGE_PAUSE, "pause", "Begin no further step; what was done stays",
                     "  trustctl plan pause --reason 'change freeze'", false});
-  AddChangeCommand(line, plan,
-                   {v1::ChangePlanRequest::CHANGE_RESUME, "resume", "Let a paused plan go on where it was",
-                    "  trustctl plan resume\n"
-                    "  trustctl plan resume 3 --accept-unproven 31\n"
-                    "  trustctl plan resume --go-without 4 --reason 'lobby phones, reset on Monday'",
-                    true});
+  AddChangeCommand(
+      line, plan,
+      {v1::ChangePlanRequest::CHANGE_RESUME, "resume",
+       "Let a plan go on where it was, after a pause, after it has stopped, or when it waits for your word",
+       "  trustctl plan resume\n"
+       "  trustctl plan resume 3 --accept-unproven 31\n"
+       "  trustctl plan resume --go-without 4 --reason 'lobby phones, reset on Monday'",
+       true});
   AddChangeCommand(line, plan,
                    {v1::ChangePlanRequest::CHANGE_ABORT, "abort",
                     "End a plan, and take back what it has changed as far as that can be: see the ways back in show",

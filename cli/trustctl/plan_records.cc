@@ -27,7 +27,7 @@ Cell FingerprintCell(bool is_there, const v1::CertificateSummary& certificate) {
 std::string ResetsText(const v1::Plan& plan) {
   if (!plan.with_resets()) return "none are ordered: phones follow when they start";
   return fmt::format("by {}, {} a wave{}, stops at {:g}% failures",
-                     plan.hook().empty() ? "the only hook" : "the hook " + plan.hook(), PhonesText(plan.wave()),
+                     plan.hook().empty() ? "no hook" : "the hook " + plan.hook(), PhonesText(plan.wave()),
                      plan.hours().empty() ? "" : ", " + plan.hours(), plan.stop_at_failures() * kPercent);
 }
 

@@ -83,10 +83,13 @@ void WriteVerdicts(std::ostream& out, const v1::PreFlight& preflight) {
 void WriteForPeople(std::ostream& out, const PlannedChange& change) {
   const v1::PreFlight& preflight = change.preflight;
   if (!change.of.empty()) out << EscapeForTerminal(change.of) << ":\n";
-  WriteVerdicts(out, preflight);
-  WriteReasons(out, preflight);
-  out << "\n"
-      << EscapeForTerminal(preflight.refusal().empty() ? std::string("it would be made")
+  // One that is refused before any phone is looked at has no numbers.
+  if (preflight.counts_size() > 0 || preflight.refusal().empty()) {
+    WriteVerdicts(out, preflight);
+    WriteReasons(out, preflight);
+    out << "\n";
+  }
+  out << EscapeForTerminal(preflight.refusal().empty() ? std::string("it would be made")
                                                        : fmt::format("it would be refused: {}", preflight.refusal()))
       << "\n";
 }

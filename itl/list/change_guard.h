@@ -3,8 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,11 +18,21 @@
 
 namespace trustline {
 
+// Devices of which too little is known, each with the reason (itl/preflight: ReasonText).
+using UnprovenPhones = std::set<std::pair<std::string, std::string>>;
+
 // What an administrator says to the pre-flight (proto/preflight.proto).
 struct Caution {
   bool plan = false;
   std::optional<int64_t> accept_unproven;
   std::string override_reason;
+  // Of a plan, whose administrator said a number when a gate waited: whom it meant, and why they were unproven. Nobody
+  // else may be, and nobody for another reason.
+  std::shared_ptr<const UnprovenPhones> accepted = nullptr;
+
+  bool Accepts(const std::string& device, std::string_view reason) const {
+    return accepted != nullptr && accepted->contains({device, std::string(reason)});
+  }
 };
 
 namespace v1 {
@@ -35,8 +49,9 @@ struct GuardedChange {
   std::string action;  // as in the audit log: "trust.remove"
   std::string subject;
   Caution caution;
-  v1::PreFlight* report = nullptr;  // filled when given, also when the change is refused; not owned
-  bool is_retried = false;          // by itself, until it may be made: a refusal is no event
+  v1::PreFlight* report = nullptr;     // filled when given, also when the change is refused; not owned
+  UnprovenPhones* unproven = nullptr;  // the same: all of them, however many
+  bool is_retried = false;             // by itself, until it may be made: a refusal is no event
 };
 
 // Thread-safe.

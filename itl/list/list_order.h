@@ -31,7 +31,8 @@ struct PublishOrder {
   // For the pre-flight.
   std::string action = "itl.publish";
   Caution caution;
-  v1::PreFlight* report = nullptr;  // not owned; may be null
+  v1::PreFlight* report = nullptr;     // not owned; may be null
+  UnprovenPhones* unproven = nullptr;  // the same
   // Why nothing goes out by itself now. Empty: what may, does.
   std::string hold;
   bool is_retried = false;  // by itself, until it may be made (GuardedChange)

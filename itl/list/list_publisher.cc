@@ -205,6 +205,7 @@ absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, c
                                 .subject = fmt::format("trust lists of {}", cluster),
                                 .caution = order.caution,
                                 .report = order.report,
+                                .unproven = order.unproven,
                                 // What is refused and may wait does so.
                                 .is_retried = order.is_retried || (!order.approved && !order.must_publish)};
   const absl::Status status = RunGuarded(pool_, options_.guard, change, [&](Connection& connection) -> absl::Status {

@@ -109,7 +109,7 @@ absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& 
         "no TVS node answers for the cluster {0}, so that no phone could ask about {1}: {2}", cluster,
         signer.subject().ToText(),
         had_nodes ? "the approved ones have no listener for this cluster; add a [[listener]] with cluster = \"" +
-                        cluster + "\" to a tvsd's configuration"
+                        cluster + "\" to a tvsd's configuration (with `trustline up` in DIR/tvsd.local.toml)"
                   : std::string("approve one (`trustctl node list`, `trustctl node approve NODE`)"));
   }
   return FailedPrecondition(

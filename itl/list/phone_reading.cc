@@ -22,11 +22,22 @@ constexpr Statement kCount = {
     "coalesce(r.version_1_1, m.version_1_1, false)) FROM device d LEFT JOIN phone_reading r ON r.cluster_id = "
     "d.cluster_id AND r.device = d.name AND r.model = '' LEFT JOIN phone_reading m ON m.cluster_id = d.cluster_id AND "
     "m.model = d.model AND m.device = '' WHERE d.cluster_id = $1 AND d.state = 'in service'"};
+constexpr Statement kUnable = {
+    "phone_reading_unable",
+    "SELECT d.name FROM device d LEFT JOIN phone_reading r ON r.cluster_id = d.cluster_id AND r.device = d.name AND "
+    "r.model = '' LEFT JOIN phone_reading m ON m.cluster_id = d.cluster_id AND m.model = d.model AND m.device = '' "
+    "WHERE d.cluster_id = $1 AND d.state = 'in service' AND (($2 AND NOT coalesce(r.sha512, m.sha512, false)) OR ($3 "
+    "AND NOT coalesce(r.version_1_1, m.version_1_1, false))) ORDER BY d.name"};
 constexpr Statement kOf = {
     "phone_reading_of",
     "SELECT r.sha512, r.version_1_1 FROM phone_reading r WHERE r.cluster_id = $1 AND (r.device = $2 OR (r.device = '' "
     "AND r.model = (SELECT d.model FROM device d WHERE d.cluster_id = $1 AND d.name = $2))) ORDER BY r.device = '' "
     "LIMIT 1"};
+
+constexpr size_t kNamed = 5;
+
+bool NeedsSha512(DigestAlgorithm digest) { return digest != DigestAlgorithm::kSha1; }
+bool NeedsVersion(FileVersion signer_version) { return signer_version != kSignerVersion; }
 
 }  // namespace
 
@@ -73,9 +84,20 @@ absl::StatusOr<PhoneReads> PhoneReading::Of(std::string_view device) {
   return ability;
 }
 
+absl::StatusOr<std::vector<std::string>> PhoneReading::Unable(DigestAlgorithm digest, FileVersion signer_version) {
+  std::vector<std::string> devices;
+  RETURN_IF_ERROR(connection_.ForEachRow(
+      kUnable, Parameters().Int64(cluster_id_).Bool(NeedsSha512(digest)).Bool(NeedsVersion(signer_version)),
+      [&](const Row& row) -> absl::Status {
+        ASSIGN_OR_RETURN(devices.emplace_back(), row.Get<std::string>(0));
+        return absl::OkStatus();
+      }));
+  return devices;
+}
+
 absl::Status PhoneReading::CheckAll(DigestAlgorithm digest, FileVersion signer_version) {
-  const bool needs_sha512 = digest != DigestAlgorithm::kSha1;
-  const bool needs_version = signer_version != kSignerVersion;
+  const bool needs_sha512 = NeedsSha512(digest);
+  const bool needs_version = NeedsVersion(signer_version);
   if (!needs_sha512 && !needs_version) return absl::OkStatus();
   ASSIGN_OR_RETURN(const ReadingCount count, Count());
   std::vector<std::string> what, options;
@@ -88,11 +110,16 @@ absl::Status PhoneReading::CheckAll(DigestAlgorithm digest, FileVersion signer_v
   need(needs_sha512, count.without_sha512, "SHA-512", "--sha512");
   need(needs_version, count.without_version_1_1, "signer version 1.1", "--signer-version-1.1");
   if (what.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::vector<std::string> unable, Unable(digest, signer_version));
+  const size_t all = unable.size();
+  if (all > kNamed) unable.resize(kNamed);
   return FailedPrecondition(
-      "{}: phones that cannot would refuse the list and stay with the one they hold. Record what can (`trustctl itl "
+      "{} ({}{}): phones that cannot would refuse the list and stay with the one they hold. Record what can (`trustctl "
+      "itl "
       "able "
       "--model MODEL {}`), or give single devices a list of their own (`trustctl itl device set`)",
-      absl::StrJoin(what, ", "), absl::StrJoin(options, " "));
+      absl::StrJoin(what, ", "), absl::StrJoin(unable, ", "),
+      all > unable.size() ? fmt::format(" and {} more", all - unable.size()) : "", absl::StrJoin(options, " "));
 }
 
 }  // namespace trustline

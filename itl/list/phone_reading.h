@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,7 +34,11 @@ class PhoneReading {
   // A device's own record, or else its model's.
   absl::StatusOr<PhoneReads> Of(std::string_view device);
 
-  // OK when all phones can read such lists; else FailedPrecondition with how many cannot, and the way out.
+  // Devices in service that are not recorded to read such lists, in the order of their names.
+  absl::StatusOr<std::vector<std::string>> Unable(DigestAlgorithm digest, FileVersion signer_version);
+
+  // OK when all phones can read such lists; else FailedPrecondition with how many cannot, the first of them, and the
+  // way out.
   absl::Status CheckAll(DigestAlgorithm digest, FileVersion signer_version);
 
  private:

@@ -24,6 +24,7 @@ namespace {
 constexpr absl::Duration kFirstListPatience = absl::Seconds(15);
 constexpr absl::Duration kFirstListInterval = absl::Milliseconds(200);
 constexpr size_t kLongestHost = 64;
+constexpr size_t kMostNamedUnable = 20'000;  // in an answer
 
 TrustStoreCaller StoreCaller(const Caller& caller) { return {caller.cluster_id, caller.cluster, caller.actor()}; }
 
@@ -66,6 +67,37 @@ absl::Status CheckFormCanBeRead(Connection& connection, const Caller& caller, co
         "`trustctl itl able`), or give single devices a list of their own (`trustctl itl device set`)");
   }
   return reading.CheckAll(policy.digest, policy.signer_version);
+}
+
+// Into the plan of a change of form that is refused: who is not recorded to read it.
+absl::Status NameUnable(Connection& connection, const Caller& caller, const ListPolicy& policy, v1::PreFlight& report) {
+  PhoneReading reading(connection, caller.cluster_id);
+  ASSIGN_OR_RETURN(const ReadingCount all, reading.Count());
+  ASSIGN_OR_RETURN(const std::vector<std::string> unable, reading.Unable(policy.digest, policy.signer_version));
+  report.Clear();
+  report.set_phones(all.devices);
+  const auto count = [&](v1::PhoneVerdict verdict, int64_t phones) {
+    if (phones == 0) return;
+    v1::PreFlight::Count& one = *report.add_counts();
+    one.set_verdict(verdict);
+    one.set_phones(phones);
+  };
+  count(v1::PHONE_VERDICT_LOCKED, std::ssize(unable));
+  count(v1::PHONE_VERDICT_SAFE_BY_LIST, all.devices - std::ssize(unable));
+  if (unable.empty()) return absl::OkStatus();
+  const std::string reason = "it is not recorded to read such a list, and would refuse it if it cannot";
+  report.mutable_counts(0)->set_reason(reason);
+  report.mutable_counts(0)->set_remedy(
+      "record what its model can read (trustctl itl able), or give it a list of its own (trustctl itl device set)");
+  for (const std::string& device : unable) {
+    if (static_cast<size_t>(report.named_size()) >= kMostNamedUnable) break;
+    v1::PreFlight::Named& one = *report.add_named();
+    one.set_device(device);
+    one.set_verdict(v1::PHONE_VERDICT_LOCKED);
+    one.set_reason(reason);
+  }
+  report.set_not_named(std::ssize(unable) - report.named_size());
+  return absl::OkStatus();
 }
 
 // What only the cluster's first server decides is not passed over when a later one asks for something else.
@@ -218,7 +250,13 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
     policy.tftp_role = role.value_or(policy.tftp_role);
     if (request.recovery_years() != 0) policy.recovery_years = request.recovery_years();
     if (request.has_vendor_names()) policy.name_form = request.vendor_names() ? NameForm::kVendor : NameForm::kComma;
-    if (digest || version) RETURN_IF_ERROR(CheckFormCanBeRead(connection, caller, policy));
+    if (digest || version) {
+      const absl::Status readable = CheckFormCanBeRead(connection, caller, policy);
+      if (!readable.ok() && guarded.caution.plan && guarded.report != nullptr) {
+        RETURN_IF_ERROR(NameUnable(connection, caller, policy, *guarded.report));
+      }
+      RETURN_IF_ERROR(readable);
+    }
     if (policy.tftp_role != before->policy.tftp_role) {
       // TVS must answer with the role that the lists will say.
       ASSIGN_OR_RETURN(std::vector<StoredSigner> signers, store.Signers());

@@ -235,11 +235,13 @@ TEST_F(TrustListServiceTest, NewFormsComeWhenAllPhonesCanReadThem) {
   RunByHand(
       fmt::format("INSERT INTO device (cluster_id, name, model, added_by) VALUES (1, '{}', '8845', 'test')", kPhone));
   EXPECT_THAT(Admin(&Stub::ChangeTrustListPolicy, change),
-              StatusIs(kRefused, HasSubstr("1 of 1 devices in service are not recorded to read SHA-512")));
+              StatusIs(kRefused, HasSubstr(fmt::format(
+                                     "1 of 1 devices in service are not recorded to read SHA-512 ({}): ", kPhone))));
   change.set_signer_version(v1::SIGNER_VERSION_1_1);
-  EXPECT_THAT(Admin(&Stub::ChangeTrustListPolicy, change),
-              StatusIs(kRefused, AllOf(HasSubstr("read SHA-512, 1 of 1 devices"), HasSubstr("read signer version 1.1:"),
-                                       HasSubstr("--sha512 --signer-version-1.1`"))));
+  EXPECT_THAT(
+      Admin(&Stub::ChangeTrustListPolicy, change),
+      StatusIs(kRefused, AllOf(HasSubstr("read SHA-512, 1 of 1 devices"), HasSubstr("read signer version 1.1 ("),
+                               HasSubstr("--sha512 --signer-version-1.1`"))));
   v1::RecordReadingRequest able;
   able.set_model("8845");
   able.set_sha512(true);

@@ -59,6 +59,7 @@ absl::Status ClusterTrustService::Import(const Caller& caller, const v1::ImportT
   ASSIGN_OR_RETURN(const ClusterTrust trust, DecodeClusterTrust(request.file()));
   ASSIGN_OR_RETURN(
       const MoveImport moved, RunInTransaction(pool_, {}, [&](Connection& connection) -> absl::StatusOr<MoveImport> {
+        RETURN_IF_ERROR(CheckIsOther(connection, caller.cluster_id, caller.cluster, trust));
         ASSIGN_OR_RETURN(
             MoveImport imported,
             ImportClusterTrust(connection, {caller.cluster_id, caller.cluster, caller.actor()}, trust, clock_.Now()));

@@ -69,9 +69,10 @@ class ClusterTrustServiceTest : public ItlServicesTest {
     return response;
   }
   absl::StatusOr<v1::ImportTrustResponse> Import(const IdentityFiles& who, const std::string& file,
-                                                 const std::string& sha256, const std::string& reason = "the move") {
+                                                 const std::string& sha256, const std::string& reason = "the move",
+                                                 const std::string& cluster = "berlin") {
     v1::ImportTrustRequest request;
-    request.set_cluster("berlin");
+    request.set_cluster(cluster);
     request.set_file(file);
     request.set_sha256(sha256);
     request.set_reason(reason);
@@ -125,6 +126,14 @@ TEST_F(ClusterTrustServiceTest, AFileThatWasChangedIsNotTaken) {
   EXPECT_THAT(Import(admin_.files(), exported.file(), exported.sha256(), "two\nlines"),
               StatusIs(kInvalid, HasSubstr("one line")));
   EXPECT_EQ(TrustedThere(), 0);
+}
+
+TEST_F(ClusterTrustServiceTest, AClusterDoesNotTakeItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(MakeLists());
+  ASSERT_OK_AND_ASSIGN(const v1::ExportTrustResponse exported, Export(admin_.files()));
+  EXPECT_THAT(Import(admin_.files(), exported.file(), exported.sha256(), "by mistake", "default"),
+              StatusIs(kRefused, HasSubstr("this is the export of this cluster, default, itself")));
+  EXPECT_EQ(Count("SELECT count(*) FROM audit_event WHERE action = 'cluster.import'"), 0);
 }
 
 TEST_F(ClusterTrustServiceTest, WhoMayNot) {

@@ -111,6 +111,29 @@ absl::StatusOr<ClusterTrust> ReadClusterTrust(Connection& connection, int32_t cl
   return trust;
 }
 
+absl::Status CheckIsOther(Connection& connection, int32_t cluster_id, const std::string& cluster,
+                          const ClusterTrust& trust) {
+  ListStore store(connection, cluster_id);
+  ASSIGN_OR_RETURN(std::vector<StoredSigner> signers, store.Signers());
+  ASSIGN_OR_RETURN(const std::vector<StoredSigner> overlapping, store.OverlappingSigners());
+  signers.insert(signers.end(), overlapping.begin(), overlapping.end());
+  size_t all = 0, own = 0;
+  for (const MovedCertificate& one : trust.certificates) {
+    if (!one.Has(CertificateRole::kSast)) continue;
+    ++all;
+    own += std::any_of(signers.begin(), signers.end(),
+                       [&](const StoredSigner& signer) { return signer.certificate == one.certificate; })
+               ? 1
+               : 0;
+  }
+  // Clusters may share a key, when one was brought from the other.
+  const bool is_own = own > 0 && (own == all || trust.cluster == cluster);
+  if (!is_own) return absl::OkStatus();
+  return FailedPrecondition(
+      "this is the export of this cluster, {}, itself: the other side makes its own (`trustctl cluster export` there)",
+      cluster);
+}
+
 absl::StatusOr<TrustedRoles> FindTrusted(Connection& connection, int32_t cluster_id, const ClusterTrust& trust) {
   std::vector<std::string> digests;
   TrustedRoles asked;

@@ -23,6 +23,10 @@ namespace trustline {
 // key.
 absl::StatusOr<ClusterTrust> ReadClusterTrust(Connection& connection, int32_t cluster_id, const std::string& cluster);
 
+// FailedPrecondition when it is this cluster's own export, of now or of before: nothing could move by it.
+absl::Status CheckIsOther(Connection& connection, int32_t cluster_id, const std::string& cluster,
+                          const ClusterTrust& trust);
+
 // Entries of a trust store: a certificate in a role.
 using TrustedRoles = std::set<std::pair<Sha256Digest, CertificateRole>>;
 

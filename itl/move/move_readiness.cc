@@ -51,6 +51,32 @@ constexpr Statement kNotIn = {"move_not_in",
                               "SELECT p.device FROM phone p WHERE p.cluster_id = $1 AND NOT EXISTS (SELECT 1 FROM "
                               "phone t WHERE t.cluster_id = $2 AND t.device = p.device) ORDER BY p.device"};
 
+// No list of this cluster, which a reset would bring, names the other one's signers.
+std::string_view MoveRemedyText(VerdictReason reason) {
+  switch (reason) {
+    case VerdictReason::kNoTvsSeen:
+      return "restore its way to a TVS node of this cluster, which answers for the other one's signers";
+    case VerdictReason::kSignerUnknown:
+    case VerdictReason::kSignerNotVouched:
+    case VerdictReason::kFileSigner:
+    case VerdictReason::kMissedTheLast:
+      return "let it take a list that names a TVS node of this cluster first; or move it by blank lists (`trustctl "
+             "plan "
+             "migrate --blank`), or delete its lists at the phone once it has moved";
+    case VerdictReason::kNoKeyHere:
+    case VerdictReason::kNotServed:
+      return "export the other cluster again: its lists must name a signer whose key it has";
+    case VerdictReason::kCannotRead:
+      return "let the other cluster make lists in a form that it reads";
+    case VerdictReason::kNone:
+    case VerdictReason::kNeverSeen:
+    case VerdictReason::kOtherList:
+    case VerdictReason::kSilent:
+      return RemedyText(reason);
+  }
+  return "";
+}
+
 // Those that have not done what is waited for.
 struct Waiting {
   std::string reason;
@@ -59,8 +85,13 @@ struct Waiting {
   std::vector<std::string> devices;
 };
 
-absl::Status Conclude(const Waiting& waiting, const Caution& caution, v1::PreFlight& report) {
+absl::Status Conclude(const Waiting& waiting, const MoveAsked& asked) {
+  v1::PreFlight& report = asked.report;
   const int64_t unproven = std::ssize(waiting.devices);
+  if (asked.unproven != nullptr) {
+    asked.unproven->clear();
+    for (const std::string& device : waiting.devices) asked.unproven->emplace(device, waiting.reason);
+  }
   report.set_phones(unproven + waiting.others);
   if (unproven > 0) {
     v1::PreFlight::Count& count = *report.add_counts();
@@ -82,7 +113,10 @@ absl::Status Conclude(const Waiting& waiting, const Caution& caution, v1::PreFli
     one.set_reason(waiting.reason);
   }
   report.set_not_named(unproven - report.named_size());
-  if (unproven == 0 || unproven == caution.accept_unproven.value_or(0)) return absl::OkStatus();
+  const bool all_accepted = std::all_of(waiting.devices.begin(), waiting.devices.end(), [&](const std::string& device) {
+    return asked.caution.Accepts(device, waiting.reason);
+  });
+  if (all_accepted) return absl::OkStatus();
   std::vector<std::string> first(waiting.devices.begin(),
                                  waiting.devices.begin() + std::min<std::ptrdiff_t>(unproven, kNamedInRefusal));
   report.set_refusal(
@@ -128,7 +162,7 @@ absl::StatusOr<TrustWorld> WorldOfMove(TrustWorld world, const ClusterTrust& tar
 }
 
 absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolder& keys, const ClusterTrust& target,
-                            const Caution& caution, absl::Time now, v1::PreFlight& report) {
+                            absl::Time now, const MoveAsked& asked) {
   ListMemory memory;
   ASSIGN_OR_RETURN(const TrustWorld before, WorldReader(connection, cluster_id, memory, &keys).ReadPublished(now));
   ASSIGN_OR_RETURN(const TrustWorld after, WorldOfMove(before, target));
@@ -136,14 +170,15 @@ absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolde
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   const PreFlightResult result = RunPreFlight(fleet.groups, before, after);
   ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
-  const absl::Status terms = CheckTerms(result, named, caution);
-  report = ToProto(fleet, result, named);
-  if (!terms.ok()) report.set_refusal(std::string(StatusMessage(terms)));
+  const absl::Status terms = CheckTerms(result, named, asked.caution, MoveRemedyText);
+  if (asked.unproven != nullptr) *asked.unproven = UnprovenOf(named);
+  asked.report = ToProto(fleet, result, named, MoveRemedyText);
+  if (!terms.ok()) asked.report.set_refusal(std::string(StatusMessage(terms)));
   return terms;
 }
 
 absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
-                          const Caution& caution, v1::PreFlight& report) {
+                          const MoveAsked& asked) {
   std::vector<std::string> hashes, names;
   for (const MovedServer& server : target.servers) {
     hashes.emplace_back(AsText(Sha1(AsBytes(server.itl))));
@@ -167,11 +202,10 @@ absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t ta
         }
         return absl::OkStatus();
       }));
-  return Conclude(waiting, caution, report);
+  return Conclude(waiting, asked);
 }
 
-absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, const Caution& caution, absl::Time now,
-                          v1::PreFlight& report) {
+absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time now, const MoveAsked& asked) {
   ASSIGN_OR_RETURN(const HoldingViews views, HoldingViews::Read(connection, cluster_id));
   ListMemory memory;
   FleetReader reader(connection, cluster_id, memory, now);
@@ -197,7 +231,7 @@ absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, const Caut
         return absl::OkStatus();
       }));
   std::sort(waiting.devices.begin(), waiting.devices.end());
-  return Conclude(waiting, caution, report);
+  return Conclude(waiting, asked);
 }
 
 absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now) {

@@ -22,19 +22,25 @@ namespace trustline {
 // for its signers. A phone may come to each of its servers. InvalidArgument for a list that cannot be read.
 absl::StatusOr<TrustWorld> WorldOfMove(TrustWorld world, const ClusterTrust& target);
 
+// On which terms phones are judged, and what is told of them.
+struct MoveAsked {
+  Caution caution;
+  v1::PreFlight& report;               // filled
+  UnprovenPhones* unproven = nullptr;  // filled when given: all that are waited for
+};
+
 // Every phone of the cluster played against that, by the pre-flight. What it says of those that would not follow is in
-// `report`; the result is then a PreFlightRefusal().
+// the report; the result is then a PreFlightRefusal().
 absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolder& keys, const ClusterTrust& target,
-                            const Caution& caution, absl::Time now, v1::PreFlight& report);
+                            absl::Time now, const MoveAsked& asked);
 
 // Every phone in service of the cluster that was not seen to hold a list of the other one, by what it reported here or,
 // when that is of this system (`target_id`, else 0), there. They are unproven; the result as above.
 absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
-                          const Caution& caution, v1::PreFlight& report);
+                          const MoveAsked& asked);
 
 // Every phone that was not seen to hold what is published now, ITL and CTL. They are unproven; the result as above.
-absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, const Caution& caution, absl::Time now,
-                          v1::PreFlight& report);
+absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time now, const MoveAsked& asked);
 
 // Devices in service: the first by name, and how many there are.
 struct NamedDevices {

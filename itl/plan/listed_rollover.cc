@@ -4,7 +4,9 @@
 #include <set>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/service/time_text.h"
 #include "common/status/status.h"
@@ -16,6 +18,9 @@
 
 namespace trustline {
 namespace {
+
+// A listener of capfd that has said nothing for so long presents nothing any more: it says it every 10 s.
+constexpr absl::Duration kPresentedFor = absl::Minutes(1);
 
 // In StoredPlan.detail: an administrator trusted the new one before, so that an abort leaves it.
 constexpr char kTrustedBefore[] = "trusted before";
@@ -30,6 +35,13 @@ constexpr Statement kNoLongerPresented = {"plan_no_longer_presented",
 constexpr Statement kPresentedInstead = {
     "plan_presented_instead",
     "INSERT INTO tvs_node_certificate (cluster_id, node, sha256, said_at) VALUES ($1, $2, $3, $4)"};
+constexpr Statement kCapfPresents = {"plan_capf_presents",
+                                     "SELECT listener FROM capf_presented WHERE cluster_id = $1 AND sha256 = $2 AND "
+                                     "said_at > $3 ORDER BY listener LIMIT 1"};
+constexpr Statement kTvsNodes = {
+    "plan_tvs_nodes",
+    "SELECT DISTINCT n.name FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 AND c.node = n.name "
+    "WHERE n.removed_at IS NULL AND coalesce(c.sha256, n.tvs_sha256) IS NOT NULL ORDER BY n.name"};
 constexpr Statement kListed = {"plan_listed",
                                "SELECT sha256 FROM trust_entry WHERE cluster_id = $1 AND role = $2 AND listed AND "
                                "removed_at IS NULL AND sha256 <> $3 ORDER BY sha256"};
@@ -163,8 +175,23 @@ absl::Status RetireOld(const StepRun& run, const std::function<absl::Status(Conn
   });
 }
 
-absl::Status CheckPresents(Connection& connection, const StoredPlan& plan) {
-  if (plan.kind != PlanKind::kRolloverTvs) return absl::OkStatus();
+// Of this system's CAPF; what another one presents its administrator says.
+absl::Status CheckCapfPresents(Connection& connection, const StoredPlan& plan, absl::Time now) {
+  ASSIGN_OR_RETURN(const Certificate made, NewCertificate(plan));
+  ASSIGN_OR_RETURN(
+      const Result rows,
+      connection.Execute(kCapfPresents,
+                         Parameters().Int64(plan.cluster_id).Bytes(*plan.old_sha256).Time(now - kPresentedFor)));
+  if (rows.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string listener, rows.Value<std::string>());
+  return Waits(
+      fmt::format("capfd of {} presents the old certificate: `trustctl listener import-cert --listener 3804 "
+                  "FILE` gives it the new one, {}",
+                  listener, ShortText(made.sha256())));
+}
+
+absl::Status CheckPresents(Connection& connection, const StoredPlan& plan, absl::Time now) {
+  if (plan.kind == PlanKind::kRolloverCapf) return CheckCapfPresents(connection, plan, now);
   ASSIGN_OR_RETURN(const Certificate made, NewCertificate(plan));
   ASSIGN_OR_RETURN(const std::set<Sha256Digest> presented, Presented(connection, plan.cluster_id, plan.subject));
   if (presented.contains(made.sha256()) && !presented.contains(*plan.old_sha256)) return absl::OkStatus();
@@ -177,7 +204,8 @@ absl::Status CheckPresents(Connection& connection, const StoredPlan& plan) {
 
 absl::Status Retire(const StepRun& run) {
   // A node that went back to the old one meanwhile would be reached by nobody.
-  return RetireOld(run, [&](Connection& connection) { return CheckPresents(connection, run.plan); });
+  return RetireOld(run,
+                   [&](Connection& connection) { return CheckPresents(connection, run.plan, run.parts.clock.Now()); });
 }
 
 // Before the node presents the new certificate: as if it did already, and the old one were gone. Asked only.
@@ -200,7 +228,7 @@ absl::Status TryPresenting(const StepRun& run) {
 
 absl::Status LookWhatIsPresented(const StepRun& run) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
-  return CheckPresents(*lease, run.plan);
+  return CheckPresents(*lease, run.plan, run.parts.clock.Now());
 }
 
 absl::StatusOr<Sha256Digest> ChooseOld(Connection& connection, const v1::MakePlanRequest& request,
@@ -230,6 +258,17 @@ absl::StatusOr<Sha256Digest> ChooseOld(Connection& connection, const v1::MakePla
   return InvalidArgument("say which certificate is replaced (--old): {} could be meant", found.size());
 }
 
+absl::StatusOr<std::string> OnlyTvsNode(Connection& connection, int32_t cluster_id) {
+  ASSIGN_OR_RETURN(const Result rows, connection.Execute(kTvsNodes, Parameters().Int64(cluster_id)));
+  std::vector<std::string> nodes;
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(nodes.emplace_back(), row.Get<std::string>(0));
+  }
+  if (nodes.size() == 1) return std::move(nodes.front());
+  if (nodes.empty()) return FailedPrecondition("there is no TVS node: `trustctl node list` shows what there is");
+  return InvalidArgument("say whose TVS certificate it is (--node): {}", absl::StrJoin(nodes, ", "));
+}
+
 absl::Status MakeRollover(Connection& connection, const PlanParts& parts, const v1::MakePlanRequest& request,
                           StoredPlan& plan) {
   const CertificateRole role = RoleOf(plan);
@@ -246,7 +285,9 @@ absl::Status MakeRollover(Connection& connection, const PlanParts& parts, const 
   }
   if (role == CertificateRole::kTvs) {
     plan.subject = request.node();
-    if (plan.subject.empty()) return InvalidArgument("say whose TVS certificate it is (--node)");
+    if (plan.subject.empty()) {
+      ASSIGN_OR_RETURN(plan.subject, OnlyTvsNode(connection, plan.cluster_id));
+    }
     RETURN_IF_ERROR(Presented(connection, plan.cluster_id, plan.subject).status());
   }
   ASSIGN_OR_RETURN(const Sha256Digest old, ChooseOld(connection, request, plan, made->sha256()));
@@ -315,9 +356,9 @@ PlanKindSteps CapfRollover() {
           .steps = Steps("CAPF", {.action = "present",
                                   .kind = StepKind::kConfirm,
                                   .words = {.title = "Give CAPF the new certificate",
-                                            .gate = "configure CAPF (capfd, or the call manager's) with the new "
-                                                    "certificate and its key, and restart it; then "
-                                                    "`trustctl plan resume` goes on",
+                                            .gate = "give capfd the new certificate (`trustctl listener import-cert "
+                                                    "--listener 3804 FILE`), or another system's CAPF by "
+                                                    "its own means; then `trustctl plan resume` goes on",
                                             .way_back = "give CAPF the old certificate again"},
                                   .change = nullptr,
                                   .take_back = nullptr})};

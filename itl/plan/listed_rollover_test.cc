@@ -68,8 +68,8 @@ TEST_F(ListedRolloverTest, PhonesThatNeedTheTvsMustKnowTheNewCertificateFirst) {
   ASSERT_OK(Make(Tvs(new_tvs_)));
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at wait");
-  EXPECT_THAT(Progress(Plan()),
-              AllOf(HasSubstr("0 of 3 phones; waits for 3: SEP000000000001"), HasSubstr("would be locked out")));
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("0 of 3 phones are ready; waits for 3: SEP000000000001"),
+                                      HasSubstr("would be locked out")));
   PhonesFollow(1, 2);
   EXPECT_EQ(At(GoOn()), "running at wait");
   EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1: SEP000000000003"));
@@ -110,9 +110,21 @@ TEST_F(ListedRolloverTest, CapfIsGivenTheNewOneByAnAdministrator) {
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "paused at present");
   EXPECT_EQ(asked_roles_[new_capf_.sha256()], CertificateRole::kCapf);
-  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("configure CAPF"), HasSubstr("trustctl plan resume")));
+  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("import-cert --listener 3804"), HasSubstr("trustctl plan resume")));
   EXPECT_TRUE(IsTrusted(old));
+  // The administrator says so, and capfd says otherwise.
+  const auto presents = [&](const Certificate& certificate, absl::Time said_at) {
+    RunByHand(
+        fmt::format("INSERT INTO capf_presented VALUES (1, 'node1 [::]:3804', '\\x{0}', '{1}') ON CONFLICT "
+                    "(cluster_id, listener) DO UPDATE SET sha256 = '\\x{0}', said_at = '{1}'",
+                    ToHex(certificate.sha256()), absl::FormatTime(said_at)));
+  };
+  presents(old, now_.Now());
   ASSERT_OK(Resume());
+  EXPECT_EQ(At(GoOn()), "running at retire");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("capfd of node1 [::]:3804 presents the old certificate"));
+  EXPECT_TRUE(IsTrusted(old));
+  presents(new_capf_, now_.Now());
   EXPECT_EQ(At(GoOn()), "done");
   EXPECT_FALSE(IsTrusted(old));
   EXPECT_THAT(RecordTexts(Current()), AllOf(Contains("CAPF CN=capf-new,O=Example,OU=Phones"),
@@ -128,8 +140,9 @@ TEST_F(ListedRolloverTest, APlanThatCannotWorkIsNotMade) {
   EXPECT_THAT(Make(request), invalid("cannot be read"));
   EXPECT_THAT(Make(Tvs(MakePhoneFacing("late", now_.Now() - absl::Hours(1)))), invalid("has expired"));
   request = Tvs(new_tvs_);
+  AddNode("tvs2", MakePhoneFacing("tvs2"));
   request.set_node("");
-  EXPECT_THAT(Make(request), invalid("--node"));
+  EXPECT_THAT(Make(request), invalid("(--node): tvs1, tvs2"));
   request.set_node("tvs9");
   EXPECT_THAT(Make(request), StatusIs(absl::StatusCode::kNotFound, HasSubstr("tvs9")));
   request = Tvs(new_tvs_);
@@ -140,6 +153,29 @@ TEST_F(ListedRolloverTest, APlanThatCannotWorkIsNotMade) {
   request.set_old_certificate_sha256(std::string(AsText(new_tvs_.sha256())));
   EXPECT_THAT(Make(request), invalid("is the old one"));
   EXPECT_THAT(Make(Capf(new_capf_)), invalid("0 could be meant"));
+}
+
+TEST_F(ListedRolloverTest, TheOnlyNodeNeedsNoName) {
+  Presents(tvs_);
+  v1::MakePlanRequest request = Tvs(new_tvs_);
+  request.set_node("");
+  ASSERT_OK_AND_ASSIGN(const StoredPlan made, Make(request));
+  EXPECT_EQ(made.subject, "tvs1");
+}
+
+TEST_F(ListedRolloverTest, ACapfdThatIsOffPresentsNothing) {
+  const Certificate old = MakePhoneFacing("capf");
+  AddListed(old, CertificateRole::kCapf);
+  ASSERT_OK(Publish());
+  PhonesFollow();
+  RunByHand(fmt::format("INSERT INTO capf_presented VALUES (1, 'node9 [::]:3804', '\\x{}', '{}')", ToHex(old.sha256()),
+                        absl::FormatTime(now_.Now())));
+  now_.Advance(absl::Minutes(2));
+  ASSERT_OK(Make(Capf(new_capf_)));
+  ASSERT_OK(Run());
+  ASSERT_EQ(At(GoOn()), "paused at present");
+  ASSERT_OK(Resume());
+  EXPECT_EQ(At(GoOn()), "done");
 }
 
 TEST_F(ListedRolloverTest, WhatWasTrustedBeforeThePlanStaysTrusted) {

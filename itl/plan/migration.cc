@@ -120,8 +120,8 @@ absl::Status Ready(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
   return RunInTransaction(run.parts.pool, kOneState, [&](Connection& connection) -> absl::Status {
     ASSIGN_OR_RETURN(const ClusterTrust present, Present(connection, target));
-    return JudgeReadiness(connection, run.plan.cluster_id, run.parts.keys, present, run.caution, run.parts.clock.Now(),
-                          *run.report);
+    return JudgeReadiness(connection, run.plan.cluster_id, run.parts.keys, present, run.parts.clock.Now(),
+                          {run.caution, *run.report, run.unproven});
   });
 }
 
@@ -155,7 +155,9 @@ absl::Status ChangeThere(const StepRun& run, const Target& target, Connection& c
 
 // On whose terms phones of the other cluster are judged: what was accepted are phones of this one.
 Caution CautionThere(const StepRun& run) {
-  return {.plan = run.caution.plan, .accept_unproven = std::nullopt, .override_reason = ""};
+  Caution there;
+  there.plan = run.caution.plan;
+  return there;
 }
 
 absl::Status VouchThere(const StepRun& run) {
@@ -173,7 +175,7 @@ absl::Status VouchThere(const StepRun& run) {
 absl::Status CheckNobodyIsThere(const StepRun& run, const Target& target, Connection& connection) {
   v1::PreFlight report;
   const absl::Status all =
-      JudgeArrival(connection, run.plan.cluster_id, target.cluster_id, target.trust, /*caution=*/{}, report);
+      JudgeArrival(connection, run.plan.cluster_id, target.cluster_id, target.trust, {.caution = {}, .report = report});
   if (!all.ok() && !IsPreFlightRefusal(all)) return all;
   for (const v1::PreFlight::Count& count : report.counts()) {
     if (count.verdict() != v1::PHONE_VERDICT_SAFE_BY_LIST) continue;
@@ -255,7 +257,8 @@ absl::Status LookForDevicesThere(const StepRun& run) {
 absl::Status Arrived(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
   return RunInTransaction(run.parts.pool, kOneState, [&](Connection& connection) {
-    return JudgeArrival(connection, run.plan.cluster_id, target.cluster_id, target.trust, run.caution, *run.report);
+    return JudgeArrival(connection, run.plan.cluster_id, target.cluster_id, target.trust,
+                        {run.caution, *run.report, run.unproven});
   });
 }
 
@@ -320,6 +323,7 @@ absl::Status MakeMigration(Connection& connection, const PlanParts&, const v1::M
     plan.subject = target.cluster;
   } else {
     ASSIGN_OR_RETURN(target, DecodeClusterTrust(request.export_file()));
+    RETURN_IF_ERROR(CheckIsOther(connection, plan.cluster_id, plan.cluster, target));
     kept.set_file(request.export_file());
     plan.subject =
         fmt::format("{} (export with the SHA-256 {})", target.cluster, ToHex(Sha256(AsBytes(request.export_file()))));

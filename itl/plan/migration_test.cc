@@ -138,7 +138,8 @@ TEST_F(MigrationTest, PhonesMoveToAnotherClusterOfThisSystem) {
       "ready ahead, vouch ahead, vouch there ahead, nodes ahead, lscs ahead, devices ahead, ready again ahead, move "
       "ahead, arrived ahead, take back ahead");
   // Who would follow is seen before anything is changed.
-  ASSERT_OK_AND_ASSIGN(const v1::PreFlight asked, engine_->Ask(Plan()));
+  ASSERT_OK_AND_ASSIGN(const GateAnswer answer, engine_->Ask(Plan()));
+  const v1::PreFlight& asked = answer.report;
   EXPECT_EQ(asked.phones(), 3);
   EXPECT_EQ(CountOf(asked, v1::PHONE_VERDICT_SAFE_BY_TVS), 3);
   EXPECT_EQ(Trusted(1), before_);
@@ -183,7 +184,7 @@ TEST_F(MigrationTest, PhonesMoveToAnotherClusterOfThisSystem) {
   EXPECT_EQ(asked_roles_.at(there.servers.front().file_signer), CertificateRole::kCcmTftp);
   ASSERT_OK(Resume());
   EXPECT_EQ(At(GoOn()), "running at arrived");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 3 phones; waits for 3: SEP000000000001"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 3 phones are ready; waits for 3: SEP000000000001"));
   ArriveByReport(1, 1);
   // A list that nobody knows is none of theirs because their servers have a name that one of ours has.
   RunByHand(
@@ -193,8 +194,9 @@ TEST_F(MigrationTest, PhonesMoveToAnotherClusterOfThisSystem) {
   ReportHolding(2, 1, "some list", "node1");
   now_.Advance(absl::Minutes(1));
   EXPECT_EQ(At(GoOn()), "running at arrived");
-  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("1 of 3 phones; waits for 2: SEP000000000002, SEP000000000003"),
-                                      HasSubstr("hold a list of the cluster berlin")));
+  EXPECT_THAT(Progress(Plan()),
+              AllOf(HasSubstr("1 of 3 phones are ready; waits for 2: SEP000000000002, SEP000000000003"),
+                    HasSubstr("hold a list of the cluster berlin")));
   ArriveThere(2, 2);
   EXPECT_EQ(At(GoOn()), "done");
   EXPECT_EQ(Trusted(1), before_);
@@ -209,7 +211,8 @@ TEST_F(MigrationTest, PhonesThatWouldNotFollowStandInTheWayByName) {
   ASSERT_OK(Make(Migrate("berlin")));
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at ready");
-  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("3 of 6 phones; waits for 3: SEP000000000004, SEP000000000005, "
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("3 of 6 phones are ready (0 by their lists, 3 through a TVS); waits "
+                                                "for 3: SEP000000000004, SEP000000000005, "
                                                 "SEP000000000006"),
                                       HasSubstr("1 unproven: nobody whose word counts"),
                                       HasSubstr("2 unproven: its lists do not know the signer")));
@@ -217,14 +220,18 @@ TEST_F(MigrationTest, PhonesThatWouldNotFollowStandInTheWayByName) {
   EXPECT_THAT(Resume(2), StatusIs(kRefused, HasSubstr("3 phones are unproven now, not 2")));
   SiteReaches("Bremen", "tvs1");
   EXPECT_EQ(At(GoOn()), "running at ready");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("5 of 6 phones; waits for 1: SEP000000000006"));
+  EXPECT_THAT(Progress(Plan()),
+              HasSubstr("5 of 6 phones are ready (0 by their lists, 5 through a TVS); waits for 1: SEP000000000006;"));
   ASSERT_OK(Resume(1));
   EXPECT_EQ(At(GoOn()), "paused at move");
   ASSERT_OK(Resume());
-  // The accepted number is of other phones now.
   EXPECT_EQ(At(GoOn()), "running at arrived");
   ArriveByReport(1, 5);
-  EXPECT_EQ(At(GoOn()), "done") << "the one that was accepted is not waited for";
+  // That nobody saw it before was accepted; that it has not moved was not.
+  EXPECT_EQ(At(GoOn()), "running at arrived");
+  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1: SEP000000000006;"));
+  ASSERT_OK(Resume(1));
+  EXPECT_EQ(At(GoOn()), "done");
 }
 
 TEST_F(MigrationTest, PhonesWhoseTvsIsGoneAreLocked) {
@@ -239,7 +246,7 @@ TEST_F(MigrationTest, PhonesWhoseTvsIsGoneAreLocked) {
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at ready");
   EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("0 of 4 phones"), HasSubstr("would be locked out")));
-  EXPECT_THAT(Resume(4), StatusIs(kRefused, HasSubstr("0 phones are unproven")));
+  EXPECT_THAT(Resume(4), StatusIs(kRefused, HasSubstr("waits for no unproven phones now")));
 }
 
 TEST_F(MigrationTest, AnExportIsComparedImportedAndTakenBack) {
@@ -343,11 +350,11 @@ TEST_F(MigrationTest, ByBlankLists) {
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at blank held");
   EXPECT_THAT(RecordTexts(Current()), ::testing::Contains(HasSubstr("(blank)")));
-  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 3 phones; waits for 3: SEP000000000001"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 3 phones are ready; waits for 3: SEP000000000001"));
   EXPECT_EQ(Trusted(1), before_) << "nobody of there is trusted";
   PhonesFollow(1, 2);
   EXPECT_EQ(At(GoOn()), "running at blank held");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 3 phones; waits for 1: SEP000000000003"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 3 phones are ready; waits for 1: SEP000000000003"));
   PhonesFollow(3, 1);
   EXPECT_EQ(At(GoOn()), "paused at move");
   ASSERT_OK(Resume());
@@ -374,6 +381,8 @@ TEST_F(MigrationTest, WhatCannotWorkIsNotMade) {
   both.set_export_file("x");
   EXPECT_THAT(Make(both), StatusIs(kInvalid, HasSubstr("--export")));
   EXPECT_THAT(Make(MigrateBy("x")), StatusIs(kInvalid, HasSubstr("the export is broken")));
+  EXPECT_THAT(Make(MigrateBy(EncodeClusterTrust(TrustOf(1, "default")))),
+              StatusIs(kRefused, HasSubstr("this is the export of this cluster, default, itself")));
   EXPECT_EQ(Count("SELECT count(*) FROM trust_plan"), 0);
 }
 

@@ -29,22 +29,17 @@ absl::Status PlanEngine::TakeBack(const StoredPlan& plan, const StoredStep& stor
   if (stored.state != StepState::kDone) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Position position, At(plan, stored));
   if (position.step->take_back == nullptr) return absl::OkStatus();
-  v1::PreFlight report;
-  StepRun run = {.parts = parts_,
-                 .plan = plan,
-                 .action = fmt::format("plan.{}.take_back", stored.action),
-                 .caution = {},
-                 .report = &report,
-                 .finish = [&](Connection& connection) -> absl::Status {
-                   RETURN_IF_ERROR(Mark(connection, plan, stored, StepState::kTakenBack, ""));
-                   FailPoint("plan_applied");
-                   return absl::OkStatus();
-                 }};
-  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  GateAnswer answer;
+  StepRun run = RunOf(plan, fmt::format("plan.{}.take_back", stored.action), answer);
+  run.finish = [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(Mark(connection, plan, stored, StepState::kTakenBack, ""));
+    FailPoint("plan_applied");
+    return absl::OkStatus();
+  };
   const absl::Status taken = position.step->take_back(run);
   if (taken.ok() || absl::IsCancelled(taken) || IsPassing(taken)) return taken;
   const std::string why =
-      IsPreFlightRefusal(taken) ? ProgressText(report, plan.accepted_unproven) : std::string(StatusMessage(taken));
+      IsPreFlightRefusal(taken) ? ProgressText(answer, plan, /*is_open=*/false) : std::string(StatusMessage(taken));
   // What a TVS node has to answer for first is waited for.
   if (IsWaits(taken)) {
     RETURN_IF_ERROR(MarkNow(plan, stored, StepState::kDone, "not taken back yet: " + why).status());

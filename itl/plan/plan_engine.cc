@@ -27,17 +27,24 @@ std::string Grouped(int64_t number) {
   return text;
 }
 
-// Of those that a gate waits for.
-bool IsWaitedFor(v1::PhoneVerdict verdict) {
-  return verdict == v1::PHONE_VERDICT_LOCKED || verdict == v1::PHONE_VERDICT_UNPROVEN;
-}
-
 int64_t CountOf(const v1::PreFlight& report, v1::PhoneVerdict verdict) {
   int64_t phones = 0;
   for (const v1::PreFlight::Count& count : report.counts()) {
     if (count.verdict() == verdict) phones += count.phones();
   }
   return phones;
+}
+
+// "SEP1, SEP2 and 7 more", of so many.
+std::string NamesText(const std::vector<std::string>& first, int64_t count) {
+  const int64_t more = count - std::ssize(first);
+  return absl::StrJoin(first, ", ") + (more > 0 ? fmt::format(" and {} more", Grouped(more)) : "");
+}
+
+// "1 of these was accepted, which is not all of them: ...".
+std::string AcceptanceText(int64_t accepted, int64_t unproven) {
+  return fmt::format("; {} of these {} accepted before: `trustctl plan resume --accept-unproven {}` accepts {}",
+                     Grouped(accepted), accepted == 1 ? "was" : "were", unproven, unproven == 1 ? "it" : "them all");
 }
 
 std::string ResetProgress(const ResetRecord& reset) {
@@ -53,31 +60,46 @@ bool IsPassing(const absl::Status& status) {
          absl::IsResourceExhausted(status);
 }
 
-std::string ProgressText(const v1::PreFlight& report, int64_t accepted_unproven) {
-  const int64_t unproven = CountOf(report, v1::PHONE_VERDICT_UNPROVEN);
-  const int64_t waited_for = CountOf(report, v1::PHONE_VERDICT_LOCKED) + unproven;
-  std::string text = fmt::format("{} of {} phones", Grouped(report.phones() - waited_for), Grouped(report.phones()));
-  if (waited_for == 0) return text;
+std::string ProgressText(const GateAnswer& answer, const StoredPlan& plan, bool is_open) {
+  const v1::PreFlight& report = answer.report;
+  // 1. Who is ready, and by what.
+  const int64_t by_list = CountOf(report, v1::PHONE_VERDICT_SAFE_BY_LIST);
+  const int64_t by_tvs = CountOf(report, v1::PHONE_VERDICT_SAFE_BY_TVS);
+  std::string text = fmt::format("{} of {} phones are ready", Grouped(by_list + by_tvs), Grouped(report.phones()));
+  if (by_tvs > 0) text += fmt::format(" ({} by their lists, {} through a TVS)", Grouped(by_list), Grouped(by_tvs));
+  if (const int64_t outside = CountOf(report, v1::PHONE_VERDICT_OUTSIDE); outside > 0) {
+    text += fmt::format("; {} outside: foreign, or without lists", Grouped(outside));
+  }
+  if (const int64_t lost = CountOf(report, v1::PHONE_VERDICT_LOST_BEFORE); lost > 0) {
+    text += fmt::format("; {} needed help before (`trustctl phones report`)", Grouped(lost));
+  }
+
+  // 2. Who is not.
+  const auto is_accepted = [&](const auto& phone) {
+    return plan.accepted != nullptr && plan.accepted->contains(phone);
+  };
+  const int64_t unproven = std::ssize(answer.unproven);
+  const int64_t accepted = std::count_if(answer.unproven.begin(), answer.unproven.end(), is_accepted);
+  const int64_t locked = CountOf(report, v1::PHONE_VERDICT_LOCKED);
+  if (locked + unproven == 0) return text;
   std::vector<std::string> names;
   for (const v1::PreFlight::Named& named : report.named()) {
-    if (IsWaitedFor(named.verdict()) && std::ssize(names) < kNamedInProgress) names.push_back(named.device());
+    if (std::ssize(names) == kNamedInProgress) break;
+    const bool counts = named.verdict() == v1::PHONE_VERDICT_LOCKED || named.verdict() == v1::PHONE_VERDICT_UNPROVEN;
+    if (counts && (is_open || !is_accepted(std::pair(named.device(), named.reason())))) names.push_back(named.device());
   }
-  text += fmt::format("; waits for {}: {}", Grouped(waited_for), absl::StrJoin(names, ", "));
-  if (waited_for > std::ssize(names)) text += fmt::format(" and {} more", Grouped(waited_for - std::ssize(names)));
+  if (is_open)
+    return text + fmt::format("; went on without {}, as accepted: {}", Grouped(unproven), NamesText(names, unproven));
+  const int64_t waited_for = locked + unproven - accepted;
+  text += fmt::format("; waits for {}: {}", Grouped(waited_for), NamesText(names, waited_for));
   for (const v1::PreFlight::Count& count : report.counts()) {
-    if (!IsWaitedFor(count.verdict()) || count.phones() == 0) continue;
-    text +=
-        fmt::format("; {} {}: {}", Grouped(count.phones()),
-                    count.verdict() == v1::PHONE_VERDICT_LOCKED ? "would be locked out" : "unproven", count.reason());
+    const bool is_locked = count.verdict() == v1::PHONE_VERDICT_LOCKED;
+    if ((!is_locked && count.verdict() != v1::PHONE_VERDICT_UNPROVEN) || count.phones() == 0) continue;
+    text += fmt::format("; {} {}: {}", Grouped(count.phones()), is_locked ? "would be locked out" : "unproven",
+                        count.reason());
     if (!count.remedy().empty()) text += fmt::format(" ({})", count.remedy());
   }
-  if (accepted_unproven > 0 && unproven > 0 && unproven != accepted_unproven) {
-    text += fmt::format(
-        "; {} unproven phones were accepted, and there are {}: `trustctl plan resume --accept-unproven {}` accepts "
-        "these",
-        Grouped(accepted_unproven), Grouped(unproven), unproven);
-  }
-  return text;
+  return accepted > 0 && accepted < unproven ? text + AcceptanceText(accepted, unproven) : text;
 }
 
 absl::StatusOr<StoredPlan> PlanEngine::Read(int32_t cluster_id, int32_t number) {
@@ -198,35 +220,42 @@ absl::StatusOr<bool> PlanEngine::Advance(int32_t cluster_id, int32_t number) {
 }
 
 absl::StatusOr<bool> PlanEngine::Conclude(const StoredPlan& plan, const StoredStep& step, const absl::Status& status,
-                                          const v1::PreFlight& report) {
+                                          const GateAnswer& answer) {
   if (IsWaits(status)) return MarkNow(plan, step, StepState::kWaiting, std::string(StatusMessage(status)));
   if (IsPreFlightRefusal(status)) {
-    return MarkNow(plan, step, StepState::kWaiting, ProgressText(report, plan.accepted_unproven));
+    return MarkNow(plan, step, StepState::kWaiting, ProgressText(answer, plan, /*is_open=*/false));
   }
   if (absl::IsCancelled(status) || IsPassing(status)) return status;
   return Stop(plan, step, std::string(StatusMessage(status)));
 }
 
+StepRun PlanEngine::RunOf(const StoredPlan& plan, std::string action, GateAnswer& answer) const {
+  Caution caution;
+  caution.accepted = plan.accepted;
+  return {.parts = parts_,
+          .plan = plan,
+          .action = std::move(action),
+          .caution = std::move(caution),
+          .report = &answer.report,
+          .unproven = &answer.unproven,
+          .finish = [](Connection&) { return absl::OkStatus(); }};
+}
+
 absl::StatusOr<bool> PlanEngine::DoChange(const StoredPlan& plan, const Position& position) {
-  v1::PreFlight report;
-  StepRun run = {.parts = parts_,
-                 .plan = plan,
-                 .action = "plan." + position.step->action,
-                 .caution = {},
-                 .report = &report,
-                 .finish = [&](Connection& connection) -> absl::Status {
-                   RETURN_IF_ERROR(Mark(connection, plan, *position.stored, StepState::kDone, ""));
-                   FailPoint("plan_applied");
-                   return absl::OkStatus();
-                 }};
-  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  GateAnswer answer;
+  StepRun run = RunOf(plan, "plan." + position.step->action, answer);
+  run.finish = [&](Connection& connection) -> absl::Status {
+    RETURN_IF_ERROR(Mark(connection, plan, *position.stored, StepState::kDone, ""));
+    FailPoint("plan_applied");
+    return absl::OkStatus();
+  };
   const absl::Status done = position.step->change(run);
-  if (!done.ok()) return Conclude(plan, *position.stored, done, report);
+  if (!done.ok()) return Conclude(plan, *position.stored, done, answer);
   if (position.step->kind == StepKind::kCheck) return MarkNow(plan, *position.stored, StepState::kDone, "");
   return true;
 }
 
-absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& position, v1::PreFlight& report) {
+absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& position, GateAnswer& answer) {
   const PlanStep* asked = position.step;
   // Its own question, or that of the next change.
   if (asked->change == nullptr) {
@@ -237,16 +266,12 @@ absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& positio
     if (next == position.kind->steps.end()) return Internal("the step {} waits for no change", asked->action);
     asked = &*next;
   }
-  StepRun run = {.parts = parts_,
-                 .plan = plan,
-                 .action = "plan." + asked->action,
-                 .caution = {.plan = true, .accept_unproven = std::nullopt, .override_reason = ""},
-                 .report = &report,
-                 .finish = [](Connection&) { return absl::OkStatus(); }};
-  if (plan.accepted_unproven > 0) run.caution.accept_unproven = plan.accepted_unproven;
+  StepRun run = RunOf(plan, "plan." + asked->action, answer);
+  run.caution.plan = true;
   const absl::Status status = asked->change(run);
   if (!status.ok() && !IsPlanned(status)) return status;
-  return report.refusal().empty() ? absl::OkStatus() : PreFlightRefusal(report.refusal());
+  const std::string& refusal = answer.report.refusal();
+  return refusal.empty() ? absl::OkStatus() : PreFlightRefusal(refusal);
 }
 
 absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
@@ -254,31 +279,33 @@ absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
                      return FindPhonesBehind(connection, plan.cluster_id, parts_.keys, parts_.clock.Now());
                    }));
   if (behind.count <= plan.goes_without) return absl::OkStatus();
+  const char* const them = behind.count == 1 ? "it" : "them";
   return Waits(fmt::format(
-      "waits for {} registered phones that hold older lists: {}{}; `trustctl phones reset` brings them the new ones, "
-      "`trustctl plan resume --go-without {}` does not wait for them",
-      Grouped(behind.count), behind.first, behind.count > kNamedInProgress ? " and more" : "", behind.count));
+      "waits for {} registered phone{} with older lists: {}{}; `trustctl phones reset` brings {} the new ones, "
+      "`trustctl plan resume --go-without {}` does not wait for {}",
+      Grouped(behind.count), behind.count == 1 ? "" : "s", behind.first,
+      behind.count > kNamedInProgress ? " and more" : "", them, behind.count, them));
 }
 
 absl::StatusOr<bool> PlanEngine::DoGate(const StoredPlan& plan, const Position& position) {
-  v1::PreFlight report;
-  absl::Status open = AskGate(plan, position, report);
+  GateAnswer answer;
+  absl::Status open = AskGate(plan, position, answer);
   if (open.ok() && position.step->waits_for_running) open = WaitForRunning(plan);
-  if (!open.ok()) return Conclude(plan, *position.stored, open, report);
-  return MarkNow(plan, *position.stored, StepState::kDone, ProgressText(report, plan.accepted_unproven));
+  if (!open.ok()) return Conclude(plan, *position.stored, open, answer);
+  return MarkNow(plan, *position.stored, StepState::kDone, ProgressText(answer, plan, /*is_open=*/true));
 }
 
-absl::StatusOr<v1::PreFlight> PlanEngine::Ask(const StoredPlan& plan) {
-  v1::PreFlight report;
+absl::StatusOr<GateAnswer> PlanEngine::Ask(const StoredPlan& plan) {
+  GateAnswer answer;
   const StoredStep* const current = plan.Current();
-  if (current == nullptr || plan.ended_at) return report;
+  if (current == nullptr || plan.ended_at || plan.aborting) return answer;
   ASSIGN_OR_RETURN(const Position position, At(plan, *current));
   const bool was_refused = position.step->kind == StepKind::kChange && current->state == StepState::kWaiting;
-  if (position.step->kind != StepKind::kGate && !was_refused) return report;
-  const absl::Status asked = AskGate(plan, position, report);
+  if (position.step->kind != StepKind::kGate && !was_refused) return answer;
+  const absl::Status asked = AskGate(plan, position, answer);
   // What else it waits for stands in its progress.
   const bool has_answer = asked.ok() || IsPreFlightRefusal(asked) || !IsPassing(asked);
-  return has_answer ? absl::StatusOr<v1::PreFlight>(std::move(report)) : asked;
+  return has_answer ? absl::StatusOr<GateAnswer>(std::move(answer)) : asked;
 }
 
 absl::StatusOr<bool> PlanEngine::DoReset(const StoredPlan& plan, const Position& position) {
@@ -288,11 +315,6 @@ absl::StatusOr<bool> PlanEngine::DoReset(const StoredPlan& plan, const Position&
     return MarkNow(plan, step, StepState::kSkipped,
                    "the plan was made without resets: phones take the lists when they start or are reset by somebody "
                    "else");
-  }
-  if (parts_.hooks.Names().empty()) {
-    return MarkNow(plan, step, StepState::kSkipped,
-                   "this itld has no hook that resets phones ([resets] in its configuration): phones take the lists "
-                   "when they start or are reset by somebody else");
   }
   const absl::StatusOr<ResetHook> hook = parts_.hooks.Find(plan.hook);
   if (!hook.ok()) return Stop(plan, step, std::string(StatusMessage(hook.status())));

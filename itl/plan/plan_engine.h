@@ -13,6 +13,12 @@
 
 namespace trustline {
 
+// Of a step that waits for phones: what becomes of them, and all of whom too little is known.
+struct GateAnswer {
+  v1::PreFlight report;  // empty: it waits for no phones
+  UnprovenPhones unproven;
+};
+
 // Thread-safe; several processes on one database do no harm. The references must outlive it.
 class PlanEngine {
  public:
@@ -24,7 +30,7 @@ class PlanEngine {
   absl::StatusOr<bool> Advance(int32_t cluster_id, int32_t number);
 
   // For whom the step that waits for phones is waiting, as it is now; empty for another step. Changes nothing.
-  absl::StatusOr<v1::PreFlight> Ask(const StoredPlan& plan);
+  absl::StatusOr<GateAnswer> Ask(const StoredPlan& plan);
 
   const PlanParts& parts() const { return parts_; }
 
@@ -45,9 +51,11 @@ class PlanEngine {
   absl::StatusOr<bool> Finish(const StoredPlan& plan);
   // What became of a look at a step.
   absl::StatusOr<bool> Conclude(const StoredPlan& plan, const StoredStep& step, const absl::Status& status,
-                                const v1::PreFlight& report);
+                                const GateAnswer& answer);
+  // On the plan's terms.
+  StepRun RunOf(const StoredPlan& plan, std::string action, GateAnswer& answer) const;
   // The function whose pre-flight a gate waits for, asked.
-  absl::Status AskGate(const StoredPlan& plan, const Position& position, v1::PreFlight& report);
+  absl::Status AskGate(const StoredPlan& plan, const Position& position, GateAnswer& answer);
   absl::StatusOr<bool> DoChange(const StoredPlan& plan, const Position& position);
   absl::StatusOr<bool> DoGate(const StoredPlan& plan, const Position& position);
   // Waits() while registered phones hold older lists, more of them than the plan goes without.
@@ -66,10 +74,9 @@ class PlanEngine {
   Log& log_;
 };
 
-// "9,988 of 10,000 phones; waits for 12: SEP001122334455, SEP001122334456 and 10 more: their lists do not know the
-// signer
-// (...)": of a pre-flight that is not clean.
-std::string ProgressText(const v1::PreFlight& report, int64_t accepted_unproven);
+// "9,988 of 10,000 phones are ready (9,000 by their lists, 988 through a TVS); waits for 12: SEP001122334455, ... and 7
+// more; 12 unproven: it has said nothing for over 180 days (...)". Of one that is open, whom it does not wait for.
+std::string ProgressText(const GateAnswer& answer, const StoredPlan& plan, bool is_open);
 
 // Whether an error passes by itself.
 bool IsPassing(const absl::Status& status);

@@ -43,6 +43,12 @@ v1::PlanStep ToProto(const StoredStep& step, const PlanKindSteps* kind) {
   return proto;
 }
 
+absl::Status WithoutHook(const absl::Status& status) {
+  return {status.code(), fmt::format("{}. Or say that the plan orders no resets (--without-resets): then somebody else "
+                                     "resets the phones, or they take the lists when they start",
+                                     StatusMessage(status))};
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Plan> ToProto(Connection& connection, const StoredPlan& plan) {
@@ -109,10 +115,10 @@ absl::StatusOr<StoredPlan> FromProto(const v1::MakePlanRequest& request, const R
   if (!(plan.stop_at_failures > 0 && plan.stop_at_failures <= 1)) {
     return InvalidArgument("resets stop at a share of failures from 0 to 1");
   }
-  // Without any hook the steps that reset are passed over; one that is named must be there.
-  if (plan.with_resets && (!hooks.Names().empty() || !request.hook().empty())) {
-    ASSIGN_OR_RETURN(const ResetHook hook, hooks.Find(request.hook()));
-    plan.hook = hook.name;
+  if (plan.with_resets) {
+    const absl::StatusOr<ResetHook> hook = hooks.Find(request.hook());
+    if (!hook.ok()) return WithoutHook(hook.status());
+    plan.hook = hook->name;
   }
   for (const PlanStep& step : kind->steps) {
     StoredStep& stored = plan.steps.emplace_back();

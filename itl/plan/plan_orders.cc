@@ -9,6 +9,7 @@
 #include "common/service/audit.h"
 #include "common/status/status.h"
 #include "itl/plan/plan_messages.h"
+#include "itl/preflight/preflight_report.h"
 
 namespace trustline {
 namespace {
@@ -44,7 +45,7 @@ bool WaitsForRunningPhones(const StoredPlan& plan) {
 
 // The plan is locked. What it is audited as.
 absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, const v1::ChangePlanRequest& request,
-                                  absl::Time now) {
+                                  const std::optional<UnprovenPhones>& accepted, absl::Time now) {
   if (plan.ended_at) return WrongState(plan, "has ended");
   if (request.has_go_without() && !WaitsForRunningPhones(plan)) {
     return InvalidArgument("a plan \"{}\" waits for no phones because they are registered: leave out --go-without",
@@ -77,14 +78,15 @@ absl::StatusOr<std::string> Apply(PlanStore& store, const StoredPlan& plan, cons
     default:
       return InvalidArgument("say what is to become of the plan: run, pause, resume or abort");
   }
-  if (request.has_accept_unproven()) RETURN_IF_ERROR(store.SetAccepted(plan.number, request.accept_unproven()));
+  if (accepted) RETURN_IF_ERROR(store.AddAccepted(plan.number, *accepted));
   if (request.has_go_without()) RETURN_IF_ERROR(store.SetGoesWithout(plan.number, request.go_without()));
   return std::string(request.change() == v1::ChangePlanRequest::CHANGE_RUN ? "plan.run" : "plan.resume");
 }
 
-// FailedPrecondition unless exactly so many phones that the plan waits for are unproven now.
-absl::Status CheckAccepted(PlanEngine& engine, const TrustStoreCaller& caller, const v1::ChangePlanRequest& request) {
-  if (!request.has_accept_unproven() && !request.has_go_without()) return absl::OkStatus();
+// Whom the administrator means who accepts so many unproven phones: exactly those for whom the plan waits now.
+absl::StatusOr<std::optional<UnprovenPhones>> ChooseAccepted(PlanEngine& engine, const TrustStoreCaller& caller,
+                                                             const v1::ChangePlanRequest& request) {
+  if (!request.has_accept_unproven() && !request.has_go_without()) return std::nullopt;
   if (request.change() != v1::ChangePlanRequest::CHANGE_RUN &&
       request.change() != v1::ChangePlanRequest::CHANGE_RESUME) {
     return InvalidArgument("phones that a plan does not wait for are named by number when it is run or resumed");
@@ -92,20 +94,22 @@ absl::Status CheckAccepted(PlanEngine& engine, const TrustStoreCaller& caller, c
   if (request.accept_unproven() < 0 || request.go_without() < 0) {
     return InvalidArgument("a number of phones is 0 or more");
   }
-  if (!request.has_accept_unproven()) return absl::OkStatus();
+  if (!request.has_accept_unproven()) return std::nullopt;
   StoredPlan plan;
   RETURN_IF_ERROR(RunInTransaction(engine.parts().pool, kOneState, [&](Connection& connection) -> absl::Status {
     PlanStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(plan, FindPlan(store, request.number()));
     return absl::OkStatus();
   }));
-  ASSIGN_OR_RETURN(const v1::PreFlight report, engine.Ask(plan));
-  if (report.counts().empty()) return absl::OkStatus();  // no gate yet: it is matched there
-  int64_t unproven = 0;
-  for (const v1::PreFlight::Count& count : report.counts()) {
-    if (count.verdict() == v1::PHONE_VERDICT_UNPROVEN) unproven += count.phones();
+  ASSIGN_OR_RETURN(GateAnswer answer, engine.Ask(plan));
+  const int64_t unproven = std::ssize(answer.unproven);
+  if (answer.report.phones() > 0 && unproven == request.accept_unproven()) return std::move(answer.unproven);
+  if (unproven == 0) {
+    return FailedPrecondition(
+        "plan {} waits for no unproven phones now, so that {} could be anybody: say --accept-unproven when it does "
+        "(`trustctl plan show {}`), with the number of that time",
+        plan.number, request.accept_unproven(), plan.number);
   }
-  if (unproven == request.accept_unproven()) return absl::OkStatus();
   return FailedPrecondition(
       "{} unproven now, not {}: look at them (`trustctl plan show`), then say --accept-unproven {}",
       unproven == 1 ? "1 phone is" : fmt::format("{} phones are", unproven), request.accept_unproven(), unproven);
@@ -146,23 +150,27 @@ absl::StatusOr<StoredPlan> MakePlan(PlanEngine& engine, const TrustStoreCaller& 
 
 absl::StatusOr<StoredPlan> ChangePlan(PlanEngine& engine, const TrustStoreCaller& caller,
                                       const v1::ChangePlanRequest& request) {
-  RETURN_IF_ERROR(CheckAccepted(engine, caller, request));
+  ASSIGN_OR_RETURN(const std::optional<UnprovenPhones> accepted, ChooseAccepted(engine, caller, request));
   const absl::Time now = engine.parts().clock.Now();
   return RunInTransaction(engine.parts().pool, {}, [&](Connection& connection) -> absl::StatusOr<StoredPlan> {
     PlanStore store(connection, caller.cluster_id);
     ASSIGN_OR_RETURN(const StoredPlan found, FindPlan(store, request.number()));
     RETURN_IF_ERROR(store.Lock(found.number));
     ASSIGN_OR_RETURN(const StoredPlan plan, store.Find(found.number));
-    ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, now));
-    const std::string accepted = request.has_accept_unproven() ? fmt::format("{}", request.accept_unproven()) : "";
-    const std::string without = request.has_go_without() ? fmt::format("{}", request.go_without()) : "";
-    RETURN_IF_ERROR(AppendAudit(
-        connection,
-        {.cluster_id = caller.cluster_id,
-         .actor = caller.actor,
-         .action = action,
-         .subject = fmt::format("plan {}", plan.number),
-         .detail = {{"reason", request.reason()}, {"accept_unproven", accepted}, {"go_without", without}}}));
+    ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, accepted, now));
+    AuditEvent event = {.cluster_id = caller.cluster_id,
+                        .actor = caller.actor,
+                        .action = action,
+                        .subject = fmt::format("plan {}", plan.number),
+                        .detail = {{"reason", request.reason()}}};
+    if (accepted) {
+      event.detail.emplace_back("accept_unproven", fmt::format("{}", accepted->size()));
+      std::vector<std::string> devices;
+      for (const auto& [device, reason] : *accepted) devices.push_back(device);
+      AddNames(devices, event);
+    }
+    if (request.has_go_without()) event.detail.emplace_back("go_without", fmt::format("{}", request.go_without()));
+    RETURN_IF_ERROR(AppendAudit(connection, event));
     return store.Find(plan.number);
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "common/bytes/sha256.h"
+#include "itl/list/change_guard.h"
 
 namespace trustline {
 
@@ -61,7 +63,8 @@ struct StoredPlan {
   std::string hours;
   double stop_at_failures = 0;
   std::string hook;
-  int64_t accepted_unproven = 0;
+  int64_t accepted_unproven = 0;                             // how many phones
+  std::shared_ptr<const UnprovenPhones> accepted = nullptr;  // who, and why; null in a list of plans
   int64_t goes_without = 0;
   std::string reason;
   std::string made_by;  // identity URI; its changes are made in this name

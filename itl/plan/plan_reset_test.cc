@@ -79,6 +79,15 @@ TEST_F(PlanResetTest, AResetThatStopsByItselfStopsThePlan) {
       << "waves that have not begun are called off";
 }
 
+TEST_F(PlanResetTest, APlanThatWouldResetNobodyIsNotMade) {
+  const v1::MakePlanRequest request = Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY);
+  EXPECT_THAT(
+      MakePlan(*engine_, caller(), request),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr("itld has no hook"), HasSubstr("itld.local.toml"), HasSubstr("--without-resets"))));
+  EXPECT_EQ(Count("SELECT count(*) FROM trust_plan"), 0);
+}
+
 TEST_F(PlanResetTest, APlanIsMadeWithoutResets) {
   ASSERT_NO_FATAL_FAILURE(UseHook("ok"));
   v1::MakePlanRequest request = Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY);

@@ -77,7 +77,8 @@ absl::Status PlanService::Show(const Caller& caller, const v1::ShowPlanRequest& 
     return absl::OkStatus();
   }));
   if (parts_.engine == nullptr) return absl::OkStatus();
-  ASSIGN_OR_RETURN(*response.mutable_waits_for(), parts_.engine->Ask(plan));
+  ASSIGN_OR_RETURN(GateAnswer waits_for, parts_.engine->Ask(plan));
+  *response.mutable_waits_for() = std::move(waits_for.report);
   return absl::OkStatus();
 }
 

@@ -21,6 +21,7 @@ GuardedChange GuardedChangeOf(const StepRun& run) {
           .subject = fmt::format("plan {}", run.plan.number),
           .caution = run.caution,
           .report = run.report,
+          .unproven = run.unproven,
           .is_retried = true};
 }
 
@@ -97,6 +98,7 @@ absl::Status ChangeAndPublishGuarded(const StepRun& run, const Certificate& sign
                               .action = run.action,
                               .caution = run.caution,
                               .report = run.report,
+                              .unproven = run.unproven,
                               .hold = {},
                               .is_retried = true};
   return run.parts.publisher

@@ -43,7 +43,8 @@ struct StepRun {
   const StoredPlan& plan;
   std::string action;  // "plan.switch", for the pre-flight's record
   Caution caution;
-  v1::PreFlight* report;  // filled by what goes through the pre-flight
+  v1::PreFlight* report;     // filled by what goes through the pre-flight
+  UnprovenPhones* unproven;  // the same: all of whom too little is known
   // What marks the step done, in the transaction that does it. Its error must undo that: somebody else was faster.
   std::function<absl::Status(Connection& transaction)> finish;
 };

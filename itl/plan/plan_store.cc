@@ -18,7 +18,9 @@ constexpr std::array<std::string_view, 6> kStepStates = {"ahead", "waiting", "do
 #define PLAN_COLUMNS                                                                                                   \
   "p.cluster_id, c.name, p.plan_id, p.kind, p.subject, p.state, p.state_reason, p.aborting, p.old_sha256, "            \
   "p.new_certificate, p.new_key_name, p.detail, p.blank, p.with_resets, p.wave, p.hours, p.stop_at_failures, p.hook, " \
-  "p.accepted_unproven, p.goes_without, p.reason, p.made_by, p.made_at, p.ended_at"
+  "(SELECT count(DISTINCT a.device) FROM trust_plan_accepted a WHERE a.cluster_id = p.cluster_id AND a.plan_id = "     \
+  "p.plan_id), "                                                                                                       \
+  "p.goes_without, p.reason, p.made_by, p.made_at, p.ended_at"
 
 constexpr Statement kOpen = {"plan_open", "SELECT plan_id FROM trust_plan WHERE cluster_id = $1 AND ended_at IS NULL"};
 constexpr Statement kAdd = {
@@ -46,8 +48,12 @@ constexpr Statement kBeginAbort = {
     "plan_begin_abort",
     "UPDATE trust_plan SET state = 'running', state_reason = 'it is being aborted', aborting = true WHERE cluster_id = "
     "$1 AND plan_id = $2"};
-constexpr Statement kSetAccepted = {
-    "plan_set_accepted", "UPDATE trust_plan SET accepted_unproven = $3 WHERE cluster_id = $1 AND plan_id = $2"};
+constexpr Statement kAccepted = {
+    "plan_accepted", "SELECT device, reason FROM trust_plan_accepted WHERE cluster_id = $1 AND plan_id = $2"};
+constexpr Statement kAddAccepted = {
+    "plan_add_accepted",
+    "INSERT INTO trust_plan_accepted (cluster_id, plan_id, device, reason) SELECT $1, $2, n.device, n.reason FROM "
+    "unnest($3::text[], $4::text[]) AS n(device, reason) ON CONFLICT DO NOTHING"};
 constexpr Statement kSetGoesWithout = {
     "plan_set_goes_without", "UPDATE trust_plan SET goes_without = $3 WHERE cluster_id = $1 AND plan_id = $2"};
 constexpr Statement kSetNew = {"plan_set_new",
@@ -139,6 +145,7 @@ absl::StatusOr<StoredPlan> PlanStore::Find(int32_t number) {
   }
   if (plans.empty()) return NotFound("there is no plan {}: `trustctl plan list --all` shows them", number);
   RETURN_IF_ERROR(ReadSteps(plans));
+  RETURN_IF_ERROR(ReadAccepted(plans.front()));
   return std::move(plans.front());
 }
 
@@ -147,6 +154,7 @@ absl::StatusOr<StoredPlan> PlanStore::FindOpen() {
   if (open.empty()) {
     return NotFound("no plan is there that has not ended: `trustctl plan list --all` shows those that have");
   }
+  RETURN_IF_ERROR(ReadAccepted(open.front()));
   return std::move(open.front());
 }
 
@@ -191,8 +199,29 @@ absl::Status PlanStore::BeginAbort(int32_t number) {
   return connection_.Execute(kBeginAbort, Parameters().Int64(cluster_id_).Int64(number)).status();
 }
 
-absl::Status PlanStore::SetAccepted(int32_t number, int64_t unproven) {
-  return connection_.Execute(kSetAccepted, Parameters().Int64(cluster_id_).Int64(number).Int64(unproven)).status();
+absl::Status PlanStore::AddAccepted(int32_t number, const UnprovenPhones& phones) {
+  std::vector<std::string> devices, reasons;
+  for (const auto& [device, reason] : phones) {
+    devices.push_back(device);
+    reasons.push_back(reason);
+  }
+  return connection_
+      .Execute(kAddAccepted, Parameters().Int64(cluster_id_).Int64(number).TextArray(devices).TextArray(reasons))
+      .status();
+}
+
+absl::Status PlanStore::ReadAccepted(StoredPlan& plan) {
+  if (plan.accepted_unproven == 0) return absl::OkStatus();
+  UnprovenPhones phones;
+  RETURN_IF_ERROR(connection_.ForEachRow(kAccepted, Parameters().Int64(cluster_id_).Int64(plan.number),
+                                         [&](const Row& row) -> absl::Status {
+                                           std::string device, reason;
+                                           RETURN_IF_ERROR(row.Scan(device, reason));
+                                           phones.emplace(std::move(device), std::move(reason));
+                                           return absl::OkStatus();
+                                         }));
+  plan.accepted = std::make_shared<const UnprovenPhones>(std::move(phones));
+  return absl::OkStatus();
 }
 
 absl::Status PlanStore::SetGoesWithout(int32_t number, int64_t phones) {

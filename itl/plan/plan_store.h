@@ -25,7 +25,7 @@ class PlanStore {
 
   // Until the transaction ends nobody else changes the plan. NotFound.
   absl::Status Lock(int32_t number);
-  // With its steps. NotFound.
+  // With its steps and whom it accepts. NotFound.
   absl::StatusOr<StoredPlan> Find(int32_t number);
   // The one that has not ended; NotFound when there is none.
   absl::StatusOr<StoredPlan> FindOpen();
@@ -35,7 +35,8 @@ class PlanStore {
   // `ended`: done or aborted now.
   absl::Status SetState(int32_t number, PlanState state, std::string_view reason, std::optional<absl::Time> ended);
   absl::Status BeginAbort(int32_t number);
-  absl::Status SetAccepted(int32_t number, int64_t unproven);
+  // Besides those of before.
+  absl::Status AddAccepted(int32_t number, const UnprovenPhones& phones);
   absl::Status SetGoesWithout(int32_t number, int64_t phones);
   absl::Status SetNew(int32_t number, const Certificate& certificate, std::string_view key_name);
   absl::Status SetStep(int32_t number, int32_t step, StepState state, std::string_view progress, absl::Time now);
@@ -43,6 +44,7 @@ class PlanStore {
 
  private:
   absl::Status ReadSteps(std::vector<StoredPlan>& plans);
+  absl::Status ReadAccepted(StoredPlan& plan);
 
   Connection& connection_;
   const int32_t cluster_id_;

@@ -66,7 +66,11 @@ class PlanTest : public GuardedListsTest {
     request.set_reason("a test");
     return request;
   }
-  absl::StatusOr<StoredPlan> Make(const v1::MakePlanRequest& request) { return MakePlan(*engine_, caller(), request); }
+  // Without resets where there is no hook that could do them.
+  absl::StatusOr<StoredPlan> Make(v1::MakePlanRequest request) {
+    if (hooks_.Names().empty() && request.hook().empty()) request.set_without_resets(true);
+    return MakePlan(*engine_, caller(), request);
+  }
   absl::StatusOr<StoredPlan> Change(v1::ChangePlanRequest::Change change, std::optional<int64_t> accepted = {}) {
     v1::ChangePlanRequest request;
     request.set_change(change);

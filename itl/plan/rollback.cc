@@ -50,7 +50,8 @@ absl::Status WaitForHolding(const StepRun& run, bool blank) {
     if (!policy || policy->policy.blank != blank) {
       return FailedPrecondition("somebody has made the lists {} meanwhile: abort the plan", blank ? "whole" : "blank");
     }
-    return JudgeHolding(connection, run.plan.cluster_id, run.caution, run.parts.clock.Now(), *run.report);
+    return JudgeHolding(connection, run.plan.cluster_id, run.parts.clock.Now(),
+                        {run.caution, *run.report, run.unproven});
   });
 }
 

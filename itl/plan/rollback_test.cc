@@ -32,19 +32,22 @@ TEST_F(RollbackTest, PhonesHoldTheBlankListsBeforeTheCallManagerIsRolledBack) {
   ASSERT_OK(Resume(1));
   EXPECT_EQ(At(GoOn()), "running at blank held");
   EXPECT_THAT(RecordTexts(Current()), Contains(HasSubstr("(blank)")));
-  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 4 phones; waits for 4: SEP000000000001"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("0 of 4 phones are ready; waits for 4: SEP000000000001"));
   PhonesFollow(1, 2);
   EXPECT_EQ(At(GoOn()), "running at blank held");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones; waits for 2: SEP000000000003, SEP000000000004"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones are ready; waits for 2: SEP000000000003, SEP000000000004"));
   PhonesFollow(3, 1);
-  EXPECT_EQ(At(GoOn()), "paused at roll back") << "the accepted one is not waited for";
+  EXPECT_EQ(At(GoOn()), "running at blank held") << "it was accepted for another step";
+  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1: SEP000000000004"));
+  ASSERT_OK(Resume(1));
+  EXPECT_EQ(At(GoOn()), "paused at roll back");
   EXPECT_THAT(Plan().state_reason, HasSubstr("roll the call manager back"));
   ASSERT_OK(Resume());
   EXPECT_EQ(At(GoOn()), "running at held");
   EXPECT_THAT(RecordTexts(Current()), Not(Contains(HasSubstr("(blank)"))));
   PhonesFollow(1, 2);
   EXPECT_EQ(At(GoOn()), "running at held");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones; waits for 2: SEP000000000003, SEP000000000004"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("2 of 4 phones are ready; waits for 1: SEP000000000003;"));
   PhonesFollow(1, 4);
   EXPECT_EQ(At(GoOn()), "done");
 }

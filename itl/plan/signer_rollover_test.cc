@@ -64,19 +64,22 @@ TEST_F(SignerRolloverTest, ItlRecoveryGoesOverWithBothInTheListsMeanwhile) {
   EXPECT_EQ(At(GoOn()), "running at wait");
   EXPECT_THAT(Sasts(), ElementsAre(Name(old), Name(Made())));
   EXPECT_EQ(List().current->signer_sha256, old.sha256());
-  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("3 of 5 phones; waits for 2: SEP000000000004, SEP000000000005"),
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("3 of 5 phones are ready (0 by their lists, 3 through a TVS); waits "
+                                                "for 2: SEP000000000004, SEP000000000005"),
                                       HasSubstr("2 unproven")));
   EXPECT_EQ(States(Plan()),
             "make done, nodes done, publish done, reset skipped, wait waiting, switch ahead, reset again ahead, wait "
             "again ahead, retire ahead");
-  ASSERT_OK_AND_ASSIGN(const v1::PreFlight asked, engine_->Ask(Plan()));
+  ASSERT_OK_AND_ASSIGN(const GateAnswer answer, engine_->Ask(Plan()));
+  const v1::PreFlight& asked = answer.report;
   EXPECT_EQ(CountOf(asked, v1::PHONE_VERDICT_UNPROVEN), 2);
   EXPECT_EQ(Generations(), 2) << "it was asked only";
 
   // One of them follows, then the other; the gate opens, and the new key signs.
   PhonesFollow(4, 1);
   EXPECT_EQ(At(GoOn()), "running at wait");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("4 of 5 phones; waits for 1: SEP000000000005"));
+  EXPECT_THAT(Progress(Plan()),
+              HasSubstr("4 of 5 phones are ready (1 by their lists, 3 through a TVS); waits for 1: SEP000000000005;"));
   PhonesFollow(1, 5);
   EXPECT_EQ(At(GoOn()), "done");
   EXPECT_EQ(Recovery(), Made());
@@ -112,13 +115,13 @@ TEST_F(SignerRolloverTest, RegisteredPhonesAreWaitedForUntilTheyHoldTheLists) {
   ASSERT_OK(MakeItlRecovery());
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "running at wait");
-  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("waits for 2 registered phones that hold older lists: SEP000000000001, "
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("waits for 2 registered phones with older lists: SEP000000000001, "
                                                 "SEP000000000002;"),
                                       HasSubstr("trustctl plan resume --go-without 2")));
   // One takes them, the other one loses its power: it registers no more.
   PhonesFollow(1, 1);
   EXPECT_EQ(At(GoOn()), "running at wait");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1 registered phones that hold older lists: SEP000000000002;"));
+  EXPECT_THAT(Progress(Plan()), HasSubstr("waits for 1 registered phone with older lists: SEP000000000002;"));
   now_.Advance(absl::Hours(3));
   EXPECT_EQ(At(GoOn()), "done") << "and the one that is registered for three hours without saying so again";
 }
@@ -166,8 +169,9 @@ TEST_F(SignerRolloverTest, ASecondRolloverWaitsForWhoeverSleptThroughTheFirst) {
     ASSERT_OK(Make(Rollover(kind)));
     ASSERT_OK(Run());
     EXPECT_EQ(At(GoOn()), "running at wait") << kind;
-    EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("2 of 3 phones; waits for 1: SEP000000000003"),
-                                        HasSubstr("has not followed the last change of signers yet")));
+    EXPECT_THAT(Progress(Plan()),
+                AllOf(HasSubstr("2 of 3 phones are ready"), HasSubstr("; waits for 1: SEP000000000003;"),
+                      HasSubstr("has not followed the last change of signers yet")));
     ASSERT_OK(Abort());
     EXPECT_EQ(At(GoOn()), "aborted");
     PhonesFollow(1, 2);
@@ -178,22 +182,47 @@ TEST_F(SignerRolloverTest, ASecondRolloverWaitsForWhoeverSleptThroughTheFirst) {
   EXPECT_EQ(At(GoOn()), "done");
 }
 
-TEST_F(SignerRolloverTest, UnprovenPhonesAreAcceptedByTheirExactNumber) {
+TEST_F(SignerRolloverTest, UnprovenPhonesAreAcceptedByTheirExactNumberWhenAGateWaitsForThem) {
   AddPhonesWithoutTvs(4, 2);
   ASSERT_OK(MakeItlRecovery());
+  EXPECT_THAT(Change(v1::ChangePlanRequest::CHANGE_RUN, 2),
+              StatusIs(kRefused, HasSubstr("plan 1 waits for no unproven phones now")));
+  EXPECT_EQ(At(Plan()), "made at make");
   ASSERT_OK(Run());
   ASSERT_EQ(At(GoOn()), "running at wait");
   EXPECT_THAT(Resume(3), StatusIs(kRefused, HasSubstr("2 phones are unproven now, not 3")));
+  EXPECT_THAT(Resume(0), StatusIs(kRefused, HasSubstr("2 phones are unproven now, not 0")));
   EXPECT_THAT(Resume(), StatusIs(kRefused, HasSubstr("goes on by itself")));
   ASSERT_OK(Resume(2));
-  // One of them was seen meanwhile: that is another number.
+  EXPECT_EQ(Plan().accepted_unproven, 2);
+  EXPECT_EQ(Text("SELECT detail::json->>'phones' FROM audit_event WHERE action = 'plan.resume' AND outcome = 'done'"),
+            "SEP000000000004, SEP000000000005");
+  // One of them was seen meanwhile: the other one was accepted all the same.
   PhonesFollow(4, 1);
-  EXPECT_EQ(At(GoOn()), "running at wait");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("2 unproven phones were accepted, and there are 1"));
-  ASSERT_OK(Resume(1));
   EXPECT_EQ(At(GoOn()), "done");
   EXPECT_EQ(Text("SELECT string_agg(DISTINCT device, ' ') FROM preflight_waiver_phone"), "SEP000000000005");
-  EXPECT_EQ(Plan().accepted_unproven, 1);
+  EXPECT_THAT(Plan().steps.at(4).progress, HasSubstr("4 of 5 phones are ready (1 by their lists, 3 through a TVS); "
+                                                     "went on without 1, as accepted: SEP000000000005"));
+}
+
+TEST_F(SignerRolloverTest, WhoComesAfterTheAcceptanceIsNotAccepted) {
+  AddPhonesWithoutTvs(4, 2);
+  const std::string first = CurrentFile();
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  ASSERT_EQ(At(GoOn()), "running at wait");
+  ASSERT_OK(Resume(2));
+  // As many as were accepted, and not the same.
+  PhonesFollow(4, 1);
+  AddPhones(6, 1, "Bremen");
+  ReportHolding(6, 1, first);
+  EXPECT_EQ(At(GoOn()), "running at wait");
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("waits for 1: SEP000000000006"),
+                                      HasSubstr("1 of these was accepted before"), HasSubstr("--accept-unproven 2`")));
+  ASSERT_OK(Resume(2));
+  EXPECT_EQ(At(GoOn()), "done");
+  EXPECT_EQ(Text("SELECT string_agg(DISTINCT device, ' ' ORDER BY device) FROM preflight_waiver_phone"),
+            "SEP000000000005 SEP000000000006");
 }
 
 TEST_F(SignerRolloverTest, TheCtlGoesWithTheItls) {

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
-#include "common/bytes/sha256.h"
 #include "common/rpc/certificate_summary.h"
 #include "common/rpc/proto_time.h"
 #include "common/service/audit.h"
@@ -17,7 +15,6 @@
 namespace trustline {
 namespace {
 
-constexpr size_t kNamedInAudit = 100;
 constexpr char kMetric[] = "trustline_preflights_total";
 constexpr char kHelp[] = "Changes of trust that were played against all phones";
 
@@ -58,10 +55,7 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
                                                .TextArray(reasons))
                       .status());
   const size_t locked = static_cast<size_t>(std::count(verdicts.begin(), verdicts.end(), "locked"));
-  std::vector<std::string> first(
-      devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(std::min(devices.size(), kNamedInAudit)));
-  return AppendAudit(connection,
-                     {.cluster_id = change.cluster_id,
+  AuditEvent event = {.cluster_id = change.cluster_id,
                       .actor = change.actor,
                       .action = override_reason.empty() ? "preflight.accept_unproven" : "preflight.override",
                       .subject = change.subject,
@@ -69,9 +63,9 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
                                  {"reason", override_reason},
                                  {"locked", fmt::format("{}", locked)},
                                  {"unproven", fmt::format("{}", devices.size() - locked)},
-                                 {"phones", absl::StrJoin(first, ", ")},
-                                 {"waiver", fmt::format("{}", waiver_id)},
-                                 {"phones_sha256", ToHex(Sha256(AsBytes(absl::StrJoin(devices, "\n"))))}}});
+                                 {"waiver", fmt::format("{}", waiver_id)}}};
+  AddNames(devices, event);
+  return AppendAudit(connection, event);
 }
 
 }  // namespace
@@ -109,11 +103,19 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   // 1. Before it, and after it.
   RETURN_IF_ERROR(ListStore(transaction, change.cluster_id).LockPolicy().status());
   ASSIGN_OR_RETURN(const TrustWorld before, ReadWorld(transaction, change.cluster_id));
-  RETURN_IF_ERROR(apply());
+  if (const absl::Status applied = apply(); !applied.ok()) {
+    // Whoever plans a change is told in the same way that it would be refused, whatever the reason.
+    const bool is_asked_only = change.caution.plan && change.report != nullptr && !change.is_retried;
+    if (!is_asked_only || !absl::IsFailedPrecondition(applied)) return applied;
+    change.report->set_refusal(std::string(StatusMessage(applied)));
+    count("planned");
+    return Planned();
+  }
   ASSIGN_OR_RETURN(const TrustWorld after, ReadWorld(transaction, change.cluster_id));
   // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
   const bool is_first = before.served.empty() && !after.served.empty();
-  if (change.report == nullptr && !is_first && TakesNothingAway(before, after)) {
+  const bool is_asked = change.report != nullptr || change.unproven != nullptr || change.caution.accept_unproven;
+  if (!is_asked && !is_first && TakesNothingAway(before, after)) {
     count("nothing taken away");
     return absl::OkStatus();
   }
@@ -124,6 +126,7 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   const PreFlightResult result = RunPreFlight(fleet.groups, before, after);
   ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
   const absl::Status terms = CheckTerms(result, named, change.caution);
+  if (change.unproven != nullptr) *change.unproven = UnprovenOf(named);
   if (change.report != nullptr) {
     *change.report = ToProto(fleet, result, named);
     change.report->set_made(terms.ok() && !change.caution.plan);

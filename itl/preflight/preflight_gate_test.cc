@@ -34,7 +34,7 @@ class PreFlightGateTest : public GuardedListsTest {
     return Publish(order).status();
   }
   static Caution Accept(int64_t unproven) {
-    return {.plan = false, .accept_unproven = unproven, .override_reason = ""};
+    return {.plan = false, .accept_unproven = unproven, .override_reason = "", .accepted = {}};
   }
 
   const Certificate tvs_ = MakePhoneFacing("tvs1");
@@ -112,24 +112,59 @@ TEST_F(PreFlightGateTest, WhatANodePresentsIsATrustChangeToo) {
 TEST_F(PreFlightGateTest, APlanChangesNothing) {
   ReportHolding(1, 5, first_);
   const int64_t commit = TrustCommit();
-  ASSERT_OK(RemoveTrust(tvs_, {.plan = true, .accept_unproven = {}, .override_reason = ""}, &report_));
+  ASSERT_OK(RemoveTrust(tvs_, {.plan = true, .accept_unproven = {}, .override_reason = "", .accepted = {}}, &report_));
   EXPECT_EQ(report_.phones(), 5);
   EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_LIST), 5);
   EXPECT_EQ(report_.refusal(), "");
   EXPECT_FALSE(report_.made());
   EXPECT_EQ(TrustCommit(), commit);
 
-  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = ""}, &report_));
+  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = "", .accepted = {}}, &report_));
   EXPECT_THAT(report_.refusal(), HasSubstr("--accept-unproven 2"));
   ASSERT_EQ(report_.named_size(), 2);
   EXPECT_EQ(report_.named(0).device(), "SEP000000000004");
   EXPECT_EQ(TrustCommit(), commit);
 }
 
+TEST_F(PreFlightGateTest, ANumberOfUnprovenPhonesIsExactWhenThereAreNoneToo) {
+  ReportHolding(1, 5, first_);
+  const auto removed = [&](const Caution& caution) { return RemoveTrust(tvs_, caution); };
+  EXPECT_THAT(removed(Accept(1)), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                           HasSubstr("--accept-unproven 1 was said, and no phone is unproven")));
+  EXPECT_OK(removed(Accept(0)));
+}
+
+TEST_F(PreFlightGateTest, NamesAcceptNobodyElseAndForNoOtherReason) {
+  ReportHolding(1, 5, first_);
+  const std::string reason(ReasonText(VerdictReason::kNoTvsSeen));
+  const auto accept = [](const UnprovenPhones& names) {
+    Caution caution;
+    caution.accepted = std::make_shared<const UnprovenPhones>(names);
+    return caution;
+  };
+  EXPECT_THAT(ReplaceRecovery(
+                  accept({{"SEP000000000004", reason}, {"SEP000000000005", "another"}, {"SEP000000000009", reason}})),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("of 2 phones too little is known")));
+  EXPECT_OK(ReplaceRecovery(accept({{"SEP000000000004", reason}, {"SEP000000000005", reason}})));
+}
+
+TEST_F(PreFlightGateTest, APlanSaysToOfAChangeThatIsRefusedForAnotherReason) {
+  const auto change = [&](const Caution& caution) {
+    return Guarded("itl.policy", caution, &report_,
+                   [](Connection&) { return absl::FailedPreconditionError("another change waits"); });
+  };
+  Caution plan;
+  plan.plan = true;
+  EXPECT_OK(change(plan));
+  EXPECT_EQ(report_.refusal(), "another change waits");
+  EXPECT_FALSE(report_.made());
+  EXPECT_THAT(change({}), StatusIs(absl::StatusCode::kFailedPrecondition, "another change waits"));
+}
+
 TEST_F(PreFlightGateTest, ARefusalIsAudited) {
   ReportHolding(1, 5, first_);
   ASSERT_THAT(ReplaceRecovery(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--accept-unproven 2")));
-  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = ""}));
+  ASSERT_OK(ReplaceRecovery({.plan = true, .accept_unproven = {}, .override_reason = "", .accepted = {}}));
   audit_->Stop();
   EXPECT_EQ(Text("SELECT string_agg(outcome || ' ' || (detail::json->>'unproven') || ' ' || (detail::json->>'locked'), "
                  "',') FROM "
@@ -142,7 +177,8 @@ TEST_F(PreFlightGateTest, ARefusalIsAudited) {
 TEST_F(PreFlightGateTest, AnOverrideIsOnRecordWithTheNames) {
   ReportHolding(1, 5, first_);
   ASSERT_OK(ReplaceRecovery(Accept(2)));
-  EXPECT_OK(RemoveTrust(tvs_, {.plan = false, .accept_unproven = {}, .override_reason = "they are scrapped"}));
+  EXPECT_OK(RemoveTrust(
+      tvs_, {.plan = false, .accept_unproven = {}, .override_reason = "they are scrapped", .accepted = {}}));
   EXPECT_EQ(Text("SELECT string_agg(device, ' ' ORDER BY device) FROM preflight_waiver_phone WHERE verdict = 'locked'"),
             "SEP000000000001 SEP000000000002 SEP000000000003 SEP000000000004 SEP000000000005");
   EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'preflight.override'"),

@@ -5,12 +5,15 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "common/bytes/bytes.h"
+#include "common/bytes/sha256.h"
 #include "common/status/status.h"
 
 namespace trustline {
 namespace {
 
 constexpr size_t kNamedInRefusal = 10;
+constexpr size_t kNamedInAudit = 100;
 
 // The worst first.
 constexpr PhoneVerdict kOrder[] = {PhoneVerdict::kLocked,    PhoneVerdict::kUnproven,   PhoneVerdict::kLostBefore,
@@ -46,7 +49,7 @@ v1::PhoneVerdict ToProto(PhoneVerdict verdict) {
 std::string PhonesText(int64_t phones) { return fmt::format("{} phone{}", phones, phones == 1 ? "" : "s"); }
 
 // "SEP1, SEP2 and 7 more: why; what to do".
-std::string NamesText(const std::vector<NamedPhone>& named, PhoneVerdict verdict) {
+std::string NamesText(const std::vector<NamedPhone>& named, PhoneVerdict verdict, RemedyWords remedy) {
   std::map<VerdictReason, std::vector<std::string>> by_reason;
   for (const NamedPhone& phone : named) {
     if (phone.verdict.verdict == verdict) by_reason[phone.verdict.reason].push_back(phone.device);
@@ -57,7 +60,7 @@ std::string NamesText(const std::vector<NamedPhone>& named, PhoneVerdict verdict
     if (count > kNamedInRefusal) devices.resize(kNamedInRefusal);
     parts.push_back(fmt::format("{}{} ({}; {})", absl::StrJoin(devices, ", "),
                                 count > kNamedInRefusal ? fmt::format(" and {} more", count - kNamedInRefusal) : "",
-                                ReasonText(reason), RemedyText(reason)));
+                                ReasonText(reason), remedy(reason)));
   }
   return absl::StrJoin(parts, "; ");
 }
@@ -80,7 +83,8 @@ absl::StatusOr<std::vector<NamedPhone>> NameConcerned(FleetReader& reader, const
   return named;
 }
 
-v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const std::vector<NamedPhone>& named) {
+v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const std::vector<NamedPhone>& named,
+                      RemedyWords remedy) {
   v1::PreFlight report;
   std::map<std::pair<size_t, VerdictReason>, int64_t> counts;
   for (size_t i = 0; i < fleet.groups.size(); ++i) {
@@ -92,7 +96,7 @@ v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const s
     v1::PreFlight::Count& count = *report.add_counts();
     count.set_verdict(ToProto(kOrder[key.first]));
     count.set_reason(std::string(ReasonText(key.second)));
-    count.set_remedy(std::string(RemedyText(key.second)));
+    count.set_remedy(std::string(remedy(key.second)));
     count.set_phones(phones);
   }
   for (const NamedPhone& phone : named) {
@@ -106,7 +110,8 @@ v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const s
   return report;
 }
 
-absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPhone>& named, const Caution& caution) {
+absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPhone>& named, const Caution& caution,
+                        RemedyWords remedy) {
   if (!caution.override_reason.empty()) return absl::OkStatus();
   const int64_t locked = result.Count(PhoneVerdict::kLocked);
   const int64_t unproven = result.Count(PhoneVerdict::kUnproven);
@@ -114,23 +119,47 @@ absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPh
     return PreFlightRefusal(
         fmt::format("nothing was changed, because {} would be locked out: {}. See all of them with --plan; --override "
                     "--reason TEXT makes the change all the same, and keeps the names in the audit log",
-                    PhonesText(locked), NamesText(named, PhoneVerdict::kLocked)));
+                    PhonesText(locked), NamesText(named, PhoneVerdict::kLocked, remedy)));
   }
-  if (unproven > 0 && !caution.accept_unproven) {
+  if (!caution.accept_unproven) {
+    const bool all_accepted = std::all_of(named.begin(), named.end(), [&](const NamedPhone& phone) {
+      return phone.verdict.verdict != PhoneVerdict::kUnproven ||
+             caution.Accepts(phone.device, ReasonText(phone.verdict.reason));
+    });
+    if (all_accepted) return absl::OkStatus();
     return PreFlightRefusal(fmt::format(
         "nothing was changed, because of {} too little is known to be sure: {}. See all of them with --plan; "
         "--accept-unproven {} makes the change all the same, and keeps their names",
-        PhonesText(unproven), NamesText(named, PhoneVerdict::kUnproven), unproven));
+        PhonesText(unproven), NamesText(named, PhoneVerdict::kUnproven, remedy), unproven));
   }
-  if (unproven > 0 && *caution.accept_unproven != unproven) {
+  if (*caution.accept_unproven == unproven) return absl::OkStatus();
+  if (unproven == 0) {
     return PreFlightRefusal(
-        fmt::format("nothing was changed: --accept-unproven {} was said, and {} unproven now: {}. Look at them with "
-                    "--plan, then say "
-                    "--accept-unproven {}",
-                    *caution.accept_unproven, unproven == 1 ? "1 phone is" : fmt::format("{} phones are", unproven),
-                    NamesText(named, PhoneVerdict::kUnproven), unproven));
+        fmt::format("nothing was changed: --accept-unproven {} was said, and no phone is unproven. Look at them with "
+                    "--plan, and leave the number out",
+                    *caution.accept_unproven));
   }
-  return absl::OkStatus();
+  return PreFlightRefusal(
+      fmt::format("nothing was changed: --accept-unproven {} was said, and {} unproven now: {}. Look at them with "
+                  "--plan, then say --accept-unproven {}",
+                  *caution.accept_unproven, unproven == 1 ? "1 phone is" : fmt::format("{} phones are", unproven),
+                  NamesText(named, PhoneVerdict::kUnproven, remedy), unproven));
+}
+
+void AddNames(const std::vector<std::string>& devices, AuditEvent& event) {
+  const std::vector<std::string> first(
+      devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(std::min(devices.size(), kNamedInAudit)));
+  event.detail.emplace_back("phones", absl::StrJoin(first, ", "));
+  event.detail.emplace_back("phones_sha256", ToHex(Sha256(AsBytes(absl::StrJoin(devices, "\n")))));
+}
+
+UnprovenPhones UnprovenOf(const std::vector<NamedPhone>& named) {
+  UnprovenPhones unproven;
+  for (const NamedPhone& phone : named) {
+    if (phone.verdict.verdict == PhoneVerdict::kUnproven)
+      unproven.emplace(phone.device, ReasonText(phone.verdict.reason));
+  }
+  return unproven;
 }
 
 }  // namespace trustline

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/service/audit.h"
 #include "itl/list/change_guard.h"
 #include "itl/preflight/fleet_reader.h"
 #include "itl/preflight/preflight.h"
@@ -21,13 +22,24 @@ struct NamedPhone {
 // How many phones an answer names.
 inline constexpr size_t kMostNamed = 20'000;
 
-// The locked, the unproven and those that needed help before, each by name; `all`: without a limit.
+// The locked, the unproven and those that needed help before, each by name.
 absl::StatusOr<std::vector<NamedPhone>> NameConcerned(FleetReader& reader, const Fleet& fleet,
                                                       const PreFlightResult& result);
 
-v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const std::vector<NamedPhone>& named);
+// What would make a phone safe; RemedyText() where nothing else is said.
+using RemedyWords = std::string_view (*)(VerdictReason reason);
 
-// OK when the change may be made on these terms; else a PreFlightRefusal() with numbers, names and the ways out.
-absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPhone>& named, const Caution& caution);
+v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const std::vector<NamedPhone>& named,
+                      RemedyWords remedy = RemedyText);
+
+// OK when the change may be made on these terms; else a PreFlightRefusal() with numbers, names and the ways out. A
+// number is exact: also when nobody is unproven.
+absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPhone>& named, const Caution& caution,
+                        RemedyWords remedy = RemedyText);
+
+// The first of them, and the SHA-256 of all, a line each, by which the whole list can be proven later.
+void AddNames(const std::vector<std::string>& devices, AuditEvent& event);
+
+UnprovenPhones UnprovenOf(const std::vector<NamedPhone>& named);
 
 }  // namespace trustline

@@ -53,8 +53,8 @@ absl::StatusOr<ResetHooks> ResetHooks::Read(ConfigTable resets) {
 absl::StatusOr<ResetHook> ResetHooks::Find(const std::string& name) const {
   if (hooks_.empty()) {
     return FailedPrecondition(
-        "itld has no hook that could reset phones: name an executable in its configuration, under [resets.hooks], and "
-        "start it again; docs/RESETS.md has examples");
+        "itld has no hook that could reset phones: name an executable in its configuration, under [resets.hooks] (with "
+        "`trustline up` in DIR/itld.local.toml), and start it again; docs/RESETS.md has examples");
   }
   if (name.empty()) {
     if (hooks_.size() == 1) return hooks_.begin()->second;
@@ -62,8 +62,10 @@ absl::StatusOr<ResetHook> ResetHooks::Find(const std::string& name) const {
   }
   const auto found = hooks_.find(name);
   if (found != hooks_.end()) return found->second;
-  return NotFound("itld has no hook '{}': it has {}; others are named in its configuration, under [resets.hooks]", name,
-                  absl::StrJoin(Names(), ", "));
+  return NotFound(
+      "itld has no hook '{}': it has {}; others are named in its configuration, under [resets.hooks] (with `trustline "
+      "up` in DIR/itld.local.toml)",
+      name, absl::StrJoin(Names(), ", "));
 }
 
 std::vector<std::string> ResetHooks::Names() const {

@@ -200,12 +200,30 @@ class CapfdListenerTest : public CapfdProcessTest {
   }
   static std::string DerOf(const Certificate& certificate) { return std::string(AsText(certificate.der())); }
 
+  // What capfd says in the database that its listener presents, once it says `expected`.
+  std::string SaidToPresent(const Certificate& expected) {
+    auto connection = database_->Connect();
+    EXPECT_OK(connection);
+    std::string said;
+    for (const absl::Time deadline = absl::Now() + absl::Seconds(30); connection.ok() && absl::Now() < deadline;) {
+      const auto row =
+          connection->Execute("SELECT coalesce(string_agg(encode(sha256, 'hex'), ' '), '') FROM capf_presented");
+      EXPECT_OK(row);
+      if (!row.ok()) break;
+      said = row->Value<std::string>().value_or("");
+      if (said == ToHex(expected.sha256())) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return said;
+  }
+
   std::unique_ptr<v1::Listeners::Stub> listeners_;
 };
 
 TEST_F(CapfdListenerTest, ItsCertificateIsRenewedWhileItServes) {
   const Certificate first = capf_->capf_certificate();
   EXPECT_EQ(Presented(), DerOf(first));
+  EXPECT_EQ(SaidToPresent(first), ToHex(first.sha256()));
   v1::ListListenersResponse listed;
   ASSERT_OK(Call(&v1::Listeners::Stub::ListListeners, v1::ListListenersRequest(), listed));
   ASSERT_EQ(listed.listeners_size(), 1);
@@ -226,6 +244,7 @@ TEST_F(CapfdListenerTest, ItsCertificateIsRenewedWhileItServes) {
   ASSERT_OK(store_->Put({.certificate = second, .role = kCapfRole}));
   EXPECT_OK(Import(second));
   EXPECT_EQ(Presented(), DerOf(second));
+  EXPECT_EQ(SaidToPresent(second), ToHex(second.sha256()));
   // Until its end, cleanly: what it did stands in the audit log.
   ASSERT_OK(capfd_->Stop());
   ASSERT_OK_AND_ASSIGN(Connection connection, database_->Connect());
