@@ -33,6 +33,7 @@ class PlanKillTest : public ItldListTest, public ::testing::WithParamInterface<c
     request.set_cluster("default");
     request.set_kind(kind);
     request.set_reason("a test");
+    request.set_without_resets(true);
     v1::MakePlanResponse response;
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
