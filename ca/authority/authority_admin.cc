@@ -341,7 +341,13 @@ absl::StatusOr<AuthorityAdmin::Retired> AuthorityAdmin::Retire(const AuthorityCa
       v1::Caution plan = caution;
       plan.set_plan(true);
       ASSIGN_OR_RETURN(preflight, trust_store_.RemoveAuthority(caller.cluster, *authority.certificate, plan));
-      if (caution.plan()) RETURN_IF_ERROR(CheckMayRetire(store, authority));
+      const absl::Status may = caution.plan() ? CheckMayRetire(store, authority) : absl::OkStatus();
+      if (!may.ok() && !absl::IsFailedPrecondition(may)) return may;
+      // Whoever plans it is told in the same way that it would be refused, by the phones or by what is issued.
+      if (!may.ok()) {
+        const std::string by_phones = preflight.refusal().empty() ? "" : preflight.refusal() + "; ";
+        preflight.set_refusal(by_phones + std::string(StatusMessage(may)));
+      }
     }
     if (caution.plan()) return Retired{authority, false, absl::OkStatus(), std::move(preflight)};
     if (!preflight.refusal().empty()) return FailedPrecondition("{}", preflight.refusal());

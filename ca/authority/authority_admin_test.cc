@@ -219,6 +219,10 @@ TEST_F(AuthorityAdminTest, RetiringSaysHowManyStandInTheWay) {
       admin_->Retire(caller(), authority_id_),
       StatusIs(kRefused, AllOf(HasSubstr("chain to it: 2 (SEP000000001000, SEP000000001001);"),
                                HasSubstr(fmt::format("`trustctl lsc list --authority {} --good`", authority_id_)))));
+  v1::Caution plan;
+  plan.set_plan(true);
+  ASSERT_OK_AND_ASSIGN(const AuthorityAdmin::Retired planned, admin_->Retire(caller(), authority_id_, plan));
+  EXPECT_THAT(planned.preflight.refusal(), HasSubstr("chain to it: 2"));
   // It counts no further than it must.
   FillGood(authority_id_, 0x2000, 10'001);
   EXPECT_THAT(admin_->Retire(caller(), authority_id_),

@@ -184,9 +184,10 @@ void AddMigrateCommand(CommandLine& line, CLI::App& plan) {
           ->type_name("NAME");
   AddFile(command, "--export", arguments->export_file, "What the other cluster has exported, when it is of another one")
       ->excludes(to_cluster);
-  command.add_flag("--blank", arguments->blank,
-                   "By blank lists, with which phones take anything from anybody, instead of the other cluster's "
-                   "signers in the lists");
+  command.add_flag(
+      "--blank", arguments->blank,
+      "By blank lists, with which phones take anything from anybody, instead of by TVS nodes that answer for "
+      "the other cluster's signers");
   AddMakeArguments(command, arguments->make);
   command.parse_complete_callback([arguments] {
     if (!arguments->to_cluster.empty() || !arguments->export_file.empty()) return;

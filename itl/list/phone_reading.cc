@@ -115,9 +115,7 @@ absl::Status PhoneReading::CheckAll(DigestAlgorithm digest, FileVersion signer_v
   if (all > kNamed) unable.resize(kNamed);
   return FailedPrecondition(
       "{} ({}{}): phones that cannot would refuse the list and stay with the one they hold. Record what can (`trustctl "
-      "itl "
-      "able "
-      "--model MODEL {}`), or give single devices a list of their own (`trustctl itl device set`)",
+      "itl able --model MODEL {}`), or give single devices a list of their own (`trustctl itl device set`)",
       absl::StrJoin(what, ", "), absl::StrJoin(unable, ", "),
       all > unable.size() ? fmt::format(" and {} more", all - unable.size()) : "", absl::StrJoin(options, " "));
 }

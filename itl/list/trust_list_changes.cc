@@ -255,6 +255,12 @@ absl::Status TrustListService::ChangePolicy(const Caller& caller, const v1::Chan
       if (!readable.ok() && guarded.caution.plan && guarded.report != nullptr) {
         RETURN_IF_ERROR(NameUnable(connection, caller, policy, *guarded.report));
       }
+      if (!readable.ok() && !guarded.caution.override_reason.empty()) {
+        return FailedPrecondition(
+            "{}. --override does not help: such lists would not be published while somebody is not recorded to read "
+            "them",
+            StatusMessage(readable));
+      }
       RETURN_IF_ERROR(readable);
     }
     if (policy.tftp_role != before->policy.tftp_role) {

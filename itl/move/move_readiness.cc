@@ -1,6 +1,7 @@
 #include "itl/move/move_readiness.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -138,6 +139,25 @@ absl::StatusOr<NamedDevices> NameDevices(Connection& connection, const Statement
   return devices;
 }
 
+absl::Status ForEachArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
+                            const std::function<void(std::string device, bool has_arrived)>& on_device) {
+  std::vector<std::string> hashes, names;
+  for (const MovedServer& server : target.servers) {
+    hashes.emplace_back(AsText(Sha1(AsBytes(server.itl))));
+    names.push_back(server.name);
+    names.push_back(absl::AsciiStrToLower(server.host));
+  }
+  return connection.ForEachRow(kNotArrived,
+                               Parameters().Int64(cluster_id).Int64(target_id).BytesArray(hashes).TextArray(names),
+                               [&](const Row& row) -> absl::Status {
+                                 std::string device;
+                                 bool has_arrived = false;
+                                 RETURN_IF_ERROR(row.Scan(device, has_arrived));
+                                 on_device(std::move(device), has_arrived);
+                                 return absl::OkStatus();
+                               });
+}
+
 }  // namespace
 
 absl::StatusOr<TrustWorld> WorldOfMove(TrustWorld world, const ClusterTrust& target) {
@@ -179,30 +199,27 @@ absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolde
 
 absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
                           const MoveAsked& asked) {
-  std::vector<std::string> hashes, names;
-  for (const MovedServer& server : target.servers) {
-    hashes.emplace_back(AsText(Sha1(AsBytes(server.itl))));
-    names.push_back(server.name);
-    names.push_back(absl::AsciiStrToLower(server.host));
-  }
   Waiting waiting = {.reason = fmt::format("nobody has seen it hold a list of the cluster {}", target.cluster),
                      .remedy = "point it to a TFTP server of that cluster, and reset it",
                      .others = 0,
                      .devices = {}};
-  RETURN_IF_ERROR(connection.ForEachRow(
-      kNotArrived, Parameters().Int64(cluster_id).Int64(target_id).BytesArray(hashes).TextArray(names),
-      [&](const Row& row) -> absl::Status {
-        std::string device;
-        bool has_arrived = false;
-        RETURN_IF_ERROR(row.Scan(device, has_arrived));
-        if (has_arrived) {
-          ++waiting.others;
-        } else {
-          waiting.devices.push_back(std::move(device));
-        }
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(ForEachArrival(connection, cluster_id, target_id, target, [&](std::string device, bool has_arrived) {
+    if (has_arrived) {
+      ++waiting.others;
+    } else {
+      waiting.devices.push_back(std::move(device));
+    }
+  }));
   return Conclude(waiting, asked);
+}
+
+absl::StatusOr<NamedDevices> FindArrived(Connection& connection, int32_t cluster_id, int32_t target_id,
+                                         const ClusterTrust& target) {
+  NamedDevices arrived;
+  RETURN_IF_ERROR(ForEachArrival(connection, cluster_id, target_id, target, [&](std::string device, bool has_arrived) {
+    if (has_arrived && ++arrived.count <= static_cast<int64_t>(kNamed)) arrived.first.push_back(std::move(device));
+  }));
+  return arrived;
 }
 
 absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time now, const MoveAsked& asked) {

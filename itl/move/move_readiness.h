@@ -22,6 +22,12 @@ namespace trustline {
 // for its signers. A phone may come to each of its servers. InvalidArgument for a list that cannot be read.
 absl::StatusOr<TrustWorld> WorldOfMove(TrustWorld world, const ClusterTrust& target);
 
+// Devices in service: the first by name, and how many there are.
+struct NamedDevices {
+  int64_t count = 0;
+  std::vector<std::string> first;
+};
+
 // On which terms phones are judged, and what is told of them.
 struct MoveAsked {
   Caution caution;
@@ -39,14 +45,13 @@ absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolde
 absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
                           const MoveAsked& asked);
 
+// Those that were.
+absl::StatusOr<NamedDevices> FindArrived(Connection& connection, int32_t cluster_id, int32_t target_id,
+                                         const ClusterTrust& target);
+
 // Every phone that was not seen to hold what is published now, ITL and CTL. They are unproven; the result as above.
 absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time now, const MoveAsked& asked);
 
-// Devices in service: the first by name, and how many there are.
-struct NamedDevices {
-  int64_t count = 0;
-  std::vector<std::string> first;
-};
 // Those with an LSC that is good at `now`.
 absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now);
 // Those that are no device in service of the other cluster.

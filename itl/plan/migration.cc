@@ -98,7 +98,12 @@ TrustStoreCaller CallerThere(const StoredPlan& plan, const Target& target) {
 // Lists that the other cluster has now. FailedPrecondition when they are signed with a key that is not vouched for.
 absl::StatusOr<ClusterTrust> Present(Connection& connection, const Target& target) {
   if (target.cluster_id == 0) return target.trust;
-  ASSIGN_OR_RETURN(ClusterTrust now, ReadClusterTrust(connection, target.cluster_id, target.trust.cluster));
+  absl::StatusOr<ClusterTrust> read = ReadClusterTrust(connection, target.cluster_id, target.trust.cluster);
+  // Its lists follow a change of its own just now, or wait for its administrator.
+  if (absl::IsFailedPrecondition(read.status())) {
+    return Waits(fmt::format("the cluster {}: {}", target.trust.cluster, StatusMessage(read.status())));
+  }
+  ASSIGN_OR_RETURN(ClusterTrust now, std::move(read));
   std::set<std::pair<Sha256Digest, CertificateRole>> known;
   for (const MovedCertificate& one : target.trust.certificates) {
     for (const CertificateRole role : one.roles) known.emplace(one.certificate.sha256(), role);
@@ -141,7 +146,7 @@ absl::Status TakeVouchBack(const StepRun& run) {
 
 // In the other cluster's trust store, under its guard; `finish` with it.
 absl::Status ChangeThere(const StepRun& run, const Target& target, Connection& connection, const Caution& caution,
-                         v1::PreFlight* report, const std::function<absl::Status()>& change) {
+                         v1::PreFlight* report, UnprovenPhones* unproven, const std::function<absl::Status()>& change) {
   return run.parts.guard.Run(connection,
                              {.cluster_id = target.cluster_id,
                               .actor = run.plan.made_by,
@@ -149,6 +154,7 @@ absl::Status ChangeThere(const StepRun& run, const Target& target, Connection& c
                               .subject = fmt::format("plan {} of the cluster {}", run.plan.number, run.plan.cluster),
                               .caution = caution,
                               .report = report,
+                              .unproven = unproven,
                               .is_retried = true},
                              change);
 }
@@ -163,7 +169,7 @@ Caution CautionThere(const StepRun& run) {
 absl::Status VouchThere(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
   return RunInTransaction(run.parts.pool, {}, [&](Connection& connection) {
-    return ChangeThere(run, target, connection, CautionThere(run), run.report, [&]() -> absl::Status {
+    return ChangeThere(run, target, connection, CautionThere(run), run.report, run.unproven, [&]() -> absl::Status {
       RETURN_IF_ERROR(
           ImportClusterTrust(connection, CallerThere(run.plan, target), target.own, run.parts.clock.Now()).status());
       return run.finish(connection);
@@ -180,10 +186,11 @@ absl::Status CheckNobodyIsThere(const StepRun& run, const Target& target, Connec
   for (const v1::PreFlight::Count& count : report.counts()) {
     if (count.verdict() != v1::PHONE_VERDICT_SAFE_BY_LIST) continue;
     return FailedPrecondition(
-        "{} phones hold a list of the cluster {}, and come back only while that trusts this cluster's signers: point "
+        "{} a list of the cluster {}, and {} back only while that trusts this cluster's signers: point "
         "them "
         "back and reset them, then remove the signers there (`trustctl trust remove --cluster {}`)",
-        count.phones(), target.trust.cluster, target.trust.cluster);
+        count.phones() == 1 ? "1 phone holds" : fmt::format("{} phones hold", count.phones()), target.trust.cluster,
+        count.phones() == 1 ? "comes" : "come", target.trust.cluster);
   }
   return absl::OkStatus();
 }
@@ -192,7 +199,7 @@ absl::Status TakeVouchThereBack(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
   return RunInTransaction(run.parts.pool, {}, [&](Connection& connection) -> absl::Status {
     RETURN_IF_ERROR(CheckNobodyIsThere(run, target, connection));
-    return ChangeThere(run, target, connection, CautionThere(run), run.report, [&]() -> absl::Status {
+    return ChangeThere(run, target, connection, CautionThere(run), run.report, run.unproven, [&]() -> absl::Status {
       RETURN_IF_ERROR(RemoveClusterTrust(connection, CallerThere(run.plan, target), target.own, target.before_there));
       return run.finish(connection);
     });
@@ -236,10 +243,10 @@ absl::Status LookForLscs(const StepRun& run) {
   ASSIGN_OR_RETURN(const NamedDevices devices, FindDevicesWithLsc(*lease, run.plan.cluster_id, run.parts.clock.Now()));
   if (devices.count == 0) return absl::OkStatus();
   return Waits(fmt::format(
-      "{} devices have an LSC of this cluster's CA, which the other one does not accept: {}; `trustctl capf report "
+      "{} an LSC of this cluster's CA, which the other one does not accept: {}; `trustctl capf report "
       "--lsc-status installed --output csv > with-lsc.csv`, `trustctl capf schedule delete --from-csv with-lsc.csv`, "
       "and reset them; `trustctl lsc revoke` for those that do not come any more",
-      devices.count, NamesText(devices)));
+      devices.count == 1 ? "1 device has" : fmt::format("{} devices have", devices.count), NamesText(devices)));
 }
 
 // Otherwise phones that have moved would be in nobody's pre-flight: a cluster's watches over its own devices alone.
@@ -249,17 +256,37 @@ absl::Status LookForDevicesThere(const StepRun& run) {
   ASSIGN_OR_RETURN(const NamedDevices devices, FindDevicesNotIn(*lease, run.plan.cluster_id, target.cluster_id));
   if (devices.count == 0) return absl::OkStatus();
   return Waits(fmt::format(
-      "{} devices of this cluster are none of {} yet, so that nobody would watch over them there: {}; `trustctl device "
-      "list --output csv > devices.csv`, `trustctl --cluster {} device import devices.csv`",
-      devices.count, target.trust.cluster, NamesText(devices), target.trust.cluster));
+      "{} of this cluster {} none of {} yet, so that nobody would watch over them there: {}; `trustctl device "
+      "list --state in-service --output csv > devices.csv`, `trustctl --cluster {} device import devices.csv`",
+      devices.count == 1 ? "1 device" : fmt::format("{} devices", devices.count), devices.count == 1 ? "is" : "are",
+      target.trust.cluster, NamesText(devices), target.trust.cluster));
 }
 
 absl::Status Arrived(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
-  return RunInTransaction(run.parts.pool, kOneState, [&](Connection& connection) {
+  return RunInTransaction(run.parts.pool, kOneState, [&](Connection& connection) -> absl::Status {
+    // A new signer there would be refused by whoever has not moved yet; with blank lists anything is taken.
+    if (!run.plan.blank) RETURN_IF_ERROR(Present(connection, target).status());
     return JudgeArrival(connection, run.plan.cluster_id, target.cluster_id, target.trust,
                         {run.caution, *run.report, run.unproven});
   });
+}
+
+absl::StatusOr<std::string> LeftByAbort(const PlanParts& parts, const StoredPlan& plan) {
+  // With signers the other cluster goes on trusting these while phones are there.
+  if (!plan.blank) return std::string();
+  ASSIGN_OR_RETURN(const Target target, ReadTarget(plan));
+  ASSIGN_OR_RETURN(const NamedDevices arrived, RunInTransaction(parts.pool, kOneState, [&](Connection& connection) {
+                     return FindArrived(connection, plan.cluster_id, target.cluster_id, target.trust);
+                   }));
+  ASSIGN_OR_RETURN(std::string left, LeftBlank(parts, plan));
+  if (arrived.count == 0) return left;
+  if (!left.empty()) left += "; ";
+  return left + fmt::format(
+                    "{} a list of the cluster {}, and {} back by another such plan of that cluster alone, or when "
+                    "somebody deletes their lists at the phone: {}",
+                    arrived.count == 1 ? "1 phone holds" : fmt::format("{} phones hold", arrived.count),
+                    target.trust.cluster, arrived.count == 1 ? "comes" : "come", NamesText(arrived));
 }
 
 // Of both clusters at once, each under its guard.
@@ -270,7 +297,7 @@ absl::Status TakeBack(const StepRun& run) {
     if (target.cluster_id == 0) return absl::OkStatus();
     // This cluster's guard decides last, also when it is only asked.
     v1::PreFlight there;
-    const absl::Status removed = ChangeThere(run, target, connection, {}, &there, [&] {
+    const absl::Status removed = ChangeThere(run, target, connection, {}, &there, /*unproven=*/nullptr, [&] {
       return RemoveClusterTrust(connection, CallerThere(run.plan, target), target.own, target.before_there);
     });
     if (!IsPreFlightRefusal(removed)) return removed;
@@ -428,12 +455,13 @@ std::vector<PlanStep> Steps() {
        .take_back = nullptr},
       ReadyStep("ready again", ReadyAgain)};
   for (PlanStep& step : BlankSteps()) steps.push_back(std::move(step));
-  steps.push_back(
-      ConfirmStep("move", "Point the phones to the other cluster's TFTP servers",
-                  "change what tells phones their TFTP servers (DHCP option 150 or 66, or the call manager) "
-                  "to those of the other cluster, whose configuration files name its call manager and TVS "
-                  "nodes; keep the TVS nodes of this cluster up; reset the phones (`trustctl phones reset`)",
-                  "point the phones to these TFTP servers again, and reset them"));
+  steps.push_back(ConfirmStep(
+      "move", "Point the phones to the other cluster's TFTP servers",
+      "change what tells phones their TFTP servers (DHCP option 150 or 66, or the call manager) "
+      "to those of the other cluster, whose configuration files name its call manager and TVS "
+      "nodes; keep the TVS nodes of this cluster up; reset the phones (`trustctl phones reset`)",
+      "point the phones to these TFTP servers again, and reset them; with blank lists those that hold a list "
+      "of the other cluster come back by such a plan of that one alone"));
   steps.push_back({.action = "arrived",
                    .kind = StepKind::kGate,
                    .words = {.title = "Wait until the phones hold a list of the other cluster",
@@ -451,12 +479,14 @@ std::vector<PlanStep> Steps() {
                    .change = TakeBack,
                    .take_back = nullptr});
   steps.push_back(ConfirmStep("take back there", "Let the other cluster trust this one's signers no longer",
-                              "they were removed there (`trustctl trust remove`)", "none: the phones have moved"));
+                              "remove them there (`trustctl trust remove`)", "none: the phones have moved"));
   return steps;
 }
 
 }  // namespace
 
-PlanKindSteps Migration() { return {.kind = PlanKind::kMigrate, .make = MakeMigration, .steps = Steps()}; }
+PlanKindSteps Migration() {
+  return {.kind = PlanKind::kMigrate, .make = MakeMigration, .steps = Steps(), .left_by_abort = LeftByAbort};
+}
 
 }  // namespace trustline

@@ -55,12 +55,21 @@ absl::StatusOr<bool> PlanEngine::AdvanceAbort(const StoredPlan& plan) {
     RETURN_IF_ERROR(TakeBack(plan, *step, stays));
     FailPoint("plan_taken_back");
   }
-  const std::string reason = stays.empty() ? "all of its changes were taken back" : absl::StrJoin(stays, "; ");
+  std::string reason = stays.empty() ? "all of its changes were taken back" : absl::StrJoin(stays, "; ");
+  if (const PlanKindSteps* const kind = FindPlanKind(plan.kind); kind != nullptr && kind->left_by_abort) {
+    ASSIGN_OR_RETURN(const std::string left, kind->left_by_abort(parts_, plan));
+    if (!left.empty()) reason += "; but " + left;
+  }
   RETURN_IF_ERROR(RunInTransaction(parts_.pool, {}, [&](Connection& connection) -> absl::Status {
     PlanStore store(connection, plan.cluster_id);
     RETURN_IF_ERROR(store.Lock(plan.number));
     ASSIGN_OR_RETURN(const StoredPlan now, store.Find(plan.number));
     if (now.state != PlanState::kRunning || !now.aborting) return absl::CancelledError("the plan has moved on");
+    for (const StoredStep& step : now.steps) {
+      if (step.state != StepState::kWaiting && step.state != StepState::kFailed) continue;
+      RETURN_IF_ERROR(
+          store.SetStep(plan.number, step.number, StepState::kSkipped, "the plan was aborted", parts_.clock.Now()));
+    }
     RETURN_IF_ERROR(store.SetState(plan.number, PlanState::kAborted, reason, parts_.clock.Now()));
     return AppendAudit(
         connection,

@@ -88,8 +88,9 @@ std::string ProgressText(const GateAnswer& answer, const StoredPlan& plan, bool 
     const bool counts = named.verdict() == v1::PHONE_VERDICT_LOCKED || named.verdict() == v1::PHONE_VERDICT_UNPROVEN;
     if (counts && (is_open || !is_accepted(std::pair(named.device(), named.reason())))) names.push_back(named.device());
   }
-  if (is_open)
+  if (is_open) {
     return text + fmt::format("; went on without {}, as accepted: {}", Grouped(unproven), NamesText(names, unproven));
+  }
   const int64_t waited_for = locked + unproven - accepted;
   text += fmt::format("; waits for {}: {}", Grouped(waited_for), NamesText(names, waited_for));
   for (const v1::PreFlight::Count& count : report.counts()) {
@@ -318,7 +319,10 @@ absl::StatusOr<bool> PlanEngine::DoReset(const StoredPlan& plan, const Position&
   }
   const absl::StatusOr<ResetHook> hook = parts_.hooks.Find(plan.hook);
   if (!hook.ok()) return Stop(plan, step, std::string(StatusMessage(hook.status())));
-  ResetOrder order = {.filter = {},
+  // Those that have left for another cluster are nobody's here to reset.
+  PhoneFilter own;
+  own.statuses = {PhoneStatus::kMatch, PhoneStatus::kMismatch, PhoneStatus::kNotInstalled, PhoneStatus::kUnknown};
+  ResetOrder order = {.filter = std::move(own),
                       .out_of_step_only = true,
                       .devices = {},
                       .wave = plan.wave,
@@ -353,9 +357,10 @@ absl::StatusOr<bool> PlanEngine::FollowReset(const StoredPlan& plan, const Store
     case ResetState::kStopped:
       return Stop(
           plan, step,
-          fmt::format("reset {0} has stopped: {1}. See why (`trustctl phones reset show {0}`), and resume it or "
-                      "abort it",
-                      reset.id, reset.state_reason));
+          fmt::format(
+              "reset {0} has stopped: {1}. `trustctl phones resets show {0} --failed` says why; resuming the plan "
+              "resumes it, without those that failed",
+              reset.id, reset.state_reason));
     case ResetState::kRunning:
     case ResetState::kPaused:
       break;

@@ -10,6 +10,7 @@
 #include "common/status/status.h"
 #include "itl/plan/plan_messages.h"
 #include "itl/preflight/preflight_report.h"
+#include "itl/reset/reset_orders.h"
 
 namespace trustline {
 namespace {
@@ -35,6 +36,25 @@ absl::Status GoOn(PlanStore& store, const StoredPlan& plan, absl::Time now) {
     return store.SetStep(plan.number, current->number, StepState::kDone, "confirmed by an administrator", now);
   }
   return absl::OkStatus();
+}
+
+// The reset that the plan's step has ordered pauses and goes on with it; one that has stopped is tried again with it.
+absl::Status PauseReset(Connection& connection, const StoredPlan& plan, const std::string& actor) {
+  const StoredStep* const current = plan.Current();
+  if (current == nullptr || current->reset_id == 0) return absl::OkStatus();
+  ResetOrders resets(connection, plan.cluster_id);
+  ASSIGN_OR_RETURN(const ResetRecord reset, resets.Find(current->reset_id));
+  if (reset.state != ResetState::kRunning) return absl::OkStatus();
+  return resets.Pause(reset.id, fmt::format("plan {} is paused", plan.number), actor).status();
+}
+
+absl::Status ResumeReset(Connection& connection, const StoredPlan& plan, const std::string& actor, absl::Time now) {
+  const StoredStep* const current = plan.Current();
+  if (current == nullptr || current->reset_id == 0 || plan.state == PlanState::kRunning) return absl::OkStatus();
+  ResetOrders resets(connection, plan.cluster_id);
+  ASSIGN_OR_RETURN(const ResetRecord reset, resets.Find(current->reset_id));
+  if (reset.state != ResetState::kPaused && reset.state != ResetState::kStopped) return absl::OkStatus();
+  return resets.Resume(reset.id, fmt::format("plan {} goes on", plan.number), actor, now).status();
 }
 
 bool WaitsForRunningPhones(const StoredPlan& plan) {
@@ -104,6 +124,13 @@ absl::StatusOr<std::optional<UnprovenPhones>> ChooseAccepted(PlanEngine& engine,
   ASSIGN_OR_RETURN(GateAnswer answer, engine.Ask(plan));
   const int64_t unproven = std::ssize(answer.unproven);
   if (answer.report.phones() > 0 && unproven == request.accept_unproven()) return std::move(answer.unproven);
+  for (const v1::PreFlight::Count& count : answer.report.counts()) {
+    if (unproven > 0 || count.verdict() != v1::PHONE_VERDICT_LOCKED) continue;
+    return FailedPrecondition(
+        "plan {} waits for phones that would be locked out ({}), and no number accepts those: `trustctl plan show {}` "
+        "says what makes them safe",
+        plan.number, count.reason(), plan.number);
+  }
   if (unproven == 0) {
     return FailedPrecondition(
         "plan {} waits for no unproven phones now, so that {} could be anybody: say --accept-unproven when it does "
@@ -158,6 +185,11 @@ absl::StatusOr<StoredPlan> ChangePlan(PlanEngine& engine, const TrustStoreCaller
     RETURN_IF_ERROR(store.Lock(found.number));
     ASSIGN_OR_RETURN(const StoredPlan plan, store.Find(found.number));
     ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, accepted, now));
+    if (request.change() == v1::ChangePlanRequest::CHANGE_PAUSE) {
+      RETURN_IF_ERROR(PauseReset(connection, plan, caller.actor));
+    } else if (request.change() == v1::ChangePlanRequest::CHANGE_RESUME) {
+      RETURN_IF_ERROR(ResumeReset(connection, plan, caller.actor, now));
+    }
     AuditEvent event = {.cluster_id = caller.cluster_id,
                         .actor = caller.actor,
                         .action = action,

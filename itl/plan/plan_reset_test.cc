@@ -52,6 +52,38 @@ TEST_F(PlanResetTest, PhonesAreResetAfterEachPublication) {
   EXPECT_EQ(At(GoOn()), "done");
 }
 
+TEST_F(PlanResetTest, ThePlansResetPausesAndGoesOnWithIt) {
+  ASSERT_NO_FATAL_FAILURE(UseHook("ok"));
+  // One of them has left for another cluster.
+  AddPhones(4, 1, "Berlin");
+  ReportHolding(4, 1, "a list of another cluster", "tftpx");
+  ASSERT_OK(Make(Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY)));
+  ASSERT_OK(Run());
+  ASSERT_EQ(At(GoOn()), "running at reset");
+  EXPECT_EQ(Count("SELECT phones FROM phone_reset"), 3) << "who has left is not reset";
+  ASSERT_OK(Change(v1::ChangePlanRequest::CHANGE_PAUSE));
+  EXPECT_EQ(Text("SELECT state || ': ' || state_reason FROM phone_reset"), "paused: plan 1 is paused");
+  ASSERT_NO_FATAL_FAILURE(ResetAll());
+  EXPECT_EQ(Count("SELECT accepted FROM phone_reset"), 0);
+  ASSERT_OK(Resume());
+  EXPECT_EQ(Text("SELECT state FROM phone_reset"), "running");
+  ASSERT_NO_FATAL_FAILURE(ResetAll());
+  EXPECT_EQ(At(GoOn()), "running at reset again");
+}
+
+TEST_F(PlanResetTest, AResetThatStoppedIsTriedAgainWithThePlan) {
+  ASSERT_NO_FATAL_FAILURE(UseHook("failed"));
+  ASSERT_OK(Make(Rollover(v1::PLAN_KIND_ROLLOVER_ITLRECOVERY)));
+  ASSERT_OK(Run());
+  ASSERT_EQ(At(GoOn()), "running at reset");
+  ASSERT_NO_FATAL_FAILURE(ResetAll());
+  EXPECT_EQ(At(GoOn()), "stopped at reset");
+  EXPECT_THAT(Plan().state_reason, HasSubstr("trustctl phones resets show 1 --failed"));
+  ASSERT_OK(Resume());
+  ASSERT_NO_FATAL_FAILURE(ResetAll());
+  EXPECT_EQ(At(GoOn()), "running at reset again") << "without those that failed";
+}
+
 TEST_F(PlanResetTest, AResetThatStopsByItselfStopsThePlan) {
   AddPhones(4, 40, "Berlin");
   ReportHolding(4, 40, CurrentFile());

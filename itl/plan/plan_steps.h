@@ -89,6 +89,9 @@ struct PlanKindSteps {
                              StoredPlan& plan)>
       make;
   std::vector<PlanStep> steps;
+  // What an abort that has taken everything back still leaves to be done for phones, in words; empty: nothing. None for
+  // kinds that leave nothing.
+  std::function<absl::StatusOr<std::string>(const PlanParts& parts, const StoredPlan& plan)> left_by_abort = nullptr;
 };
 
 // Null for a kind that this version cannot do.

@@ -1,8 +1,10 @@
 #include "itl/plan/rollback.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "common/postgres/transaction.h"
 #include "common/service/audit.h"
 #include "common/status/status.h"
@@ -13,6 +15,17 @@ namespace trustline {
 namespace {
 
 constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRead, .read_only = true};
+
+constexpr size_t kNamed = 5;
+
+std::string FirstNames(const UnprovenPhones& phones) {
+  std::vector<std::string> first;
+  for (const auto& [device, reason] : phones) {
+    if (first.size() < kNamed) first.push_back(device);
+  }
+  const size_t more = phones.size() - first.size();
+  return absl::StrJoin(first, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
+}
 
 absl::StatusOr<Certificate> Recovery(const StepRun& run) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
@@ -97,6 +110,28 @@ PlanStep HoldingStep(std::string action, const std::string& what, bool blank) {
           .take_back = nullptr};
 }
 
+absl::StatusOr<std::string> LeftBlank(const PlanParts& parts, const StoredPlan& plan) {
+  const bool was_blank = std::any_of(plan.steps.begin(), plan.steps.end(), [](const StoredStep& step) {
+    return step.action == "blank on" && (step.state == StepState::kDone || step.state == StepState::kTakenBack);
+  });
+  if (!was_blank) return std::string();
+  v1::PreFlight report;
+  UnprovenPhones behind;
+  const absl::Status held = RunInTransaction(parts.pool, kOneState, [&](Connection& connection) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, plan.cluster_id).ReadPolicy());
+    // Still blank: the step that stays says so.
+    if (!policy || policy->policy.blank) return absl::OkStatus();
+    return JudgeHolding(connection, plan.cluster_id, parts.clock.Now(),
+                        {.caution = {}, .report = report, .unproven = &behind});
+  });
+  if (!held.ok() && !IsPreFlightRefusal(held)) return held;
+  if (behind.empty()) return std::string();
+  return fmt::format(
+      "{} may hold blank lists, with which phones take anything from anybody, until seen with whole ones: {}; reset "
+      "them (`trustctl phones reset --out-of-step`)",
+      behind.size() == 1 ? "1 phone" : fmt::format("{} phones", behind.size()), FirstNames(behind));
+}
+
 absl::Status CheckCanBeBlanked(Connection& connection, const StoredPlan& plan) {
   ASSIGN_OR_RETURN(const std::optional<StoredPolicy> policy, ListStore(connection, plan.cluster_id).LockPolicy());
   if (!policy) {
@@ -127,7 +162,7 @@ PlanKindSteps Rollback() {
   steps.push_back(WholeStep());
   steps.push_back(ResetStep("reset"));
   steps.push_back(HoldingStep("held", "the whole lists", /*blank=*/false));
-  return {.kind = PlanKind::kRollback, .make = MakeRollback, .steps = std::move(steps)};
+  return {.kind = PlanKind::kRollback, .make = MakeRollback, .steps = std::move(steps), .left_by_abort = LeftBlank};
 }
 
 }  // namespace trustline

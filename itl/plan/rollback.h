@@ -18,6 +18,9 @@ PlanStep WholeStep();
 // Waits until phones hold what is published. `what`: "the blank lists".
 PlanStep HoldingStep(std::string action, const std::string& what, bool blank);
 
+// Of an aborted plan that had published blank lists: who may still hold them, and what to do; else empty.
+absl::StatusOr<std::string> LeftBlank(const PlanParts& parts, const StoredPlan& plan);
+
 // FailedPrecondition for a cluster that has no lists, or whose lists are blank already.
 absl::Status CheckCanBeBlanked(Connection& connection, const StoredPlan& plan);
 

@@ -286,7 +286,9 @@ std::vector<PlanStep> Steps(const std::string& what, const std::string& switched
       PhonesStep("wait again", "the old key leaves the lists and the trust store"),
       {.action = "retire",
        .kind = StepKind::kChange,
-       .words = {.title = "Publish lists that name the new key alone, and trust the old one no longer",
+       .words = {.title =
+                     "Publish lists that name the new key alone, and trust the old one no longer; phones drop it with "
+                     "their next start",
                  .gate = "the pre-flight is clean",
                  .way_back = "none: the plan is done with it. The old key's file stays, and can still rescue phones"},
        .change = Retire,

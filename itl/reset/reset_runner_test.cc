@@ -138,6 +138,17 @@ TEST_F(ResetRunnerTest, TheLastWaveIsJudgedToo) {
   EXPECT_EQ(Said(id), "done 5: 0 ok, 5 failed, 0 gone, 0 waiting, 0 reported");
 }
 
+TEST_F(ResetRunnerTest, AllOfItsPhonesAreTooManyHoweverFew) {
+  AddDevices(1, 2);
+  UseHook(hooks_folder_.Write("hook", RememberingScript("*")));
+  NewRunner();
+  ResetOrder order = OrderOf(200);
+  order.pause = absl::ZeroDuration();
+  const int32_t id = Order(order);
+  Step(2);
+  EXPECT_EQ(Said(id), "stopped 2: 0 ok, 2 failed, 0 gone, 0 waiting, 0 reported");
+}
+
 TEST_F(ResetRunnerTest, TwoFailuresAreNotTooMany) {
   AddDevices(1, 12);
   UseHook(hooks_folder_.Write("hook", RememberingScript("*1|*2")));
@@ -321,7 +332,7 @@ TEST_F(ResetRunnerTest, WhatItSaysIsLoggedAndBounded) {
   NewRunner();
   const int32_t id = Order(OrderOf(2));
   Step();
-  EXPECT_EQ(Said(id), "done 1: 0 ok, 1 failed, 0 gone, 0 waiting, 0 reported");
+  EXPECT_EQ(Said(id), "stopped 1: 0 ok, 1 failed, 0 gone, 0 waiting, 0 reported");
   EXPECT_THAT(Logged("\"RESET_HOOK_SAYS\""), SizeIs(kMostHookErrors));
   EXPECT_THAT(Logged("RESET_HOOK_SAYS_MORE"), ElementsAre(HasSubstr("480")));
   EXPECT_THAT(Logged("RESET_HOOK_ANSWER_IGNORED"), ElementsAre(HasSubstr("SEP0000000000FF")));

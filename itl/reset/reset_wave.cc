@@ -149,7 +149,8 @@ absl::StatusOr<ResetWave::Ended> ResetWave::End(std::span<const PhoneAnswer> ans
   // 2. Did too much fail? Of the last wave too: whoever waits for the reset would take it for a good one.
   const int64_t failures = ended.reset.counts.failed - ended.reset.forgiven_failed;
   const int64_t tried = ended.reset.counts.accepted + ended.reset.counts.failed - ended.reset.forgiven_tried;
-  if (failures >= kLeastFailures &&
+  const bool is_all = failures > 0 && failures == tried && ended.reset.counts.waiting == 0;
+  if ((is_all || failures >= kLeastFailures) &&
       static_cast<double>(failures) > ended.reset.stop_at_failures * static_cast<double>(tried)) {
     ended.kind = Ended::Kind::kStopped;
     ended.reason = TooMany(ended.reset, failures, tried);

@@ -16,7 +16,7 @@
 namespace trustline {
 
 // Failures that stop a reset: more than its share of the phones tried, and at least three, so that one or two phones
-// which are out of order do not stop one that has just begun.
+// which are out of order do not stop one that has just begun. All of its phones are too many in any case.
 inline constexpr int64_t kLeastFailures = 3;
 
 struct HandedPhone {
