@@ -49,8 +49,7 @@ absl::Status CheckTogether(const PresentationJudge::PreFlights& planned, const v
   if (refusals.empty() && caution.has_accept_unproven() && caution.accept_unproven() != 0) {
     return FailedPrecondition(
         "nothing was changed: --accept-unproven {} was said, and no phone of any of the listener's clusters is "
-        "unproven: "
-        "leave the number out",
+        "unproven: leave the number out",
         caution.accept_unproven());
   }
   if (refusals.empty()) return absl::OkStatus();

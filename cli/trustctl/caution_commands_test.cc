@@ -95,6 +95,19 @@ class CautionTest : public TrustListsFixture {
     };
   }
 
+  // Two lists are there, and both are signed with a key file.
+  Words SignTwoLists() {
+    lists_.Add("tftp2", "SEP001122334455", 4, ReadVectorFile("ITLFile-sha512.tlv"));
+    return {"itl",
+            "reset",
+            "--recovery-key",
+            WriteKeyFile("callmanager.pem"),
+            "--passphrase-file",
+            WritePassphraseFile(),
+            "--reason",
+            "r"};
+  }
+
   static bool Has(const Words& words, const std::string& word) { return std::ranges::find(words, word) != words.end(); }
 
   FakeTrustStore store_;
@@ -302,16 +315,8 @@ TEST_F(CautionTest, APlanAsksNobody) {
 }
 
 TEST_F(CautionTest, ListsThatAreSignedHereArePlannedOneByOne) {
-  lists_.Add("tftp2", "SEP001122334455", 4, ReadVectorFile("ITLFile-sha512.tlv"));
   Answer(LockingPreFlight());
-  const Words words = {"itl",
-                       "reset",
-                       "--recovery-key",
-                       WriteKeyFile("callmanager.pem"),
-                       "--passphrase-file",
-                       WritePassphraseFile(),
-                       "--reason",
-                       "r"};
+  const Words words = SignTwoLists();
   const ProgramResult plan = Run(With(words, {"--plan"}));
   EXPECT_EQ(plan.exit_status, 3) << plan.err;
   EXPECT_THAT(plan.out, AllOf(StartsWith("ITL of tftp2, of SEP001122334455 alone:\nVERDICT "),
@@ -331,16 +336,8 @@ TEST_F(CautionTest, ListsThatAreSignedHereArePlannedOneByOne) {
 }
 
 TEST_F(CautionTest, TheNumberOfSeveralListsIsThatOfAllTogether) {
-  lists_.Add("tftp2", "SEP001122334455", 4, ReadVectorFile("ITLFile-sha512.tlv"));
   Answer(LockingPreFlight());
-  const Words words = {"itl",
-                       "reset",
-                       "--recovery-key",
-                       WriteKeyFile("callmanager.pem"),
-                       "--passphrase-file",
-                       WritePassphraseFile(),
-                       "--reason",
-                       "r"};
+  const Words words = SignTwoLists();
   const ProgramResult refused = Run(With(words, {"--accept-unproven", "2"}));
   EXPECT_EQ(refused.exit_status, 1);
   EXPECT_THAT(refused.err,

@@ -183,12 +183,11 @@ CLI::Option* AddTime(CLI::App& command, const std::string& name, std::optional<s
       .add_option_function<std::string>(
           name,
           [&command, &time, name](const std::string& text) {
-            if (!ParseDuration(text).ok()) {
-              const absl::StatusOr<absl::Time> parsed = ParseTime(text, absl::UTCTimeZone());
-              const absl::Status neither = parsed.ok() ? absl::OkStatus()
-                                                       : InvalidArgument("{}; or as a span of time: 90d, 24h, 15m",
-                                                                         StatusMessage(parsed.status()));
-              (void)ValueOrThrow(command, neither.ok() ? parsed : absl::StatusOr<absl::Time>(neither), name);
+            const absl::Status is_time = ParseTime(text, absl::UTCTimeZone()).status();
+            if (!is_time.ok() && !ParseDuration(text).ok()) {
+              throw CLI::ValidationError(
+                  command.get_name() + " " + name,
+                  fmt::format("{}; or as a span of time: 90d, 24h, 15m", StatusMessage(is_time)));
             }
             time = text;
           },

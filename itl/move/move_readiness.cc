@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/bytes/checksums.h"
 #include "common/status/status.h"
@@ -62,8 +61,7 @@ std::string_view MoveRemedyText(VerdictReason reason) {
     case VerdictReason::kFileSigner:
     case VerdictReason::kMissedTheLast:
       return "let it take a list that names a TVS node of this cluster first; or move it by blank lists (`trustctl "
-             "plan "
-             "migrate --blank`), or delete its lists at the phone once it has moved";
+             "plan migrate --blank`), or delete its lists at the phone once it has moved";
     case VerdictReason::kNoKeyHere:
     case VerdictReason::kNotServed:
       return "export the other cluster again: its lists must name a signer whose key it has";
@@ -121,10 +119,8 @@ absl::Status Conclude(const Waiting& waiting, const MoveAsked& asked) {
   std::vector<std::string> first(waiting.devices.begin(),
                                  waiting.devices.begin() + std::min<std::ptrdiff_t>(unproven, kNamedInRefusal));
   report.set_refusal(
-      fmt::format("{} of {} phones are waited for: {}{} ({}; {}); --accept-unproven {} does not wait for them",
-                  unproven, report.phones(), absl::StrJoin(first, ", "),
-                  unproven > std::ssize(first) ? fmt::format(" and {} more", unproven - std::ssize(first)) : "",
-                  waiting.reason, waiting.remedy, unproven));
+      fmt::format("{} of {} phones are waited for: {} ({}; {}); --accept-unproven {} does not wait for them", unproven,
+                  report.phones(), FirstNames(first, unproven), waiting.reason, waiting.remedy, unproven));
   return PreFlightRefusal(report.refusal());
 }
 

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/bytes/sha256.h"
 #include "common/postgres/transaction.h"
@@ -21,6 +20,7 @@
 #include "itl/move/cluster_trust_store.h"
 #include "itl/move/move_readiness.h"
 #include "itl/plan/rollback.h"
+#include "itl/preflight/preflight_report.h"
 #include "proto/migration.pb.h"
 
 namespace trustline {
@@ -233,10 +233,7 @@ absl::Status ReadyAgain(const StepRun& run) {
   return Ready(run);
 }
 
-std::string NamesText(const NamedDevices& devices) {
-  const int64_t more = devices.count - std::ssize(devices.first);
-  return absl::StrJoin(devices.first, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
-}
+std::string NamesText(const NamedDevices& devices) { return FirstNames(devices.first, devices.count); }
 
 absl::Status LookForLscs(const StepRun& run) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "common/postgres/transaction.h"
 #include "common/service/audit.h"
 #include "common/service/fail_point.h"
 #include "common/status/status.h"
 #include "itl/plan/phones_behind.h"
 #include "itl/plan/plan_store.h"
+#include "itl/preflight/preflight_report.h"
 #include "itl/reset/reset_orders.h"
 
 namespace trustline {
@@ -21,24 +21,12 @@ constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRea
 // Somebody else has changed the plan since it was read.
 absl::Status MovedOn() { return absl::CancelledError("the plan has moved on"); }
 
-std::string Grouped(int64_t number) {
-  std::string text = fmt::format("{}", number);
-  for (std::ptrdiff_t place = std::ssize(text) - 3; place > 0; place -= 3) text.insert(static_cast<size_t>(place), ",");
-  return text;
-}
-
 int64_t CountOf(const v1::PreFlight& report, v1::PhoneVerdict verdict) {
   int64_t phones = 0;
   for (const v1::PreFlight::Count& count : report.counts()) {
     if (count.verdict() == verdict) phones += count.phones();
   }
   return phones;
-}
-
-// "SEP1, SEP2 and 7 more", of so many.
-std::string NamesText(const std::vector<std::string>& first, int64_t count) {
-  const int64_t more = count - std::ssize(first);
-  return absl::StrJoin(first, ", ") + (more > 0 ? fmt::format(" and {} more", Grouped(more)) : "");
 }
 
 // "1 of these was accepted, which is not all of them: ...".
@@ -89,10 +77,10 @@ std::string ProgressText(const GateAnswer& answer, const StoredPlan& plan, bool 
     if (counts && (is_open || !is_accepted(std::pair(named.device(), named.reason())))) names.push_back(named.device());
   }
   if (is_open) {
-    return text + fmt::format("; went on without {}, as accepted: {}", Grouped(unproven), NamesText(names, unproven));
+    return text + fmt::format("; went on without {}, as accepted: {}", Grouped(unproven), FirstNames(names, unproven));
   }
   const int64_t waited_for = locked + unproven - accepted;
-  text += fmt::format("; waits for {}: {}", Grouped(waited_for), NamesText(names, waited_for));
+  text += fmt::format("; waits for {}: {}", Grouped(waited_for), FirstNames(names, waited_for));
   for (const v1::PreFlight::Count& count : report.counts()) {
     const bool is_locked = count.verdict() == v1::PHONE_VERDICT_LOCKED;
     if ((!is_locked && count.verdict() != v1::PHONE_VERDICT_UNPROVEN) || count.phones() == 0) continue;

@@ -39,22 +39,21 @@ absl::Status GoOn(PlanStore& store, const StoredPlan& plan, absl::Time now) {
 }
 
 // The reset that the plan's step has ordered pauses and goes on with it; one that has stopped is tried again with it.
-absl::Status PauseReset(Connection& connection, const StoredPlan& plan, const std::string& actor) {
+absl::Status ChangeReset(Connection& connection, const StoredPlan& plan, v1::ChangePlanRequest::Change change,
+                         const std::string& actor, absl::Time now) {
   const StoredStep* const current = plan.Current();
   if (current == nullptr || current->reset_id == 0) return absl::OkStatus();
   ResetOrders resets(connection, plan.cluster_id);
   ASSIGN_OR_RETURN(const ResetRecord reset, resets.Find(current->reset_id));
-  if (reset.state != ResetState::kRunning) return absl::OkStatus();
-  return resets.Pause(reset.id, fmt::format("plan {} is paused", plan.number), actor).status();
-}
-
-absl::Status ResumeReset(Connection& connection, const StoredPlan& plan, const std::string& actor, absl::Time now) {
-  const StoredStep* const current = plan.Current();
-  if (current == nullptr || current->reset_id == 0 || plan.state == PlanState::kRunning) return absl::OkStatus();
-  ResetOrders resets(connection, plan.cluster_id);
-  ASSIGN_OR_RETURN(const ResetRecord reset, resets.Find(current->reset_id));
-  if (reset.state != ResetState::kPaused && reset.state != ResetState::kStopped) return absl::OkStatus();
-  return resets.Resume(reset.id, fmt::format("plan {} goes on", plan.number), actor, now).status();
+  const bool rests = reset.state == ResetState::kPaused || reset.state == ResetState::kStopped;
+  if (change == v1::ChangePlanRequest::CHANGE_PAUSE && reset.state == ResetState::kRunning) {
+    return resets.Pause(reset.id, fmt::format("plan {} is paused", plan.number), actor).status();
+  }
+  // A plan that runs is only told whom it does not wait for.
+  if (change == v1::ChangePlanRequest::CHANGE_RESUME && rests && plan.state != PlanState::kRunning) {
+    return resets.Resume(reset.id, fmt::format("plan {} goes on", plan.number), actor, now).status();
+  }
+  return absl::OkStatus();
 }
 
 bool WaitsForRunningPhones(const StoredPlan& plan) {
@@ -185,11 +184,7 @@ absl::StatusOr<StoredPlan> ChangePlan(PlanEngine& engine, const TrustStoreCaller
     RETURN_IF_ERROR(store.Lock(found.number));
     ASSIGN_OR_RETURN(const StoredPlan plan, store.Find(found.number));
     ASSIGN_OR_RETURN(const std::string action, Apply(store, plan, request, accepted, now));
-    if (request.change() == v1::ChangePlanRequest::CHANGE_PAUSE) {
-      RETURN_IF_ERROR(PauseReset(connection, plan, caller.actor));
-    } else if (request.change() == v1::ChangePlanRequest::CHANGE_RESUME) {
-      RETURN_IF_ERROR(ResumeReset(connection, plan, caller.actor, now));
-    }
+    RETURN_IF_ERROR(ChangeReset(connection, plan, request.change(), caller.actor, now));
     AuditEvent event = {.cluster_id = caller.cluster_id,
                         .actor = caller.actor,
                         .action = action,

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/str_join.h"
 #include "common/postgres/transaction.h"
 #include "common/service/audit.h"
 #include "common/status/status.h"
 #include "itl/list/list_store.h"
 #include "itl/move/move_readiness.h"
+#include "itl/preflight/preflight_report.h"
 
 namespace trustline {
 namespace {
@@ -17,15 +18,6 @@ namespace {
 constexpr TransactionOptions kOneState = {.isolation = Isolation::kRepeatableRead, .read_only = true};
 
 constexpr size_t kNamed = 5;
-
-std::string FirstNames(const UnprovenPhones& phones) {
-  std::vector<std::string> first;
-  for (const auto& [device, reason] : phones) {
-    if (first.size() < kNamed) first.push_back(device);
-  }
-  const size_t more = phones.size() - first.size();
-  return absl::StrJoin(first, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
-}
 
 absl::StatusOr<Certificate> Recovery(const StepRun& run) {
   ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
@@ -126,10 +118,14 @@ absl::StatusOr<std::string> LeftBlank(const PlanParts& parts, const StoredPlan& 
   });
   if (!held.ok() && !IsPreFlightRefusal(held)) return held;
   if (behind.empty()) return std::string();
+  std::vector<std::string> first;
+  for (const auto& [device, reason] : behind) {
+    if (first.size() < kNamed) first.push_back(device);
+  }
   return fmt::format(
       "{} may hold blank lists, with which phones take anything from anybody, until seen with whole ones: {}; reset "
       "them (`trustctl phones reset --out-of-step`)",
-      behind.size() == 1 ? "1 phone" : fmt::format("{} phones", behind.size()), FirstNames(behind));
+      behind.size() == 1 ? "1 phone" : fmt::format("{} phones", behind.size()), FirstNames(first, std::ssize(behind)));
 }
 
 absl::Status CheckCanBeBlanked(Connection& connection, const StoredPlan& plan) {

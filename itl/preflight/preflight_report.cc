@@ -56,11 +56,9 @@ std::string NamesText(const std::vector<NamedPhone>& named, PhoneVerdict verdict
   }
   std::vector<std::string> parts;
   for (auto& [reason, devices] : by_reason) {
-    const size_t count = devices.size();
-    if (count > kNamedInRefusal) devices.resize(kNamedInRefusal);
-    parts.push_back(fmt::format("{}{} ({}; {})", absl::StrJoin(devices, ", "),
-                                count > kNamedInRefusal ? fmt::format(" and {} more", count - kNamedInRefusal) : "",
-                                ReasonText(reason), remedy(reason)));
+    const int64_t count = std::ssize(devices);
+    if (devices.size() > kNamedInRefusal) devices.resize(kNamedInRefusal);
+    parts.push_back(fmt::format("{} ({}; {})", FirstNames(devices, count), ReasonText(reason), remedy(reason)));
   }
   return absl::StrJoin(parts, "; ");
 }
@@ -146,6 +144,17 @@ absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPh
                   NamesText(named, PhoneVerdict::kUnproven, remedy), unproven));
 }
 
+std::string Grouped(int64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (std::ptrdiff_t place = std::ssize(text) - 3; place > 0; place -= 3) text.insert(static_cast<size_t>(place), ",");
+  return text;
+}
+
+std::string FirstNames(const std::vector<std::string>& first, int64_t count) {
+  const int64_t more = count - std::ssize(first);
+  return absl::StrJoin(first, ", ") + (more > 0 ? fmt::format(" and {} more", Grouped(more)) : "");
+}
+
 void AddNames(const std::vector<std::string>& devices, AuditEvent& event) {
   const std::vector<std::string> first(
       devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(std::min(devices.size(), kNamedInAudit)));
@@ -156,8 +165,8 @@ void AddNames(const std::vector<std::string>& devices, AuditEvent& event) {
 UnprovenPhones UnprovenOf(const std::vector<NamedPhone>& named) {
   UnprovenPhones unproven;
   for (const NamedPhone& phone : named) {
-    if (phone.verdict.verdict == PhoneVerdict::kUnproven)
-      unproven.emplace(phone.device, ReasonText(phone.verdict.reason));
+    if (phone.verdict.verdict != PhoneVerdict::kUnproven) continue;
+    unproven.emplace(phone.device, ReasonText(phone.verdict.reason));
   }
   return unproven;
 }

@@ -37,6 +37,11 @@ v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const s
 absl::Status CheckTerms(const PreFlightResult& result, const std::vector<NamedPhone>& named, const Caution& caution,
                         RemedyWords remedy = RemedyText);
 
+// "12,345".
+std::string Grouped(int64_t number);
+// "SEP1, SEP2 and 7 more": the first of `count`.
+std::string FirstNames(const std::vector<std::string>& first, int64_t count);
+
 // The first of them, and the SHA-256 of all, a line each, by which the whole list can be proven later.
 void AddNames(const std::vector<std::string>& devices, AuditEvent& event);
 

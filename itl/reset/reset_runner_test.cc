@@ -37,6 +37,17 @@ class ResetRunnerTest : public ResetTest {
                             })
         .status();
   }
+  // A reset of so many phones, each of which the hook fails, after its only wave.
+  int32_t OrderThatFails(int devices) {
+    AddDevices(1, devices);
+    UseHook(hooks_folder_.Write("hook", RememberingScript("*")));
+    NewRunner();
+    ResetOrder order = OrderOf(200);
+    order.pause = absl::ZeroDuration();
+    const int32_t id = Order(order);
+    Step(2);
+    return id;
+  }
   // As an itld leaves it that is killed while the hook has the wave.
   void LeaveHandedOver(int32_t id) {
     const auto begun = RunInTransaction(*pool_, {}, [&](Connection& connection) {
@@ -122,13 +133,7 @@ TEST_F(ResetRunnerTest, TooManyFailuresStopIt) {
 }
 
 TEST_F(ResetRunnerTest, TheLastWaveIsJudgedToo) {
-  AddDevices(1, 5);
-  UseHook(hooks_folder_.Write("hook", RememberingScript("*")));
-  NewRunner();
-  ResetOrder order = OrderOf(200);
-  order.pause = absl::ZeroDuration();
-  const int32_t id = Order(order);
-  Step(2);
+  const int32_t id = OrderThatFails(5);
   EXPECT_EQ(Said(id), "stopped 5: 0 ok, 5 failed, 0 gone, 0 waiting, 0 reported");
   EXPECT_THAT(Find(id).state_reason, HasSubstr("5 of 5 phones failed"));
   EXPECT_FALSE(Find(id).ended_at.has_value());
@@ -139,13 +144,7 @@ TEST_F(ResetRunnerTest, TheLastWaveIsJudgedToo) {
 }
 
 TEST_F(ResetRunnerTest, AllOfItsPhonesAreTooManyHoweverFew) {
-  AddDevices(1, 2);
-  UseHook(hooks_folder_.Write("hook", RememberingScript("*")));
-  NewRunner();
-  ResetOrder order = OrderOf(200);
-  order.pause = absl::ZeroDuration();
-  const int32_t id = Order(order);
-  Step(2);
+  const int32_t id = OrderThatFails(2);
   EXPECT_EQ(Said(id), "stopped 2: 0 ok, 2 failed, 0 gone, 0 waiting, 0 reported");
 }
 
