@@ -91,7 +91,7 @@ TEST_P(UpTest, AnApprovedNodeThatWasTakenOffTheListsStaysOff) {
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   ASSERT_OK_AND_ASSIGN(const Certificate tvs,
                        ReadTvsCertificate(DataPaths(data_).tvsd(), OwnerOf(DataPaths(data_).tvsd())));
-  Ask({"trust", "set", ToHex(tvs.sha256()), "--unlisted"});
+  Ask({"trust", "set", ToHex(tvs.sha256()), "--unlisted", "--override", "--yes", "--reason", "a test"});
   EXPECT_EQ(Stop(), "ended with status 0");
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_THAT(output_, Not(HasSubstr("approving")));
@@ -269,7 +269,7 @@ TEST_P(UpTest, ARemovedCapfCertificateStaysRemoved) {
   ASSERT_OK_AND_ASSIGN(const Certificate capf, Certificate::FromPem(pem));
   const std::string fingerprint = ToHex(capf.sha256());
   EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "CAPF"}), HasSubstr(fingerprint));
-  Ask({"trust", "remove", fingerprint});
+  Ask({"trust", "remove", fingerprint, "--override", "--yes", "--reason", "a test"});
   EXPECT_EQ(Stop(), "ended with status 0");
   ASSERT_TRUE(StartUntil("ready\n")) << output_;
   EXPECT_THAT(Ask({"--output", "json", "trust", "list", "--role", "CAPF"}), Not(HasSubstr(fingerprint)));

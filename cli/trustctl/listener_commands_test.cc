@@ -1,6 +1,7 @@
 // trustctl listener ... against a tvsd whose answers the test decides.
 #include <boost/json/parse.hpp>
 
+#include "cli/trustctl/fake_plans_service.h"
 #include "cli/trustctl/preflight_testing.h"
 #include "cli/trustctl/trustctl_testing.h"
 #include "common/x509/certificate.h"
@@ -298,6 +299,31 @@ TEST_F(SeveralDaemonsTest, ADaemonThatIsAwayStopsWhatNeedsIt) {
     EXPECT_THAT(result.err, StartsWith("trustctl: capfd at 127.0.0.1:"));
   }
   EXPECT_EQ(service_.request_calls, 0);
+}
+
+TEST_F(ListenerCommandsTest, ARolloverWarnsOfACertificateWhoseKeyNoListenerHas) {
+  FakePlans plans;
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<RpcServer> itld, StartServer("itld", {&plans}));
+  WriteContext({{"tvsd", tvsd_.get()}, {"itld", itld.get()}});
+  const Certificate certificate = *Certificate::FromPem(ReadFile(Vector("tvs.pem")));
+  const auto made = [&](const std::string& signer) {
+    ProgramResult result =
+        Run({"plan", "rollover", "--signer", signer, "--certificate", Vector("tvs.pem"), "--reason", "r"});
+    EXPECT_EQ(result.exit_status, 0) << result.err;
+    EXPECT_EQ(plans.made.certificate(), AsText(certificate.der()));
+    return result.err;
+  };
+  EXPECT_THAT(made("tvs"), AllOf(HasSubstr("no key that waits for its certificate fits"), HasSubstr("[::]:2445 (tvsd)"),
+                                 Not(HasSubstr("192.0.2.20")), HasSubstr("trustctl listener renew")));
+  EXPECT_EQ(made("capf"), "") << "no listener of a CAPF is here";
+  // The key of another cluster's listener is none of this one's.
+  service_.listeners[1].set_requested_key_sha256(std::string(AsText(certificate.public_key_sha256())));
+  EXPECT_THAT(made("tvs"), HasSubstr("no key that waits"));
+  service_.listeners[0].set_requested_key_sha256(std::string(AsText(certificate.public_key_sha256())));
+  EXPECT_EQ(made("tvs"), "");
+  service_.listeners[0].clear_requested_key_sha256();
+  service_.listeners[0].mutable_certificate()->set_sha256(std::string(AsText(certificate.sha256())));
+  EXPECT_EQ(made("tvs"), "") << "it is presented already";
 }
 
 }  // namespace

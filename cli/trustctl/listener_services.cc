@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/bytes/bytes.h"
 #include "common/status/status.h"
 
 namespace trustline {
@@ -75,6 +76,33 @@ absl::StatusOr<Client<v1::Listeners>> ConnectToListener(Environment& environment
       "are: "
       "{}",
       listener, found[0].service, found[1].service, fmt::join(all, ", "));
+}
+
+std::string KeyAdvice(Environment& environment, v1::CertificateRole role, const Certificate& certificate) {
+  const absl::StatusOr<std::string> cluster = environment.cluster();
+  const absl::StatusOr<std::vector<std::string_view>> services = ListenerServices(environment);
+  if (!cluster.ok() || !services.ok()) return "";
+  std::vector<std::string> asked;
+  for (const std::string_view service : *services) {
+    absl::StatusOr<Client<v1::Listeners>> client = environment.Connect<v1::Listeners>(service);
+    if (!client.ok()) continue;
+    const absl::StatusOr<v1::ListListenersResponse> response =
+        environment.Ask(*client, &v1::Listeners::Stub::ListListeners, v1::ListListenersRequest());
+    if (!response.ok()) continue;
+    for (const v1::ListenerInfo& listener : response->listeners()) {
+      if (listener.role() != role || listener.cluster() != *cluster) continue;
+      asked.push_back(fmt::format("{} ({})", listener.name(), service));
+      if (listener.requested_key_sha256() == AsText(certificate.public_key_sha256()) ||
+          listener.certificate().sha256() == AsText(certificate.sha256())) {
+        return "";
+      }
+    }
+  }
+  if (asked.empty()) return "";
+  return fmt::format(
+      "no key that waits for its certificate fits {}, of the listeners that this context names: {}. Unless it is for "
+      "another machine, the plan would wait for ever: `trustctl listener renew` or `csr` makes the key first",
+      certificate.subject().ToText(), fmt::join(asked, ", "));
 }
 
 }  // namespace trustline

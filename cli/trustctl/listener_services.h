@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "cli/trustctl/environment.h"
+#include "common/x509/certificate.h"
 #include "proto/listener.grpc.pb.h"
 
 namespace trustline {
@@ -18,5 +19,9 @@ absl::StatusOr<std::vector<std::string_view>> ListenerServices(Environment& envi
 // InvalidArgument, with the listeners that there are, for none or several. A daemon that cannot be asked is an error
 // unless another one has the listener.
 absl::StatusOr<Client<v1::Listeners>> ConnectToListener(Environment& environment, const std::string& listener);
+
+// What is to be known before a plan waits for a listener to present the certificate: that none of the cluster's with
+// the role has, among those that the context names, the key of it. Empty when one has, or none can be asked.
+std::string KeyAdvice(Environment& environment, v1::CertificateRole role, const Certificate& certificate);
 
 }  // namespace trustline

@@ -6,10 +6,12 @@
 #include "absl/strings/escaping.h"
 #include "cli/trustctl/certificate_input.h"
 #include "cli/trustctl/environment.h"
+#include "cli/trustctl/listener_services.h"
 #include "cli/trustctl/plan_commands.h"
 #include "cli/trustctl/plan_records.h"
 #include "cli/trustctl/publication_arguments.h"
 #include "cli/trustctl/wave_arguments.h"
+#include "common/bytes/bytes.h"
 #include "common/service/text_file.h"
 #include "common/status/status.h"
 #include "proto/plan.grpc.pb.h"
@@ -82,17 +84,24 @@ absl::StatusOr<std::string> FindReplaced(Environment& environment, const std::st
 }
 
 absl::StatusOr<int> Rollover(Environment& environment, const RolloverArguments& arguments) {
+  const CallSeries series(environment);
+  std::string advice;
   v1::MakePlanRequest request;
   request.set_kind(arguments.kind);
   request.set_tftp_server(arguments.server);
   request.set_node(arguments.node);
   if (!arguments.certificate.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_certificate(), ReadNewCertificate(arguments.certificate));
+    ASSIGN_OR_RETURN(const Certificate made, Certificate::FromDer(AsBytes(request.certificate())));
+    const bool is_tvs = arguments.kind == v1::PLAN_KIND_ROLLOVER_TVS;
+    advice = KeyAdvice(environment, is_tvs ? v1::CERTIFICATE_ROLE_TVS : v1::CERTIFICATE_ROLE_CAPF, made);
   }
   if (!arguments.replaces.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_old_certificate_sha256(), FindReplaced(environment, arguments.replaces));
   }
-  return Make(environment, arguments.make, std::move(request));
+  ASSIGN_OR_RETURN(const int exit_status, Make(environment, arguments.make, std::move(request)));
+  if (!advice.empty()) environment.Warn(advice);
+  return exit_status;
 }
 
 // What each signer takes; a mistake in words, or nothing.

@@ -63,8 +63,12 @@ absl::Status CheckServerCertificate(const Certificate& certificate) {
 // What is no reason to refuse the certificate, but to know before phones do. `way_out` is for phones without it.
 template <typename Response>
 void AddWarnings(const Certificate& certificate, std::string_view names, std::string_view way_out, Response& response) {
-  response.add_warnings(fmt::format("phones whose trust list does not have {} (SHA-256 {}) will not connect to {}: {}",
-                                    certificate.subject().ToText(), ToHex(certificate.sha256()), names, way_out));
+  // Where a pre-flight was played, that says which phones it is about.
+  if (response.preflights().empty()) {
+    response.add_warnings(
+        fmt::format("phones whose trust list does not have {} (SHA-256 {}) will not connect to {}: {}",
+                    certificate.subject().ToText(), ToHex(certificate.sha256()), names, way_out));
+  }
   const OpenSslErrorScope errors;
   const uint32_t usage = X509_get_key_usage(certificate.x509());
   EVP_PKEY* const key = X509_get0_pubkey(certificate.x509());
@@ -101,7 +105,9 @@ void ListenerService::Add(ManagedListener listener) {
     added.chain = listener.chain;
     // What lies beside the present ones and cannot be read is no reason to serve no phones.
     if (const auto previous = ReadPreviousChain(listener.files); previous.ok()) added.previous = previous->front();
-    if (const auto key = LoadRequestedKey(listener.files); key.ok()) added.requested_public_key = key->kind_text();
+    if (const auto key = LoadRequestedKey(listener.files); key.ok()) {
+      added.requested = {key->kind_text(), key->public_key_sha256()};
+    }
     group = groups_.insert(groups_.end(), std::move(added));
   }
   Gauge& end = parts_.metrics.GetGauge("trustline_listener_certificate_not_after_seconds",
@@ -147,7 +153,10 @@ void ListenerService::Describe(const Group& group, Response& response) const {
     info.set_role(ToProto(listener.role));
     *info.mutable_certificate() = SummaryOf(group.chain.front());
     for (size_t i = 1; i < group.chain.size(); ++i) info.add_issuers(group.chain[i].subject().ToText());
-    info.set_requested_public_key(group.requested_public_key);
+    if (group.requested) {
+      info.set_requested_public_key(group.requested->kind);
+      info.set_requested_key_sha256(std::string(AsText(group.requested->sha256)));
+    }
     if (group.previous) *info.mutable_previous() = SummaryOf(*group.previous);
   }
 }
@@ -250,7 +259,7 @@ absl::Status ListenerService::MakeRequest(Group& group, const v1::RequestListene
                   {"public_key_sha256", ToHex(key.public_key_sha256())},
                   {"self_signed", request.self_signed() ? "true" : "false"}};
   const std::lock_guard lock(groups_mutex_);
-  group.requested_public_key = key.kind_text();
+  group.requested = {key.kind_text(), key.public_key_sha256()};
   return absl::OkStatus();
 }
 
@@ -292,7 +301,7 @@ absl::StatusOr<bool> ListenerService::Import(const grpc::ServerContext& context,
               "certificate before back",
               response);
   const std::lock_guard lock(groups_mutex_);
-  group.requested_public_key.clear();
+  group.requested.reset();
   return true;
 }
 
@@ -302,6 +311,14 @@ absl::StatusOr<bool> ListenerService::Restore(const grpc::ServerContext& context
   const ListenerFiles& files = group.listeners.front().files;
   ASSIGN_OR_RETURN(const ListenerCredentials previous, LoadPrevious(files));
   RETURN_IF_ERROR(CheckValidNow(previous.chain.front(), parts_.clock.Now()));
+  for (const ManagedListener& listener : group.listeners) {
+    if (!absl::IsFailedPrecondition(listener.admit(previous.chain.front()))) continue;
+    return FailedPrecondition(
+        "the cluster {} does not trust {} any more, and its phones' lists may name it no longer: have a new "
+        "certificate "
+        "instead (`trustctl listener renew`, `trustctl plan rollover`)",
+        listener.cluster, previous.chain.front().subject().ToText());
+  }
   ASSIGN_OR_RETURN(const bool made, Present(
                                         context, group, previous, request.caution(), [&] { return UsePrevious(files); },
                                         response, event));

@@ -92,7 +92,11 @@ class ListenerService final : public v1::Listeners::Service {
     std::vector<Gauge*> ends;
     std::vector<Certificate> chain;
     std::optional<Certificate> previous;
-    std::string requested_public_key;  // empty: no key waits
+    struct RequestedKey {
+      std::string kind;
+      Sha256Digest sha256 = {};  // of its SubjectPublicKeyInfo
+    };
+    std::optional<RequestedKey> requested;  // the key that waits for its certificate
   };
 
   ListenerService(const ListenerServiceParts& parts, Policies policies)

@@ -48,10 +48,14 @@ struct GuardedChange {
   std::string actor;   // identity URI
   std::string action;  // as in the audit log: "trust.remove"
   std::string subject;
-  Caution caution;
+  std::string reason = {};  // of its order, where that has one; an override has its own
+  Caution caution = {};
   v1::PreFlight* report = nullptr;     // filled when given, also when the change is refused; not owned
   UnprovenPhones* unproven = nullptr;  // the same: all of them, however many
   bool is_retried = false;             // by itself, until it may be made: a refusal is no event
+  // What speaks against it besides the phones, written by the change itself: it is refused with these words, unless it
+  // is overridden. Not owned; may be null.
+  const std::string* objection = nullptr;
 };
 
 // Thread-safe.

@@ -36,6 +36,20 @@ constexpr char kCandidatesHelp[] = "Trust lists whose new content is not publish
 constexpr char kBlankMetric[] = "trustline_trust_list_blank";
 constexpr char kBlankHelp[] = "1 while a cluster's trust lists are blank";
 
+// Of an order that is planned only: of one after which everything would wait nothing could be said of phones.
+absl::Status CheckPublishesAny(const PublishResult& result, const ListFilter& approves) {
+  const PublishedList* waits = nullptr;
+  for (const PublishedList& list : result.lists) {
+    if (list.outcome == ListOutcome::kPublished) return absl::OkStatus();
+    const bool is_ordered = list.outcome != ListOutcome::kUnchanged && approves.Chooses(list.list.form);
+    if (waits == nullptr && is_ordered) waits = &list;
+  }
+  if (waits == nullptr) return absl::OkStatus();
+  return FailedPrecondition(
+      "no list would be published, and phones would notice nothing: the {} would wait, because {}",
+      ListText(waits->list.form), waits->list.candidate->reason);
+}
+
 }  // namespace
 
 ListPublisher::ListPublisher(ListPublisherOptions options, Pool& pool, KeyFolder& keys, VouchingCheck vouching,
@@ -203,6 +217,7 @@ absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, c
                                 .actor = order.actor,
                                 .action = order.action,
                                 .subject = fmt::format("trust lists of {}", cluster),
+                                .reason = order.reason,
                                 .caution = order.caution,
                                 .report = order.report,
                                 .unproven = order.unproven,
@@ -228,9 +243,13 @@ absl::StatusOr<PublishResult> ListPublisher::Publish(int32_t cluster_id, const s
                                                      const PublishOrder& order) {
   ASSIGN_OR_RETURN(const auto vouched, AskNodes(cluster_id, cluster, order));
   const auto publish = [&](const PublishOrder& how) {
-    return InTransaction(cluster_id, cluster, how, [&](Connection& connection, const StoredPolicy& policy) {
-      return PublishAll(connection, cluster_id, policy, vouched, how);
-    });
+    return InTransaction(cluster_id, cluster, how,
+                         [&](Connection& connection, const StoredPolicy& policy) -> absl::StatusOr<PublishResult> {
+                           ASSIGN_OR_RETURN(PublishResult published,
+                                            PublishAll(connection, cluster_id, policy, vouched, how));
+                           if (how.caution.plan) RETURN_IF_ERROR(CheckPublishesAny(published, how.approves));
+                           return published;
+                         });
   };
   absl::StatusOr<PublishResult> result = publish(order);
   if (!IsPreFlightRefusal(result.status()) || order.approved || order.must_publish) return result;

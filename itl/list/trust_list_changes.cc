@@ -208,7 +208,8 @@ absl::Status TrustListService::RemoveServer(const Caller& caller, const v1::Remo
   GuardedChange guarded = {.cluster_id = caller.cluster_id,
                            .actor = caller.actor(),
                            .action = "itl.server.remove",
-                           .subject = request.name()};
+                           .subject = request.name(),
+                           .reason = request.reason()};
   ASSIGN_OR_RETURN(guarded.caution, FromProto(request.caution()));
   if (parts_.guard != nullptr) guarded.report = response.mutable_preflight();
   return RunGuarded(parts_.pool, parts_.guard, guarded, [&](Connection& connection) -> absl::Status {

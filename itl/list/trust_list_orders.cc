@@ -222,7 +222,8 @@ absl::Status TrustListService::Replace(const Caller& caller, const v1::ReplaceRe
                            .action = request.previous() ? "itl.recovery.restore"
                                      : is_import        ? "itl.recovery.import"
                                                         : "itl.recovery.regenerate",
-                           .subject = fmt::format("ITLRecovery of {}", caller.cluster)};
+                           .subject = fmt::format("ITLRecovery of {}", caller.cluster),
+                           .reason = request.reason()};
   ASSIGN_OR_RETURN(guarded.caution, FromProto(request.caution()));
   if (parts_.guard != nullptr) guarded.report = response.mutable_preflight();
   RETURN_IF_ERROR(RunGuarded(parts_.pool, parts_.guard, guarded, [&](Connection& connection) -> absl::Status {

@@ -12,15 +12,13 @@
 #include "common/status/status.h"
 #include "itl/list/list_store.h"
 #include "itl/plan/plan_steps.h"
+#include "itl/trust_store/presenting_listeners.h"
 #include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_import.h"
 #include "itl/trust_store/trust_store_reader.h"
 
 namespace trustline {
 namespace {
-
-// A listener of capfd that has said nothing for so long presents nothing any more: it says it every 10 s.
-constexpr absl::Duration kPresentedFor = absl::Minutes(1);
 
 // In StoredPlan.detail: an administrator trusted the new one before, so that an abort leaves it.
 constexpr char kTrustedBefore[] = "trusted before";
@@ -35,9 +33,6 @@ constexpr Statement kNoLongerPresented = {"plan_no_longer_presented",
 constexpr Statement kPresentedInstead = {
     "plan_presented_instead",
     "INSERT INTO tvs_node_certificate (cluster_id, node, sha256, said_at) VALUES ($1, $2, $3, $4)"};
-constexpr Statement kCapfPresents = {"plan_capf_presents",
-                                     "SELECT listener FROM capf_presented WHERE cluster_id = $1 AND sha256 = $2 AND "
-                                     "said_at > $3 ORDER BY listener LIMIT 1"};
 constexpr Statement kTvsNodes = {
     "plan_tvs_nodes",
     "SELECT DISTINCT n.name FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 AND c.node = n.name "
@@ -178,16 +173,13 @@ absl::Status RetireOld(const StepRun& run, const std::function<absl::Status(Conn
 // Of this system's CAPF; what another one presents its administrator says.
 absl::Status CheckCapfPresents(Connection& connection, const StoredPlan& plan, absl::Time now) {
   ASSIGN_OR_RETURN(const Certificate made, NewCertificate(plan));
-  ASSIGN_OR_RETURN(
-      const Result rows,
-      connection.Execute(kCapfPresents,
-                         Parameters().Int64(plan.cluster_id).Bytes(*plan.old_sha256).Time(now - kPresentedFor)));
-  if (rows.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string listener, rows.Value<std::string>());
+  ASSIGN_OR_RETURN(const std::vector<CapfListenerName> listeners,
+                   PresentingCapfListeners(connection, plan.cluster_id, *plan.old_sha256, now));
+  if (listeners.empty()) return absl::OkStatus();
   return Waits(
-      fmt::format("capfd of {} presents the old certificate: `trustctl listener import-cert --listener 3804 "
-                  "FILE` gives it the new one, {}",
-                  listener, ShortText(made.sha256())));
+      fmt::format("capfd of {} presents the old certificate: `trustctl listener import-cert --listener '{}' FILE` "
+                  "gives it the new one, {}",
+                  listeners.front().node, listeners.front().listener, ShortText(made.sha256())));
 }
 
 absl::Status CheckPresents(Connection& connection, const StoredPlan& plan, absl::Time now) {
@@ -357,7 +349,7 @@ PlanKindSteps CapfRollover() {
                                   .kind = StepKind::kConfirm,
                                   .words = {.title = "Give CAPF the new certificate",
                                             .gate = "give capfd the new certificate (`trustctl listener import-cert "
-                                                    "--listener 3804 FILE`), or another system's CAPF by "
+                                                    "--listener PORT FILE`), or another system's CAPF by "
                                                     "its own means; then `trustctl plan resume` goes on",
                                             .way_back = "give CAPF the old certificate again"},
                                   .change = nullptr,

@@ -110,19 +110,20 @@ TEST_F(ListedRolloverTest, CapfIsGivenTheNewOneByAnAdministrator) {
   ASSERT_OK(Run());
   EXPECT_EQ(At(GoOn()), "paused at present");
   EXPECT_EQ(asked_roles_[new_capf_.sha256()], CertificateRole::kCapf);
-  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("import-cert --listener 3804"), HasSubstr("trustctl plan resume")));
+  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("import-cert --listener PORT"), HasSubstr("trustctl plan resume")));
   EXPECT_TRUE(IsTrusted(old));
   // The administrator says so, and capfd says otherwise.
   const auto presents = [&](const Certificate& certificate, absl::Time said_at) {
     RunByHand(
-        fmt::format("INSERT INTO capf_presented VALUES (1, 'node1 [::]:3804', '\\x{0}', '{1}') ON CONFLICT "
+        fmt::format("INSERT INTO capf_presented VALUES (1, 'node1 [::]:4804%eth0', '\\x{0}', '{1}') ON CONFLICT "
                     "(cluster_id, listener) DO UPDATE SET sha256 = '\\x{0}', said_at = '{1}'",
                     ToHex(certificate.sha256()), absl::FormatTime(said_at)));
   };
   presents(old, now_.Now());
   ASSERT_OK(Resume());
   EXPECT_EQ(At(GoOn()), "running at retire");
-  EXPECT_THAT(Progress(Plan()), HasSubstr("capfd of node1 [::]:3804 presents the old certificate"));
+  EXPECT_THAT(Progress(Plan()), AllOf(HasSubstr("capfd of node1 presents the old certificate"),
+                                      HasSubstr("--listener '[::]:4804%eth0' FILE")));
   EXPECT_TRUE(IsTrusted(old));
   presents(new_capf_, now_.Now());
   EXPECT_EQ(At(GoOn()), "done");

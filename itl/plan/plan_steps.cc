@@ -19,6 +19,7 @@ GuardedChange GuardedChangeOf(const StepRun& run) {
           .actor = run.plan.made_by,
           .action = run.action,
           .subject = fmt::format("plan {}", run.plan.number),
+          .reason = run.plan.reason,
           .caution = run.caution,
           .report = run.report,
           .unproven = run.unproven,

@@ -28,6 +28,8 @@ constexpr Statement kAddWaived = {
     "n.verdict, n.reason FROM unnest($3::text[], $4::text[], $5::text[]) AS n(device, verdict, reason)"};
 constexpr Statement kCertificate = {"preflight_certificate", "SELECT der FROM certificate WHERE sha256 = $1"};
 
+bool HasObjection(const GuardedChange& change) { return change.objection != nullptr && !change.objection->empty(); }
+
 // Who is concerned stays on record with the change, and the audit log has their number and names.
 absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, const std::vector<NamedPhone>& named) {
   std::vector<std::string> devices, verdicts, reasons;
@@ -37,7 +39,8 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
     verdicts.emplace_back(phone.verdict.verdict == PhoneVerdict::kLocked ? "locked" : "unproven");
     reasons.emplace_back(ReasonText(phone.verdict.reason));
   }
-  if (devices.empty()) return absl::OkStatus();
+  const bool is_objected = HasObjection(change);
+  if (devices.empty() && !is_objected) return absl::OkStatus();
   const std::string& override_reason = change.caution.override_reason;
   ASSIGN_OR_RETURN(const Result added, connection.Execute(kAddWaiver, Parameters()
                                                                           .Int64(change.cluster_id)
@@ -60,10 +63,12 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
                       .action = override_reason.empty() ? "preflight.accept_unproven" : "preflight.override",
                       .subject = change.subject,
                       .detail = {{"change", change.action},
-                                 {"reason", override_reason},
                                  {"locked", fmt::format("{}", locked)},
                                  {"unproven", fmt::format("{}", devices.size() - locked)},
                                  {"waiver", fmt::format("{}", waiver_id)}}};
+  const std::string& reason = override_reason.empty() ? change.reason : override_reason;
+  if (!reason.empty()) event.detail.emplace_back("reason", reason);
+  if (is_objected) event.detail.emplace_back("objection", *change.objection);
   AddNames(devices, event);
   return AppendAudit(connection, event);
 }
@@ -114,7 +119,9 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   ASSIGN_OR_RETURN(const TrustWorld after, ReadWorld(transaction, change.cluster_id));
   // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
   const bool is_first = before.served.empty() && !after.served.empty();
-  const bool is_asked = change.report != nullptr || change.unproven != nullptr || change.caution.accept_unproven;
+  const bool is_objected = HasObjection(change);
+  const bool is_asked =
+      change.report != nullptr || change.unproven != nullptr || change.caution.accept_unproven || is_objected;
   if (!is_asked && !is_first && TakesNothingAway(before, after)) {
     count("nothing taken away");
     return absl::OkStatus();
@@ -125,7 +132,8 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   const PreFlightResult result = RunPreFlight(fleet.groups, before, after);
   ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
-  const absl::Status terms = CheckTerms(result, named, change.caution);
+  absl::Status terms = CheckTerms(result, named, change.caution);
+  if (terms.ok() && is_objected && change.caution.override_reason.empty()) terms = PreFlightRefusal(*change.objection);
   if (change.unproven != nullptr) *change.unproven = UnprovenOf(named);
   if (change.report != nullptr) {
     *change.report = ToProto(fleet, result, named);
@@ -143,7 +151,7 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
     if (!change.is_retried) RecordRefusal(change, result, terms);
     return terms;
   }
-  const bool is_waived = result.Count(PhoneVerdict::kLocked) + result.Count(PhoneVerdict::kUnproven) > 0;
+  const bool is_waived = is_objected || result.Count(PhoneVerdict::kLocked) + result.Count(PhoneVerdict::kUnproven) > 0;
   count(is_waived ? "waived" : "safe");
   return is_waived ? RecordWaiver(transaction, change, named) : absl::OkStatus();
 }

@@ -161,6 +161,76 @@ TEST_F(PreFlightGateTest, APlanSaysToOfAChangeThatIsRefusedForAnotherReason) {
   EXPECT_THAT(change({}), StatusIs(absl::StatusCode::kFailedPrecondition, "another change waits"));
 }
 
+TEST_F(PreFlightGateTest, WhatSpeaksAgainstAChangeBesidesThePhonesRefusesItToo) {
+  ReportHolding(1, 5, first_);
+  std::string objection;
+  const auto change = [&](const Caution& caution, const std::string& said) {
+    return RunGuarded(*pool_, gate_.get(),
+                      {.cluster_id = 1,
+                       .actor = kTestActor,
+                       .action = "trust.set",
+                       .subject = "a test",
+                       .caution = caution,
+                       .report = &report_,
+                       .objection = &objection},
+                      [&](Connection&) {
+                        objection = said;
+                        return absl::OkStatus();
+                      });
+  };
+  EXPECT_OK(change({}, ""));
+  EXPECT_TRUE(report_.made());
+  EXPECT_THAT(change({}, "tvs1 presents it"), StatusIs(absl::StatusCode::kFailedPrecondition, "tvs1 presents it"));
+  EXPECT_FALSE(report_.made());
+  Caution plan;
+  plan.plan = true;
+  EXPECT_OK(change(plan, "tvs1 presents it"));
+  EXPECT_EQ(report_.refusal(), "tvs1 presents it");
+  EXPECT_EQ(report_.phones(), 5);
+  Caution override_refusal;
+  override_refusal.override_reason = "it is scrapped";
+  EXPECT_OK(change(override_refusal, "tvs1 presents it"));
+  EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'preflight.override'"),
+              AllOf(HasSubstr("it is scrapped"), HasSubstr("tvs1 presents it"), HasSubstr("\"locked\":\"0\"")));
+}
+
+TEST_F(PreFlightGateTest, WhoAcceptedUnprovenPhonesAndWhyIsAudited) {
+  ReportHolding(1, 5, first_);
+  ASSERT_OK(ReplaceRecovery(Accept(2)));
+  ASSERT_OK(PublishNow(Accept(2)));
+  EXPECT_THAT(Text("SELECT detail FROM audit_event WHERE action = 'preflight.accept_unproven' AND detail LIKE "
+                   "'%itl.publish%'"),
+              AllOf(HasSubstr("looked at"), HasSubstr("SEP000000000004")));
+}
+
+TEST_F(PreFlightGateTest, AnApprovalAfterWhichAListWaitsForAnotherSaysSo) {
+  ReportHolding(1, 5, first_);
+  AddListed(MakePhoneFacing("capf"), CertificateRole::kCapf);
+  ASSERT_OK(InStore([](Connection&, ListStore& store) {
+    return store.PutList({.kind = ListKind::kCtl, .tftp_server = "", .device = ""}, kTestActor);
+  }));
+  ASSERT_OK(PublishNow());
+  const std::string before = FileOf(List(Of(ListKind::kItl, "node1")));
+  now_.Advance(absl::Minutes(1));
+  ReportHolding(1, 5, before);
+  ASSERT_OK(ReplaceRecovery(Accept(2)));
+  ASSERT_OK(Publish());
+  PublishOrder itl = Approved();
+  report_.Clear();
+  itl.approves = Of(ListKind::kItl, "node1");
+  itl.caution.plan = true;
+  itl.report = &report_;
+  ASSERT_OK(Publish(itl));
+  EXPECT_THAT(report_.refusal(), AllOf(HasSubstr("no list would be published"),
+                                       HasSubstr("the ITL of node1 would wait"), HasSubstr("trustctl ctl publish")));
+  EXPECT_FALSE(report_.made());
+  EXPECT_TRUE(FileOf(List(Of(ListKind::kItl, "node1"))) == before);
+  // Both at once.
+  itl.approves = {};
+  ASSERT_OK(Publish(itl));
+  EXPECT_THAT(report_.refusal(), HasSubstr("--accept-unproven 2"));
+}
+
 TEST_F(PreFlightGateTest, ARefusalIsAudited) {
   ReportHolding(1, 5, first_);
   ASSERT_THAT(ReplaceRecovery(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--accept-unproven 2")));

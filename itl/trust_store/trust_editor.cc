@@ -190,7 +190,9 @@ absl::StatusOr<TrustEdit> TrustEditor::Change(TrustedCertificate certificate, co
   TrustEdit edit;
   ASSIGN_OR_RETURN(edit.commit, NextTrustCommit(connection_, caller_.cluster_id));
   for (const auto& [code, entry] : before) {
-    if (!after.contains(code)) RETURN_IF_ERROR(RemoveEntry(sha256, entry.role, edit.commit));
+    const auto left = after.find(code);
+    if (left == after.end()) RETURN_IF_ERROR(RemoveEntry(sha256, entry.role, edit.commit));
+    if (left == after.end() || (entry.listed && !left->second.listed)) edit.gone.push_back(entry.role);
   }
   for (const auto& [code, entry] : after) {
     const auto old = before.find(code);
@@ -249,6 +251,7 @@ absl::StatusOr<TrustEdit> TrustEditor::RemoveLive(TrustedCertificate certificate
   ASSIGN_OR_RETURN(edit.commit, NextTrustCommit(connection_, caller_.cluster_id));
   for (const TrustEntry& entry : certificate.entries) {
     RETURN_IF_ERROR(RemoveEntry(certificate.sha256, entry.role, edit.commit));
+    edit.gone.push_back(entry.role);
   }
   RETURN_IF_ERROR(AppendAudit(connection_, {.cluster_id = caller_.cluster_id,
                                             .actor = caller_.actor,

@@ -29,6 +29,7 @@ struct TrustChange {
 struct TrustEdit {
   int64_t commit = 0;  // 0 when nothing changed
   TrustedCertificate certificate;
+  std::vector<TrustRole> gone = {};  // roles in which it is trusted, or stands in the lists, no longer
 };
 
 // Works inside a transaction that the caller owns and commits; audits what it changes.

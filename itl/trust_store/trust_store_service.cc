@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/bytes/bytes.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/channel.h"
@@ -13,6 +14,7 @@
 #include "common/status/status.h"
 #include "itl/trust_store/authority_editor.h"
 #include "itl/trust_store/crl_editor.h"
+#include "itl/trust_store/presenting_listeners.h"
 #include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_messages.h"
 #include "itl/trust_store/trust_store_reader.h"
@@ -54,6 +56,35 @@ absl::StatusOr<std::optional<Sha256Digest>> ReadPageToken(const std::string& tok
   return std::optional(digest);
 }
 
+// Why a certificate that loses these roles is better left: phones meet it at a listener. Empty when they do not.
+absl::StatusOr<std::string> ObjectionTo(Connection& connection, int32_t cluster_id, const TrustEdit& edit,
+                                        absl::Time now) {
+  const auto loses = [&](CertificateRole role) { return std::ranges::find(edit.gone, role) != edit.gone.end(); };
+  constexpr char kOverride[] = "--override --reason TEXT makes the change all the same";
+  if (loses(CertificateRole::kTvs)) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> nodes,
+                     PresentingTvsNodes(connection, cluster_id, edit.certificate.sha256));
+    if (!nodes.empty()) {
+      return fmt::format(
+          "nothing was changed, because the TVS of {0} presents it: phones would not reach that TVS any more. Put "
+          "another certificate in its place (`trustctl plan rollover --signer tvs --node {1}`), or take the node away "
+          "(`trustctl node remove {1}`); {2}",
+          absl::StrJoin(nodes, ", "), nodes.front(), kOverride);
+    }
+  }
+  if (loses(CertificateRole::kCapf)) {
+    ASSIGN_OR_RETURN(const std::vector<CapfListenerName> listeners,
+                     PresentingCapfListeners(connection, cluster_id, edit.certificate.sha256, now));
+    if (!listeners.empty()) {
+      return fmt::format(
+          "nothing was changed, because capfd of {} presents it at {}: phones would refuse to enrol there. Put another "
+          "certificate in its place (`trustctl plan rollover --signer capf`); {}",
+          listeners.front().node, listeners.front().listener, kOverride);
+    }
+  }
+  return std::string();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Authorizer& authorizer, Pool& pool,
@@ -82,13 +113,32 @@ absl::StatusOr<std::unique_ptr<TrustStoreService>> TrustStoreService::Create(Aut
 template <typename Request, typename Response>
 absl::Status TrustStoreService::MakeGuarded(const Caller& caller, const char* action, const std::string& subject,
                                             const Request& request, Response& response,
-                                            const std::function<absl::Status(Connection&)>& body) {
-  GuardedChange change = {
-      .cluster_id = caller.cluster_id, .actor = caller.actor(), .action = action, .subject = subject};
+                                            const std::function<absl::Status(Connection&)>& body,
+                                            const std::string* objection) {
+  GuardedChange change = {.cluster_id = caller.cluster_id,
+                          .actor = caller.actor(),
+                          .action = action,
+                          .subject = subject,
+                          .objection = objection};
   ASSIGN_OR_RETURN(change.caution, FromProto(request.caution()));
   // A service that asks for nothing is told nothing.
   if (guard_ != nullptr && request.has_caution()) change.report = response.mutable_preflight();
   return RunGuarded(pool_, guard_, change, body);
+}
+
+template <typename Request, typename Response>
+absl::Status TrustStoreService::EditGuarded(const Caller& caller, const char* action, const Request& request,
+                                            Response& response, TrustEdit& edit,
+                                            const std::function<absl::StatusOr<TrustEdit>(Connection&)>& body) {
+  std::string objection;
+  return MakeGuarded(
+      caller, action, request.fingerprint_prefix(), request, response,
+      [&](Connection& connection) -> absl::Status {
+        ASSIGN_OR_RETURN(edit, body(connection));
+        ASSIGN_OR_RETURN(objection, ObjectionTo(connection, caller.cluster_id, edit, clock_.Now()));
+        return absl::OkStatus();
+      },
+      &objection);
 }
 
 absl::StatusOr<ImportStream::Job> TrustStoreService::AdmitImport(const grpc::CallbackServerContext& context,
@@ -162,12 +212,9 @@ absl::Status TrustStoreService::SetOne(grpc::ServerContext& context, const v1::S
   ASSIGN_OR_RETURN(change.add_roles, RolesFromProto(request.add_roles()));
   ASSIGN_OR_RETURN(change.remove_roles, RolesFromProto(request.remove_roles()));
   TrustEdit edit;
-  RETURN_IF_ERROR(MakeGuarded(caller, "trust.set", request.fingerprint_prefix(), request, response,
-                              [&](Connection& connection) -> absl::Status {
-                                ASSIGN_OR_RETURN(edit,
-                                                 TrustEditor(connection, StoreCaller(caller)).Set(prefix, change));
-                                return absl::OkStatus();
-                              }));
+  RETURN_IF_ERROR(EditGuarded(caller, "trust.set", request, response, edit, [&](Connection& connection) {
+    return TrustEditor(connection, StoreCaller(caller)).Set(prefix, change);
+  }));
   response.set_commit(edit.commit);
   *response.mutable_certificate() = ToProto(edit.certificate);
   return absl::OkStatus();
@@ -178,11 +225,9 @@ absl::Status TrustStoreService::RemoveOne(grpc::ServerContext& context, const v1
   ASSIGN_OR_RETURN(const Caller caller, authorizer_.Authorize(context, policies_.remove, request));
   ASSIGN_OR_RETURN(const FingerprintPrefix prefix, FingerprintPrefix::Parse(request.fingerprint_prefix()));
   TrustEdit edit;
-  RETURN_IF_ERROR(MakeGuarded(caller, "trust.remove", request.fingerprint_prefix(), request, response,
-                              [&](Connection& connection) -> absl::Status {
-                                ASSIGN_OR_RETURN(edit, TrustEditor(connection, StoreCaller(caller)).Remove(prefix));
-                                return absl::OkStatus();
-                              }));
+  RETURN_IF_ERROR(EditGuarded(caller, "trust.remove", request, response, edit, [&](Connection& connection) {
+    return TrustEditor(connection, StoreCaller(caller)).Remove(prefix);
+  }));
   response.set_commit(edit.commit);
   *response.mutable_certificate() = ToProto(edit.certificate);
   return absl::OkStatus();

@@ -12,6 +12,7 @@
 #include "common/rpc/patient_stream.h"
 #include "common/service/clock.h"
 #include "itl/list/change_guard.h"
+#include "itl/trust_store/trust_editor.h"
 #include "itl/trust_store/trust_import.h"
 #include "proto/trust_store.grpc.pb.h"
 
@@ -66,9 +67,15 @@ class TrustStoreService final : public v1::TrustStore::WithCallbackMethod_Add<v1
         policies_(std::move(policies)) {}
 
   // A change under the guard, on the terms of the request; the response gets the pre-flight when there is a guard.
+  // `objection`: GuardedChange.
   template <typename Request, typename Response>
   absl::Status MakeGuarded(const Caller& caller, const char* action, const std::string& subject, const Request& request,
-                           Response& response, const std::function<absl::Status(Connection&)>& body);
+                           Response& response, const std::function<absl::Status(Connection&)>& body,
+                           const std::string* objection = nullptr);
+  // One of a certificate, which is not taken from phones by mistake while a listener presents it.
+  template <typename Request, typename Response>
+  absl::Status EditGuarded(const Caller& caller, const char* action, const Request& request, Response& response,
+                           TrustEdit& edit, const std::function<absl::StatusOr<TrustEdit>(Connection&)>& body);
   absl::StatusOr<ImportStream::Job> AdmitImport(const grpc::CallbackServerContext& context,
                                                 const v1::AddRequest& first);
   absl::Status Import(const Caller& caller, const ImportOptions& options, int64_t expected, ImportStream& stream);

@@ -198,6 +198,8 @@ TEST_F(ListenerCertificateTest, AnOutsideAuthoritysCertificateIsPresentedWithout
   EXPECT_EQ(request.subject(), first.subject());
   EXPECT_EQ(request.dns_names(), first.dns_names());
   EXPECT_EQ(Listed().requested_public_key(), "RSA 2048");
+  EXPECT_EQ(Listed().requested_key_sha256(),
+            AsText(outside.Issue(requested.certificate_request()).public_key_sha256()));
 
   const Certificate second = outside.Issue(requested.certificate_request());
   EXPECT_THAT(Import({second, outside.middle(), outside.root()}),
@@ -215,6 +217,7 @@ TEST_F(ListenerCertificateTest, AnOutsideAuthoritysCertificateIsPresentedWithout
               ElementsAre("O=Enterprise,CN=Enterprise Servers", "O=Enterprise,CN=Enterprise Root"));
   EXPECT_EQ(imported.listeners(0).previous().sha256(), AsText(first.sha256()));
   EXPECT_EQ(imported.listeners(0).requested_public_key(), "");
+  EXPECT_EQ(imported.listeners(0).requested_key_sha256(), "");
   EXPECT_EQ(Presented(), DerOf(second));
   ExpectAnAnswer(early);
   ExpectPhonesAreAnswered();
@@ -303,7 +306,8 @@ TEST_F(ListenerCertificateTest, WhatDoesNotFitIsRefusedAndTheOldOneStays) {
   EXPECT_EQ(Presented(), DerOf(good));
   // A certificate that is not trusted any more does not come back.
   ASSERT_OK(store_->Put({.certificate = site_->tvs_certificate(), .role = kTvsRole, .removed = true}));
-  EXPECT_THAT(Restore(), StatusIs(kRefused, HasSubstr("not trusted with role TVS")));
+  EXPECT_THAT(Restore(), StatusIs(kRefused, AllOf(HasSubstr("the cluster default does not trust"),
+                                                  HasSubstr("trustctl listener renew"))));
   EXPECT_EQ(Presented(), DerOf(good));
 }
 

@@ -29,8 +29,12 @@ TEST_F(PhoneRolloverTest, ThePlanDoesWhatTheOnlyTvsCertificateMustNotBeRemovedFo
 
   // 1. By hand: the signer is being replaced, and the lists wait for an administrator.
   const ProgramResult harmless = Trustctl({"trust", "remove", tvs, "--plan"});
-  EXPECT_EQ(harmless.exit_status, 0) << harmless.err;
-  EXPECT_THAT(harmless.out, HasSubstr("safe by list"));
+  EXPECT_EQ(harmless.exit_status, 3) << harmless.out << harmless.err;
+  EXPECT_THAT(harmless.out, AllOf(HasSubstr("safe by list"), HasSubstr("presents it"), HasSubstr("plan rollover")));
+  const ProgramResult unlisted = Trustctl({"trust", "set", tvs, "--unlisted"});
+  EXPECT_EQ(unlisted.exit_status, 1) << unlisted.out << unlisted.err;
+  EXPECT_THAT(unlisted.err, HasSubstr("phones would not reach that TVS any more"));
+  EXPECT_EQ(Trustctl({"trust", "set", tvs, "--ttl", "1h"}).exit_status, 0) << "phones lose nothing by it";
   Do({"itl", "recovery", "regenerate", "--yes", "--reason", "by hand"});
   WaitForCandidate("waits-for-approval");
   const ProgramResult refused = Trustctl({"trust", "remove", tvs, "--yes"});

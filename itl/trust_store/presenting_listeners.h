@@ -1,0 +1,28 @@
+// Which of this system's listeners present a certificate to phones now.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/bytes/sha256.h"
+#include "common/postgres/connection.h"
+
+namespace trustline {
+
+// The nodes whose TVS says so, by name; one that has said nothing yet counts with what it joined with.
+absl::StatusOr<std::vector<std::string>> PresentingTvsNodes(Connection& connection, int32_t cluster_id,
+                                                            const Sha256Digest& sha256);
+
+struct CapfListenerName {
+  std::string node;
+  std::string listener;  // "[::]:3804"
+};
+
+// Those of capfd that said so within the last minute: they say it every 10 s.
+absl::StatusOr<std::vector<CapfListenerName>> PresentingCapfListeners(Connection& connection, int32_t cluster_id,
+                                                                      const Sha256Digest& sha256, absl::Time now);
+
+}  // namespace trustline
