@@ -35,7 +35,7 @@ struct QuestionFlusherOptions {
   // The certificates that a cluster's phones are shown now. Called by the flusher's thread; empty: there are none to
   // say.
   std::function<std::vector<Sha256Digest>(const std::string& cluster)> presented;
-  std::chrono::milliseconds presented_again{3'600'000};  // when they have not changed since they were said
+  std::chrono::milliseconds presented_again{300'000};  // when they have not changed since they were said
 };
 
 // A thread of its own, which nobody waits for: phones are answered whether itld is there or not. Each batch has a

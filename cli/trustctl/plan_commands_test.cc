@@ -231,6 +231,8 @@ TEST_F(PlanTest, ShowTellsStepsGatesWaysBackAndForWhomItWaits) {
             "3. Retire the old key: ahead\n"
             "   gate      all phones hold the new lists\n"
             "\n"
+            "phones: 12 unproven\n"
+            "\n"
             "it waits for phones:\n"
             "\n"
             "unproven, 12 phones: it was never seen\n"

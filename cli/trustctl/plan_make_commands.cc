@@ -185,8 +185,8 @@ void AddMigrateCommand(CommandLine& line, CLI::App& plan) {
   CLI::App& command =
       AddCommand(line, plan, "migrate", "Plan to move the phones to another cluster, of this system or of another one",
                  "  trustctl plan migrate --to-cluster berlin --reason 'the move of May'\n"
-                 "  trustctl plan migrate --export berlin.export --hook axl --reason 'the move of May'\n"
-                 "  trustctl plan migrate --to-cluster berlin --blank --reason 'old phones'",
+                 "  trustctl plan migrate --export berlin.export --reason 'the move of May'\n"
+                 "  trustctl plan migrate --to-cluster berlin --blank --hook axl --reason 'old phones'",
                  [arguments](Environment& environment) { return Migrate(environment, *arguments); });
   CLI::Option* const to_cluster =
       command.add_option("--to-cluster", arguments->to_cluster, "The other cluster, when it is of this system")

@@ -89,6 +89,11 @@ void WriteForPeople(Environment& environment, const std::string& sentence, const
   WriteRecord(out, OutputFormat::kTable, RecordForPeople(plan));
   WriteSteps(out, plan);
   if (waits_for.counts().empty()) return;
+  out << "\nphones: " << EscapeForTerminal(PreFlightText(waits_for)) << "\n";
+  const bool all_follow = std::ranges::all_of(waits_for.counts(), [](const v1::PreFlight::Count& count) {
+    return count.phones() == 0 || IsSafe(count.verdict()) || count.verdict() == v1::PHONE_VERDICT_OUTSIDE;
+  });
+  if (all_follow) return;
   out << "\nit waits for phones:\n";
   WriteReasons(out, waits_for);
 }

@@ -26,10 +26,6 @@ std::string CountText(int64_t count) {
   return text;
 }
 
-bool IsSafe(v1::PhoneVerdict verdict) {
-  return verdict == v1::PHONE_VERDICT_SAFE_BY_LIST || verdict == v1::PHONE_VERDICT_SAFE_BY_TVS;
-}
-
 // Names of one reason.
 std::vector<std::string> NamesOf(const v1::PreFlight& preflight, const v1::PreFlight::Count& count) {
   std::vector<std::string> names;
@@ -125,6 +121,10 @@ void WriteForPrograms(std::ostream& out, OutputFormat format, const std::vector<
 }
 
 }  // namespace
+
+bool IsSafe(v1::PhoneVerdict verdict) {
+  return verdict == v1::PHONE_VERDICT_SAFE_BY_LIST || verdict == v1::PHONE_VERDICT_SAFE_BY_TVS;
+}
 
 int64_t PhonesOf(const v1::PreFlight& preflight, v1::PhoneVerdict verdict) {
   int64_t phones = 0;

@@ -27,6 +27,8 @@ inline constexpr std::array<Word<v1::PhoneVerdict>, 6> kPhoneVerdicts = {{
 // So many phones have the verdict, whatever the reason.
 int64_t PhonesOf(const v1::PreFlight& preflight, v1::PhoneVerdict verdict);
 
+bool IsSafe(v1::PhoneVerdict verdict);
+
 // "1 phone", "12,345 phones".
 std::string PhonesText(int64_t count);
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -50,9 +51,10 @@ struct GuardedChange {
   std::string subject;
   std::string reason = {};  // of its order, where that has one; an override has its own
   Caution caution = {};
-  v1::PreFlight* report = nullptr;     // filled when given, also when the change is refused; not owned
-  UnprovenPhones* unproven = nullptr;  // the same: all of them, however many
-  bool is_retried = false;             // by itself, until it may be made: a refusal is no event
+  std::vector<std::string> away_nodes = {};  // TVS nodes that need not answer for it, so that they are nobody's way
+  v1::PreFlight* report = nullptr;           // filled when given, also when the change is refused; not owned
+  UnprovenPhones* unproven = nullptr;        // the same: all of them, however many
+  bool is_retried = false;                   // by itself, until it may be made: a refusal is no event
   // What speaks against it besides the phones, written by the change itself: it is refused with these words, unless it
   // is overridden. Not owned; may be null.
   const std::string* objection = nullptr;

@@ -219,6 +219,7 @@ absl::StatusOr<PublishResult> ListPublisher::InTransaction(int32_t cluster_id, c
                                 .subject = fmt::format("trust lists of {}", cluster),
                                 .reason = order.reason,
                                 .caution = order.caution,
+                                .away_nodes = order.without_nodes,
                                 .report = order.report,
                                 .unproven = order.unproven,
                                 // What is refused and may wait does so.

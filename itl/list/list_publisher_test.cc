@@ -175,7 +175,7 @@ TEST_F(ListPublisherTest, AListWaitsForTheNodesAndIsPublishedWhenTheyAnswer) {
   EXPECT_EQ(Outcome(Order("the first")), ListOutcome::kWaits);
   EXPECT_EQ(Published(), "none");
   EXPECT_EQ(List().candidate->state, CandidateState::kNodes);
-  EXPECT_EQ(List().candidate->reason, "node2 does not answer");
+  EXPECT_EQ(List().candidate->reason, "node2 does not answer; `--without-node NODE` leaves one out once");
   EXPECT_FALSE(List().candidate->approved_by.has_value());
   EXPECT_THAT(List().candidate->changes, HasSubstr("added: SAST CN=ITLRECOVERY-"));
   {

@@ -315,7 +315,9 @@ absl::Status ListRun::Decide(Prepared& prepared, PublishResult& result, std::vec
                          result);
   }
   if (!vouched->second.ok()) {
-    return KeepCandidate(prepared, CandidateState::kNodes, std::string(StatusMessage(vouched->second)), result);
+    return KeepCandidate(prepared, CandidateState::kNodes,
+                         fmt::format("{}; `--without-node NODE` leaves one out once", StatusMessage(vouched->second)),
+                         result);
   }
   AddGeneration(prepared, publish);
   if (is_ctl) ctl_signers_.Publish(prepared.content);

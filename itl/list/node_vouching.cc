@@ -114,8 +114,7 @@ absl::Status NodeVouching::Check(const std::string& cluster, const Certificate& 
   }
   return FailedPrecondition(
       "not every TVS node answers for {} with role {}: {}. It is tried again by itself; a node that is gone for good "
-      "is "
-      "removed with `trustctl node remove NODE`, and one can be left out once with `--without-node NODE`",
+      "is removed with `trustctl node remove NODE`",
       signer.subject().ToText(), CertificateRoleName(role), absl::StrJoin(failures, "; "));
 }
 

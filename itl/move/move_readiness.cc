@@ -47,6 +47,16 @@ constexpr Statement kWithLsc = {"move_with_lsc",
                                 "p.cluster_id = $1 AND i.state IN ('signed', 'delivered', 'confirmed') AND "
                                 "i.revoked_at IS NULL AND i.not_after > $2 "
                                 "ORDER BY p.device"};
+constexpr Statement kDeletionsWait = {
+    "move_lsc_deletions_wait",
+    "SELECT o.device FROM capf_operation o JOIN phone p USING (cluster_id, device) WHERE o.cluster_id = $1 AND "
+    "o.operation = 'delete' AND o.state IN ('pending', 'in progress') ORDER BY o.device"};
+constexpr Statement kDeleted = {
+    "move_lsc_deleted",
+    "SELECT DISTINCT o.device FROM capf_operation o JOIN phone p USING (cluster_id, device) WHERE o.cluster_id = $1 "
+    "AND o.operation = 'delete' AND o.state = 'success' AND o.ended_at >= $2 AND NOT EXISTS (SELECT FROM issuance i "
+    "WHERE i.cluster_id = $1 AND i.device = o.device AND i.state IN ('signed', 'delivered', 'confirmed') AND "
+    "i.revoked_at IS NULL AND i.not_after > $3) ORDER BY o.device"};
 constexpr Statement kNotIn = {"move_not_in",
                               "SELECT p.device FROM phone p WHERE p.cluster_id = $1 AND NOT EXISTS (SELECT 1 FROM "
                               "phone t WHERE t.cluster_id = $2 AND t.device = p.device) ORDER BY p.device"};
@@ -180,7 +190,8 @@ absl::StatusOr<TrustWorld> WorldOfMove(TrustWorld world, const ClusterTrust& tar
 absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolder& keys, const ClusterTrust& target,
                             absl::Time now, const MoveAsked& asked) {
   ListMemory memory;
-  ASSIGN_OR_RETURN(const TrustWorld before, WorldReader(connection, cluster_id, memory, &keys).ReadPublished(now));
+  ASSIGN_OR_RETURN(const TrustWorld before,
+                   WorldReader(connection, cluster_id, memory, &keys).ReadPublished({.now = now}));
   ASSIGN_OR_RETURN(const TrustWorld after, WorldOfMove(before, target));
   FleetReader reader(connection, cluster_id, memory, now);
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
@@ -196,7 +207,10 @@ absl::Status JudgeReadiness(Connection& connection, int32_t cluster_id, KeyFolde
 absl::Status JudgeArrival(Connection& connection, int32_t cluster_id, int32_t target_id, const ClusterTrust& target,
                           const MoveAsked& asked) {
   Waiting waiting = {.reason = fmt::format("nobody has seen it hold a list of the cluster {}", target.cluster),
-                     .remedy = "point it to a TFTP server of that cluster, and reset it",
+                     .remedy =
+                         "point it to a TFTP server of that cluster, and reset it; whoever is accepted instead "
+                         "stays good for this cluster alone, and refuses that one's lists when it comes there "
+                         "after the plan, unless it holds blank ones",
                      .others = 0,
                      .devices = {}};
   RETURN_IF_ERROR(ForEachArrival(connection, cluster_id, target_id, target, [&](std::string device, bool has_arrived) {
@@ -249,6 +263,15 @@ absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time
 
 absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now) {
   return NameDevices(connection, kWithLsc, Parameters().Int64(cluster_id).Time(now));
+}
+
+absl::StatusOr<LscDeletions> FindLscDeletions(Connection& connection, int32_t cluster_id, absl::Time since,
+                                              absl::Time now) {
+  LscDeletions deletions;
+  ASSIGN_OR_RETURN(deletions.waiting, NameDevices(connection, kDeletionsWait, Parameters().Int64(cluster_id)));
+  ASSIGN_OR_RETURN(deletions.done,
+                   NameDevices(connection, kDeleted, Parameters().Int64(cluster_id).Time(since).Time(now)));
+  return deletions;
 }
 
 absl::StatusOr<NamedDevices> FindDevicesNotIn(Connection& connection, int32_t cluster_id, int32_t other_id) {

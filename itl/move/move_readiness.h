@@ -54,6 +54,12 @@ absl::Status JudgeHolding(Connection& connection, int32_t cluster_id, absl::Time
 
 // Those with an LSC that is good at `now`.
 absl::StatusOr<NamedDevices> FindDevicesWithLsc(Connection& connection, int32_t cluster_id, absl::Time now);
+struct LscDeletions {
+  NamedDevices waiting;  // their phones have not come for it
+  NamedDevices done;     // since then, and they have had no other that is good at `now`
+};
+absl::StatusOr<LscDeletions> FindLscDeletions(Connection& connection, int32_t cluster_id, absl::Time since,
+                                              absl::Time now);
 // Those that are no device in service of the other cluster.
 absl::StatusOr<NamedDevices> FindDevicesNotIn(Connection& connection, int32_t cluster_id, int32_t other_id);
 

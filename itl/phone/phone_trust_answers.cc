@@ -427,8 +427,10 @@ grpc::Status PhoneTrustService::ExplainPhone(grpc::ServerContext* context, const
     RETURN_IF_ERROR(AddCures(connection, caller, {response->mutable_phone()}));
     // A reset alone would not help these.
     const v1::PhoneCure cure = response->phone().cure();
+    // And what has the ITL may lack the CTL.
+    const bool lacks_ctl = cure == v1::PHONE_CURE_RESET && response->phone().itl().status() == v1::PHONE_STATUS_MATCH;
     if (cure == v1::PHONE_CURE_RESTORE_REACH || cure == v1::PHONE_CURE_PUBLISH_RECOVERY ||
-        cure == v1::PHONE_CURE_BY_HAND) {
+        cure == v1::PHONE_CURE_BY_HAND || lacks_ctl) {
       response->set_next_step(response->phone().cure_reason());
     }
     return absl::OkStatus();

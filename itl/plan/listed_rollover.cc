@@ -247,7 +247,12 @@ absl::StatusOr<Sha256Digest> ChooseOld(Connection& connection, const v1::MakePla
     }
   }
   if (found.size() == 1) return *found.begin();
-  return InvalidArgument("say which certificate is replaced (--old): {} could be meant", found.size());
+  if (found.empty()) {
+    return InvalidArgument(
+        "nothing but the new certificate itself is there to be replaced: make a new one first "
+        "(`trustctl listener renew`, `csr`), or say which one it replaces (--replaces)");
+  }
+  return InvalidArgument("say which certificate is replaced (--replaces): {} could be meant", found.size());
 }
 
 absl::StatusOr<std::string> OnlyTvsNode(Connection& connection, int32_t cluster_id) {

@@ -24,8 +24,8 @@ class ListedRolloverTest : public PlanTest {
   }
   void Presents(const Certificate& certificate) {
     RunByHand("DELETE FROM tvs_node_certificate");
-    RunByHand(fmt::format("INSERT INTO tvs_node_certificate VALUES (1, 'tvs1', '\\x{}', now())",
-                          ToHex(certificate.sha256())));
+    RunByHand(fmt::format("INSERT INTO tvs_node_certificate VALUES (1, 'tvs1', '\\x{}', '{}')",
+                          ToHex(certificate.sha256()), absl::FormatTime(now_.Now())));
   }
   static std::string Tvs(const std::string& name) { return fmt::format("TVS CN={},O=Example,OU=Phones", name); }
 
@@ -92,8 +92,8 @@ TEST_F(ListedRolloverTest, AnAbortLeavesWhatIsPresented) {
   ASSERT_OK(Make(Tvs(new_tvs_)));
   ASSERT_OK(Run());
   ASSERT_EQ(At(GoOn()), "running at present");
-  RunByHand(
-      fmt::format("INSERT INTO tvs_node_certificate VALUES (1, 'tvs1', '\\x{}', now())", ToHex(new_tvs_.sha256())));
+  RunByHand(fmt::format("INSERT INTO tvs_node_certificate VALUES (1, 'tvs1', '\\x{}', '{}')", ToHex(new_tvs_.sha256()),
+                        absl::FormatTime(now_.Now())));
   ASSERT_OK(Abort());
   EXPECT_EQ(At(GoOn()), "aborted");
   EXPECT_THAT(Plan().state_reason, HasSubstr("tvs1 presents the new certificate, which stays trusted"));
@@ -153,7 +153,7 @@ TEST_F(ListedRolloverTest, APlanThatCannotWorkIsNotMade) {
   EXPECT_THAT(Make(request), StatusIs(absl::StatusCode::kNotFound, HasSubstr("is not trusted as TVS")));
   request.set_old_certificate_sha256(std::string(AsText(new_tvs_.sha256())));
   EXPECT_THAT(Make(request), invalid("is the old one"));
-  EXPECT_THAT(Make(Capf(new_capf_)), invalid("0 could be meant"));
+  EXPECT_THAT(Make(Capf(new_capf_)), invalid("nothing but the new certificate itself"));
 }
 
 TEST_F(ListedRolloverTest, TheOnlyNodeNeedsNoName) {

@@ -19,6 +19,7 @@
 #include "itl/move/cluster_trust.h"
 #include "itl/move/cluster_trust_store.h"
 #include "itl/move/move_readiness.h"
+#include "itl/plan/lscs_before_move.h"
 #include "itl/plan/rollback.h"
 #include "itl/preflight/preflight_report.h"
 #include "proto/migration.pb.h"
@@ -235,17 +236,6 @@ absl::Status ReadyAgain(const StepRun& run) {
 
 std::string NamesText(const NamedDevices& devices) { return FirstNames(devices.first, devices.count); }
 
-absl::Status LookForLscs(const StepRun& run) {
-  ASSIGN_OR_RETURN(const Pool::Lease lease, run.parts.pool.Acquire());
-  ASSIGN_OR_RETURN(const NamedDevices devices, FindDevicesWithLsc(*lease, run.plan.cluster_id, run.parts.clock.Now()));
-  if (devices.count == 0) return absl::OkStatus();
-  return Waits(fmt::format(
-      "{} an LSC of this cluster's CA, which the other one does not accept: {}; `trustctl capf report "
-      "--lsc-status installed --output csv > with-lsc.csv`, `trustctl capf schedule delete --from-csv with-lsc.csv`, "
-      "and reset them; `trustctl lsc revoke` for those that do not come any more",
-      devices.count == 1 ? "1 device has" : fmt::format("{} devices have", devices.count), NamesText(devices)));
-}
-
 // Otherwise phones that have moved would be in nobody's pre-flight: a cluster's watches over its own devices alone.
 absl::Status LookForDevicesThere(const StepRun& run) {
   ASSIGN_OR_RETURN(const Target target, ReadTarget(run.plan));
@@ -270,13 +260,15 @@ absl::Status Arrived(const StepRun& run) {
 }
 
 absl::StatusOr<std::string> LeftByAbort(const PlanParts& parts, const StoredPlan& plan) {
+  ASSIGN_OR_RETURN(const std::string lscs, LeftWithoutLsc(parts, plan));
   // With signers the other cluster goes on trusting these while phones are there.
-  if (!plan.blank) return std::string();
+  if (!plan.blank) return lscs;
   ASSIGN_OR_RETURN(const Target target, ReadTarget(plan));
   ASSIGN_OR_RETURN(const NamedDevices arrived, RunInTransaction(parts.pool, kOneState, [&](Connection& connection) {
                      return FindArrived(connection, plan.cluster_id, target.cluster_id, target.trust);
                    }));
   ASSIGN_OR_RETURN(std::string left, LeftBlank(parts, plan));
+  if (!lscs.empty()) left = left.empty() ? lscs : left + "; " + lscs;
   if (arrived.count == 0) return left;
   if (!left.empty()) left += "; ";
   return left + fmt::format(
@@ -434,15 +426,7 @@ std::vector<PlanStep> Steps() {
                  .way_back = "nothing was changed"},
        .change = AskNodes,
        .take_back = nullptr},
-      {.action = "lscs",
-       .kind = StepKind::kCheck,
-       .words = {.title = "Wait until no phone has an LSC of this cluster",
-                 .gate =
-                     "no device in service has an LSC that is good: phones would show it to a cluster that does not "
-                     "know its CA, and would be refused",
-                 .way_back = "install them again (`trustctl capf schedule install`)"},
-       .change = LookForLscs,
-       .take_back = nullptr},
+      LscStep(),
       {.action = "devices",
        .kind = StepKind::kCheck,
        .words = {.title = "Wait until the phones are devices of the other cluster",

@@ -59,7 +59,8 @@ absl::StatusOr<PhonesBehind> FindPhonesBehind(Connection& connection, int32_t cl
 
   // 2. Of those, whom a reset would help.
   ListMemory memory;
-  ASSIGN_OR_RETURN(const TrustWorld world, WorldReader(connection, cluster_id, memory, &keys).ReadPublished(now));
+  ASSIGN_OR_RETURN(const TrustWorld world,
+                   WorldReader(connection, cluster_id, memory, &keys).ReadPublished({.now = now}));
   FleetReader reader(connection, cluster_id, memory, now);
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   const auto follows = [&](size_t group) {

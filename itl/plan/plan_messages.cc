@@ -103,7 +103,13 @@ absl::StatusOr<StoredPlan> FromProto(const v1::MakePlanRequest& request, const R
     return InvalidArgument("a reason is one line of up to {} bytes", kLongestReason);
   }
   plan.reason = reason;
-  plan.with_resets = !request.without_resets();
+  // Whoever moves by signers is told to reset the phones, when they are pointed elsewhere.
+  const bool has_resets = plan.kind != PlanKind::kMigrate || request.blank();
+  if (!has_resets && !request.hook().empty()) {
+    return InvalidArgument(
+        "a move by signers orders no resets: leave out --hook; the plan says when to reset the phones");
+  }
+  plan.with_resets = has_resets && !request.without_resets();
   plan.wave = request.wave() == 0 ? kDefaultWave : request.wave();
   if (plan.wave < 1 || plan.wave > kLargestResetWave) {
     return InvalidArgument("a wave has 1 to {} phones", kLargestResetWave);

@@ -10,6 +10,7 @@
 #include "common/status/status.h"
 #include "itl/list/list_store.h"
 #include "itl/move/move_readiness.h"
+#include "itl/plan/lscs_before_move.h"
 #include "itl/preflight/preflight_report.h"
 
 namespace trustline {
@@ -63,6 +64,12 @@ absl::Status WaitForHolding(const StepRun& run, bool blank) {
 absl::Status MakeRollback(Connection& connection, const PlanParts&, const v1::MakePlanRequest&, StoredPlan& plan) {
   plan.blank = true;
   return CheckCanBeBlanked(connection, plan);
+}
+
+absl::StatusOr<std::string> LeftByAbort(const PlanParts& parts, const StoredPlan& plan) {
+  ASSIGN_OR_RETURN(const std::string blank, LeftBlank(parts, plan));
+  ASSIGN_OR_RETURN(const std::string lscs, LeftWithoutLsc(parts, plan));
+  return blank + (blank.empty() || lscs.empty() ? "" : "; ") + lscs;
 }
 
 }  // namespace
@@ -144,7 +151,8 @@ absl::Status CheckCanBeBlanked(Connection& connection, const StoredPlan& plan) {
 }
 
 PlanKindSteps Rollback() {
-  std::vector<PlanStep> steps = BlankSteps();
+  std::vector<PlanStep> steps = {LscStep()};
+  for (PlanStep& step : BlankSteps()) steps.push_back(std::move(step));
   steps.push_back(
       {.action = "roll back",
        .kind = StepKind::kConfirm,
@@ -158,7 +166,7 @@ PlanKindSteps Rollback() {
   steps.push_back(WholeStep());
   steps.push_back(ResetStep("reset"));
   steps.push_back(HoldingStep("held", "the whole lists", /*blank=*/false));
-  return {.kind = PlanKind::kRollback, .make = MakeRollback, .steps = std::move(steps), .left_by_abort = LeftBlank};
+  return {.kind = PlanKind::kRollback, .make = MakeRollback, .steps = std::move(steps), .left_by_abort = LeftByAbort};
 }
 
 }  // namespace trustline

@@ -4,6 +4,7 @@
 namespace trustline {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -22,7 +23,8 @@ TEST_F(RollbackTest, PhonesHoldTheBlankListsBeforeTheCallManagerIsRolledBack) {
   AddPhones(4, 1, "Bremen");  // never seen
   ASSERT_OK_AND_ASSIGN(const StoredPlan made, MakeRollback());
   EXPECT_EQ(States(made),
-            "blank ready ahead, blank on ahead, blank reset ahead, blank held ahead, roll back ahead, blank off ahead, "
+            "lscs ahead, blank ready ahead, blank on ahead, blank reset ahead, blank held ahead, roll back ahead, "
+            "blank off ahead, "
             "reset ahead, held ahead");
   ASSERT_OK(Run());
   // Of the one that was never seen nobody knows whether it takes the blank list.
@@ -64,7 +66,7 @@ TEST_F(RollbackTest, PhonesOfAnotherClusterAndWithoutListsAreNotWaitedFor) {
 }
 
 TEST_F(RollbackTest, AnAbortMakesTheListsWholeAtEachStep) {
-  for (int done = 0; done < 7; ++done) {
+  for (int done = 0; done < 8; ++done) {
     SCOPED_TRACE(done);
     ASSERT_OK(MakeRollback());
     ASSERT_OK(Run());
@@ -86,6 +88,27 @@ TEST_F(RollbackTest, AnAbortMakesTheListsWholeAtEachStep) {
     EXPECT_THAT(RecordTexts(Current()), Not(Contains(HasSubstr("(blank)"))));
     PhonesFollow();
   }
+}
+
+TEST_F(RollbackTest, AnAbortNamesWhoseLscIsDeleted) {
+  ASSERT_OK(MakeRollback());
+  const auto deletion = [&](int number, const char* state, const std::string& ended_at) {
+    RunByHand(fmt::format(
+        "INSERT INTO capf_operation (cluster_id, device, operation, state, authentication, key_order, rsa_bits, curve, "
+        "deadline, scheduled_by, ended_at) VALUES (1, '{}', 'delete', '{}', 'null', 'rsa', 2048, 'secp256r1', now(), "
+        "'test', {})",
+        Device(number), state, ended_at));
+  };
+  deletion(1, "pending", "NULL");
+  deletion(2, "success", "now()");
+  deletion(3, "success", "now() - interval '1 day'");  // before the plan
+  ASSERT_OK(Run());
+  ASSERT_OK(Abort());
+  EXPECT_EQ(At(GoOn()), "aborted");
+  EXPECT_THAT(Plan().state_reason,
+              AllOf(HasSubstr(Device(1) + " (`trustctl capf schedule none`"),
+                    HasSubstr("1 device has no LSC any more: " + Device(2) + " (`trustctl capf schedule install`"),
+                    Not(HasSubstr(Device(3)))));
 }
 
 TEST_F(RollbackTest, SomebodyWhoTakesBlankBackStopsThePlan) {

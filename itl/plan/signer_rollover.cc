@@ -204,7 +204,7 @@ absl::StatusOr<std::string> ChooseServer(const std::vector<StoredServer>& server
     return NotFound("no TFTP server {} is there: `trustctl itl server list` shows them", named);
   }
   if (servers.size() == 1) return servers.front().name;
-  return InvalidArgument("say which TFTP server is meant (--tftp-server): there are {}", servers.size());
+  return InvalidArgument("say which TFTP server is meant (--server): there are {}", servers.size());
 }
 
 // What phones hold must name the key that is replaced, and they must be able to follow it.

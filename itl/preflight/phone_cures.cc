@@ -16,7 +16,8 @@ constexpr Statement kToken = {
     "sum(generation)) FROM trust_list WHERE cluster_id = $1 AND removed_at IS NULL), (SELECT concat(count(*), '/', "
     "count(approved_at)) FROM node WHERE removed_at IS NULL), (SELECT md5(string_agg(concat(node, sha256), ',' ORDER "
     "BY "
-    "node, sha256)) FROM tvs_node_certificate WHERE cluster_id = $1), (SELECT concat(count(*), '/', max(adopted_id), "
+    "node, sha256)) FROM tvs_node_certificate WHERE cluster_id = $1), (SELECT md5(string_agg(node, ',' ORDER BY node)) "
+    "FROM tvs_node_certificate WHERE cluster_id = $1 AND said_at < $2), (SELECT concat(count(*), '/', max(adopted_id), "
     "'/', "
     "count(*) FILTER (WHERE own)) FROM adopted_list WHERE cluster_id = $1), (SELECT md5(string_agg(concat(name, "
     "tftp_server), ',' ORDER BY name)) FROM tftp_server_name WHERE cluster_id = $1), (SELECT concat(count(*), '/', "
@@ -28,7 +29,8 @@ constexpr Statement kToken = {
 
 absl::StatusOr<PhoneCures::Basis> PhoneCures::Find(Connection& connection, int32_t cluster_id) {
   const absl::Time now = clock_.Now();
-  ASSIGN_OR_RETURN(const Result row, connection.Execute(kToken, Parameters().Int64(cluster_id)));
+  ASSIGN_OR_RETURN(const Result row,
+                   connection.Execute(kToken, Parameters().Int64(cluster_id).Time(now - kNodeSilence)));
   ASSIGN_OR_RETURN(std::string token, row.Value<std::string>());
   // What expires is seen within the hour.
   token += absl::FormatTime(" %Y-%m-%d %H", now, absl::UTCTimeZone());
@@ -37,7 +39,7 @@ absl::StatusOr<PhoneCures::Basis> PhoneCures::Find(Connection& connection, int32
     const auto found = known_.find(cluster_id);
     if (found != known_.end() && found->second.basis.token == token) return found->second.basis;
   }
-  ASSIGN_OR_RETURN(TrustWorld world, WorldReader(connection, cluster_id, memory_, keys_).ReadPublished(now));
+  ASSIGN_OR_RETURN(TrustWorld world, WorldReader(connection, cluster_id, memory_, keys_).ReadPublished({.now = now}));
   ASSIGN_OR_RETURN(std::vector<std::string> times,
                    FleetReader(connection, cluster_id, memory_, now).PublicationTimes());
   Basis basis = {.token = std::move(token),
@@ -115,11 +117,12 @@ std::string_view CureSentence(PhoneCure cure) {
     case PhoneCure::kReset:
       return "It accepts what is published, and reads lists at a start only: reset it.";
     case PhoneCure::kRestoreReach:
-      return "Its lists do not know the signer, and no TVS that could tell it was asked from its site in the last 30 "
-             "days: restore its way to a TVS, then reset it.";
+      return "Its lists do not know the signer, and no TVS that could tell it, and answers now, was asked from its "
+             "site "
+             "in the last 30 days: restore its way to a TVS, then reset it.";
     case PhoneCure::kPublishRecovery:
       return "It refuses what is published, and would take the same signed with a key that is here: publish that "
-             "(trustctl itl recovery restore, or trustctl itl reset), then reset it.";
+             "(trustctl itl reset, or trustctl itl recovery restore: --plan says which helps), then reset it.";
     case PhoneCure::kByHand:
       return "It refuses what is published, and its lists know no key that is here: somebody must clear its lists.";
     case PhoneCure::kForeign:

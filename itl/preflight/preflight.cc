@@ -16,11 +16,11 @@ struct Judged {
   VerdictReason reason = VerdictReason::kNone;
 };
 
-// The TVS nodes that answer: those of `nodes`, or all.
+// The TVS nodes: those of `nodes` that are not away, or all.
 std::vector<ReachableTvs> Reachable(const TrustWorld& world, const std::set<std::string>* nodes) {
   std::vector<ReachableTvs> reachable;
   for (const auto& [node, certificates] : world.tvs_nodes) {
-    if (nodes != nullptr && !nodes->contains(node)) continue;
+    if (nodes != nullptr && (!nodes->contains(node) || world.away_nodes.contains(node))) continue;
     for (const Sha256Digest& certificate : certificates) reachable.push_back({certificate, &world.vouched});
   }
   return reachable;

@@ -18,6 +18,10 @@ namespace {
 constexpr char kMetric[] = "trustline_preflights_total";
 constexpr char kHelp[] = "Changes of trust that were played against all phones";
 
+// A way that ends so soon is none any more for a phone that would need it: it may start later than that. CRLs, which
+// are replaced in their last hours, count as they are.
+constexpr absl::Duration kEndsSoon = absl::Hours(24);
+
 constexpr Statement kAddWaiver = {
     "preflight_waiver_add",
     "INSERT INTO preflight_waiver (cluster_id, action, subject, reason, made_by) VALUES ($1, $2, $3, $4, $5) RETURNING "
@@ -76,7 +80,8 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
 }  // namespace
 
 absl::StatusOr<TrustWorld> PreFlightGate::ReadWorld(Connection& connection, int32_t cluster_id) {
-  return WorldReader(connection, cluster_id, memory_, keys_).Read(clock_.Now());
+  const absl::Time now = clock_.Now();
+  return WorldReader(connection, cluster_id, memory_, keys_).Read({.now = now, .certificates_at = now + kEndsSoon});
 }
 
 void PreFlightGate::RecordRefusal(const GuardedChange& change, const PreFlightResult& result,
@@ -116,7 +121,8 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
     count("planned");
     return Planned();
   }
-  ASSIGN_OR_RETURN(const TrustWorld after, ReadWorld(transaction, change.cluster_id));
+  ASSIGN_OR_RETURN(TrustWorld after, ReadWorld(transaction, change.cluster_id));
+  after.away_nodes.insert(change.away_nodes.begin(), change.away_nodes.end());
   // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
   const bool is_first = before.served.empty() && !after.served.empty();
   const bool is_objected = HasObjection(change);
@@ -160,14 +166,15 @@ absl::StatusOr<v1::ForecastExpiryResponse> ForecastExpiry(Connection& connection
                                                           ListMemory& memory, KeyFolder* keys, absl::Time now,
                                                           absl::Time until) {
   WorldReader worlds(connection, cluster_id, memory, keys);
-  ASSIGN_OR_RETURN(const TrustWorld present, worlds.Read(now));
+  ASSIGN_OR_RETURN(const TrustWorld present, worlds.Read({.now = now}));
   ASSIGN_OR_RETURN(const std::vector<StandingCertificate> standing, worlds.ReadStanding(present));
   FleetReader reader(connection, cluster_id, memory, now);
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   v1::ForecastExpiryResponse response;
   for (const StandingCertificate& one : standing) {
     if (one.ends_at > until) break;
-    ASSIGN_OR_RETURN(const TrustWorld then, worlds.Read(std::max(one.ends_at, now)));
+    const absl::Time then_is = std::max(one.ends_at, now);
+    ASSIGN_OR_RETURN(const TrustWorld then, worlds.Read({.now = now, .certificates_at = then_is, .crls_at = then_is}));
     const PreFlightResult result = RunPreFlight(fleet.groups, present, then);
     ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));
     ASSIGN_OR_RETURN(const Result der, connection.Execute(kCertificate, Parameters().Bytes(one.sha256)));

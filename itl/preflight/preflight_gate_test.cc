@@ -3,6 +3,7 @@
 #include "common/rpc/proto_time.h"
 #include "gmock/gmock.h"
 #include "itl/preflight/guarded_lists_testing.h"
+#include "itl/preflight/world_reader.h"
 #include "itl/question/tvs_reach_store.h"
 #include "itl/trust_store/crl_editor.h"
 
@@ -229,6 +230,74 @@ TEST_F(PreFlightGateTest, AnApprovalAfterWhichAListWaitsForAnotherSaysSo) {
   itl.approves = {};
   ASSERT_OK(Publish(itl));
   EXPECT_THAT(report_.refusal(), HasSubstr("--accept-unproven 2"));
+}
+
+TEST_F(PreFlightGateTest, ANodeThatNeedNotAnswerIsNobodysWay) {
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'");
+  ReportHolding(1, 3, first_);
+  ASSERT_OK(ReplaceRecovery());
+  PublishOrder order = Approved();
+  order.report = &report_;
+  order.without_nodes = {"tvs1"};
+  EXPECT_THAT(Publish(order),
+              StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr("of 3 phones too little is known"),
+                                                                    HasSubstr("no TVS that answers was asked"))));
+  order.without_nodes = {};
+  EXPECT_OK(Publish(order));
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_TVS), 3);
+}
+
+TEST_F(PreFlightGateTest, ANodeThatWasNotHeardOfForLongIsNobodysWay) {
+  RunByHand("DELETE FROM device WHERE site = 'Bremen'");
+  ReportHolding(1, 3, first_);
+  const auto say = [&] {
+    ASSERT_OK(RunInTransaction(*itld_, {}, [&](Connection& connection) {
+      TvsReachStore(connection, 1, now_.Now()).Presents("tvs1", {tvs_.sha256()});
+      return absl::OkStatus();
+    }));
+  };
+  say();
+  now_.Advance(kNodeSilence + absl::Seconds(1));
+  EXPECT_THAT(ReplaceRecovery(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("of 3 phones too little is known")));
+  say();
+  EXPECT_OK(ReplaceRecovery());
+  // Whoever has no other way is not given up with it.
+  ASSERT_OK(PublishNow());
+  now_.Advance(kNodeSilence + absl::Seconds(1));
+  EXPECT_THAT(RemoveTrust(tvs_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("3 phones would be locked out")));
+}
+
+TEST_F(PreFlightGateTest, AWayThatEndsWithinADayIsNoneAndHasItsPlaceInTheForecast) {
+  const Certificate short_lived = MakePhoneFacing("tvs2", now_.Now() + absl::Hours(30));
+  AddNode("tvs2", short_lived);
+  SiteReaches("Bremen", "tvs2");
+  ReportHolding(1, 5, first_);
+  ASSERT_OK(PublishNow());
+  now_.Advance(absl::Minutes(1));
+  ReportHolding(1, 5, FileOf(List()));
+  Caution plan;
+  plan.plan = true;
+  ASSERT_OK(ReplaceRecovery(plan, &report_));
+  EXPECT_EQ(report_.refusal(), "");
+  EXPECT_EQ(CountOf(report_, v1::PHONE_VERDICT_SAFE_BY_TVS), 5);
+  now_.Advance(absl::Hours(10));
+  EXPECT_THAT(ReplaceRecovery(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr("of 2 phones too little is known"),
+                                                                    HasSubstr("SEP000000000004, SEP000000000005"))));
+  // What does not need it is not held up.
+  AddListed(MakePhoneFacing("capf"), CertificateRole::kCapf);
+  EXPECT_EQ(Outcome(), ListOutcome::kPublished);
+
+  now_.Advance(absl::Hours(24));
+  ASSERT_OK_AND_ASSIGN(
+      const v1::ForecastExpiryResponse forecast, RunInTransaction(*itld_, {}, [&](Connection& connection) {
+        return ForecastExpiry(connection, 1, memory_, keys_.get(), now_.Now(), now_.Now() + absl::Hours(24));
+      }));
+  ASSERT_EQ(forecast.expiries_size(), 1);
+  EXPECT_EQ(forecast.expiries(0).standing(), "TVS of tvs2") << "it has ended, and nobody has replaced it";
+  EXPECT_EQ(FromProtoTime(forecast.expiries(0).at()), short_lived.not_after());
 }
 
 TEST_F(PreFlightGateTest, ARefusalIsAudited) {

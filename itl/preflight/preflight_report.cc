@@ -15,6 +15,8 @@ namespace {
 constexpr size_t kNamedInRefusal = 10;
 constexpr size_t kNamedInAudit = 100;
 
+constexpr char kLostRemedy[] = "the cure of each (trustctl phones why DEVICE)";
+
 // The worst first.
 constexpr PhoneVerdict kOrder[] = {PhoneVerdict::kLocked,    PhoneVerdict::kUnproven,   PhoneVerdict::kLostBefore,
                                    PhoneVerdict::kSafeByTvs, PhoneVerdict::kSafeByList, PhoneVerdict::kOutside};
@@ -94,7 +96,9 @@ v1::PreFlight ToProto(const Fleet& fleet, const PreFlightResult& result, const s
     v1::PreFlight::Count& count = *report.add_counts();
     count.set_verdict(ToProto(kOrder[key.first]));
     count.set_reason(std::string(ReasonText(key.second)));
-    count.set_remedy(std::string(remedy(key.second)));
+    // Not of this change's making: what helps is each phone's own cure.
+    const bool is_lost = kOrder[key.first] == PhoneVerdict::kLostBefore;
+    count.set_remedy(is_lost ? kLostRemedy : std::string(remedy(key.second)));
     count.set_phones(phones);
   }
   for (const NamedPhone& phone : named) {

@@ -14,7 +14,7 @@ std::string_view ReasonText(VerdictReason reason) {
     case VerdictReason::kSilent:
       return "it has said nothing for over 180 days";
     case VerdictReason::kNoTvsSeen:
-      return "its lists do not know the signer, and no TVS was asked from its site in the last 30 days";
+      return "its lists do not know the signer, and no TVS that answers was asked from its site in the last 30 days";
     case VerdictReason::kCannotRead:
       return "it cannot read such a list";
     case VerdictReason::kSignerUnknown:
@@ -48,7 +48,8 @@ std::string_view RemedyText(VerdictReason reason) {
     case VerdictReason::kCannotRead:
       return "keep a form that it reads, or give it a list of its own (trustctl itl device set)";
     case VerdictReason::kSignerUnknown:
-      return "let it take the present list first: reset it, and wait for its report; or keep its TVS certificate";
+      return "let it take the present list first: reset it, and wait for its report; or keep, or replace in time, its "
+             "TVS certificate (trustctl plan rollover --signer tvs)";
     case VerdictReason::kSignerNotVouched:
       return "keep the signer in the trust store as SAST until it has taken the list";
     case VerdictReason::kFileSigner:

@@ -34,6 +34,8 @@ struct TrustWorld {
   TvsAnswers vouched;
   // By node, the certificates that its TVS presents, of those that are trusted as TVS.
   std::map<std::string, std::set<Sha256Digest>> tvs_nodes;
+  // Of these, who does not answer now: proven ways lead to the others.
+  std::set<std::string> away_nodes;
   // Signers whose private keys are here, and can be used: what they sign can be published for phones that refuse what
   // is served.
   std::set<Sha256Digest> signing_keys;

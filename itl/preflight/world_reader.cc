@@ -15,8 +15,12 @@ namespace {
 // What a node said that it presents counts; until it has said anything, what it joined with.
 constexpr Statement kNodes = {
     "preflight_nodes",
-    "SELECT n.name, coalesce(c.sha256, n.tvs_sha256) FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 "
-    "AND c.node = n.name WHERE n.removed_at IS NULL AND coalesce(c.sha256, n.tvs_sha256) IS NOT NULL"};
+    "SELECT n.name, coalesce(c.sha256, n.tvs_sha256), coalesce(c.said_at < $2, false) FROM node n LEFT JOIN "
+    "tvs_node_certificate c ON c.cluster_id = $1 AND c.node = n.name WHERE n.removed_at IS NULL AND coalesce(c.sha256, "
+    "n.tvs_sha256) IS NOT NULL"};
+constexpr Statement kTrustedAsTvs = {
+    "preflight_trusted_as_tvs",
+    "SELECT sha256 FROM trust_entry WHERE cluster_id = $1 AND removed_at IS NULL AND role = $3 AND sha256 = ANY($2)"};
 constexpr Statement kVouched = {
     "preflight_vouched",
     "SELECT e.sha256, e.role FROM trust_entry e JOIN certificate c USING (sha256) WHERE e.cluster_id = $1 AND "
@@ -54,16 +58,20 @@ void AddSigners(const PhoneOffer& offer, std::set<Sha256Digest>& signers) {
 
 }  // namespace
 
-absl::StatusOr<TrustWorld> WorldReader::Read(absl::Time at) { return ReadAll(at, /*with_waiting=*/true); }
+absl::StatusOr<TrustWorld> WorldReader::Read(const WorldMoment& moment) {
+  return ReadAll(moment, /*with_waiting=*/true);
+}
 
-absl::StatusOr<TrustWorld> WorldReader::ReadPublished(absl::Time at) { return ReadAll(at, /*with_waiting=*/false); }
+absl::StatusOr<TrustWorld> WorldReader::ReadPublished(const WorldMoment& moment) {
+  return ReadAll(moment, /*with_waiting=*/false);
+}
 
-absl::StatusOr<TrustWorld> WorldReader::ReadAll(absl::Time at, bool with_waiting) {
+absl::StatusOr<TrustWorld> WorldReader::ReadAll(const WorldMoment& moment, bool with_waiting) {
   world_ = {};
   RETURN_IF_ERROR(ReadServed(with_waiting));
-  RETURN_IF_ERROR(ReadNodes());
-  RETURN_IF_ERROR(ReadVouched(at));
-  RETURN_IF_ERROR(DropRevoked(at));
+  RETURN_IF_ERROR(ReadNodes(moment.now));
+  RETURN_IF_ERROR(ReadVouched(moment.certificates_at));
+  RETURN_IF_ERROR(DropRevoked(moment.crls_at));
   // A node counts with what is trusted as TVS.
   for (auto& [node, certificates] : world_.tvs_nodes) {
     std::erase_if(certificates, [&](const Sha256Digest& certificate) {
@@ -135,14 +143,18 @@ absl::Status WorldReader::ReadWaiting(const std::vector<StoredList>& lists) {
   return absl::OkStatus();
 }
 
-absl::Status WorldReader::ReadNodes() {
-  ASSIGN_OR_RETURN(const Result rows, connection_.Execute(kNodes, Parameters().Int64(cluster_id_)));
+absl::Status WorldReader::ReadNodes(absl::Time now) {
+  ASSIGN_OR_RETURN(const Result rows,
+                   connection_.Execute(kNodes, Parameters().Int64(cluster_id_).Time(now - kNodeSilence)));
   for (const Row row : rows) {
     std::string node;
     Sha256Digest certificate;
-    RETURN_IF_ERROR(row.Scan(node, certificate));
+    bool is_silent = false;
+    RETURN_IF_ERROR(row.Scan(node, certificate, is_silent));
     world_.tvs_nodes[node].insert(certificate);
+    if (is_silent) world_.away_nodes.insert(std::move(node));
   }
+  presented_ = world_.tvs_nodes;
   return absl::OkStatus();
 }
 
@@ -225,6 +237,21 @@ absl::Status WorldReader::ReadKeys() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::set<Sha256Digest>> WorldReader::TrustedAsTvs() {
+  std::set<Sha256Digest> presented, trusted;
+  for (const auto& [node, certificates] : presented_) presented.insert(certificates.begin(), certificates.end());
+  ASSIGN_OR_RETURN(
+      const Result rows,
+      connection_.Execute(
+          kTrustedAsTvs,
+          Parameters().Int64(cluster_id_).BytesArray(Texts(presented)).Int64(static_cast<int>(CertificateRole::kTvs))));
+  for (const Row row : rows) {
+    ASSIGN_OR_RETURN(const Sha256Digest sha256, row.Get<Sha256Digest>(0));
+    trusted.insert(sha256);
+  }
+  return trusted;
+}
+
 absl::StatusOr<std::vector<StandingCertificate>> WorldReader::ReadStanding(const TrustWorld& world) {
   std::map<Sha256Digest, std::set<std::string>> standings;
   for (const auto& [served_as, offers] : world.served) {
@@ -236,8 +263,11 @@ absl::StatusOr<std::vector<StandingCertificate>> WorldReader::ReadStanding(const
       standings[*offer.file_signer].insert(fmt::format("signs configuration files of {}", served_as.tftp_server));
     }
   }
-  for (const auto& [node, certificates] : world.tvs_nodes) {
-    for (const Sha256Digest& certificate : certificates) standings[certificate].insert(fmt::format("TVS of {}", node));
+  ASSIGN_OR_RETURN(const std::set<Sha256Digest> trusted, TrustedAsTvs());
+  for (const auto& [node, certificates] : presented_) {
+    for (const Sha256Digest& certificate : certificates) {
+      if (trusted.contains(certificate)) standings[certificate].insert(fmt::format("TVS of {}", node));
+    }
   }
   std::set<Sha256Digest> all;
   for (const auto& [certificate, standing] : standings) all.insert(certificate);

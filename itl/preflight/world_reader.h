@@ -25,6 +25,16 @@ struct StandingCertificate {
   absl::Time ends_at;
 };
 
+// A node that has not been heard of for so long answers nobody. It says what it presents every 5 min.
+inline constexpr absl::Duration kNodeSilence = absl::Minutes(15);
+
+// What is read is that of now; what has ended may be asked for another time.
+struct WorldMoment {
+  absl::Time now;
+  absl::Time certificates_at = now;
+  absl::Time crls_at = now;
+};
+
 class WorldReader {
  public:
   // `keys` is null where lists are not made. All must outlive it.
@@ -35,25 +45,27 @@ class WorldReader {
         memory_(memory),
         keys_(keys) {}
 
-  // As it is at `at`, which decides what has expired.
-  absl::StatusOr<TrustWorld> Read(absl::Time at);
+  absl::StatusOr<TrustWorld> Read(const WorldMoment& moment);
 
   // The same without what waits, which costs more than the rest.
-  absl::StatusOr<TrustWorld> ReadPublished(absl::Time at);
+  absl::StatusOr<TrustWorld> ReadPublished(const WorldMoment& moment);
 
-  // Those that phones depend on now, in the order of their ends.
+  // Those that phones depend on now, in the order of their ends; a TVS certificate also when it has ended. `world` is
+  // what was read last.
   absl::StatusOr<std::vector<StandingCertificate>> ReadStanding(const TrustWorld& world);
 
  private:
-  absl::StatusOr<TrustWorld> ReadAll(absl::Time at, bool with_waiting);
+  absl::StatusOr<TrustWorld> ReadAll(const WorldMoment& moment, bool with_waiting);
   absl::Status ReadServed(bool with_waiting);
   absl::Status ReadWaiting(const std::vector<StoredList>& lists);
-  absl::Status ReadNodes();
+  absl::Status ReadNodes(absl::Time now);
   absl::Status ReadVouched(absl::Time at);
   absl::Status DropRevoked(absl::Time at);
   // The CRLs of their issuers.
   absl::StatusOr<std::vector<CertificateRevocationList>> ReadCrls(const std::vector<std::string>& certificates);
   absl::Status ReadKeys();
+  // Of what is presented, what an administrator trusts so, also when it has ended.
+  absl::StatusOr<std::set<Sha256Digest>> TrustedAsTvs();
 
   Connection& connection_;
   const int32_t cluster_id_;
@@ -61,6 +73,7 @@ class WorldReader {
   ListMemory& memory_;
   KeyFolder* const keys_;
   TrustWorld world_;
+  std::map<std::string, std::set<Sha256Digest>> presented_;  // by node, trusted or ended
 };
 
 }  // namespace trustline

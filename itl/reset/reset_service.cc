@@ -36,6 +36,24 @@ absl::StatusOr<int32_t> ResetNumber(int64_t number) {
   return static_cast<int32_t>(number);
 }
 
+constexpr Statement kHeldByPlan = {"reset_held_by_plan",
+                                   "SELECT p.plan_id, p.state FROM phone_reset r JOIN trust_plan p USING (cluster_id, "
+                                   "plan_id) WHERE r.cluster_id = $1 "
+                                   "AND r.reset_id = $2 AND p.ended_at IS NULL AND p.state <> 'running'"};
+
+// The reset of a plan goes on with it, and not before.
+absl::Status CheckPlanRuns(Connection& connection, int32_t cluster_id, int32_t number) {
+  ASSIGN_OR_RETURN(const Result rows, connection.Execute(kHeldByPlan, Parameters().Int64(cluster_id).Int64(number)));
+  for (const Row row : rows) {
+    int64_t plan = 0;
+    std::string state;
+    RETURN_IF_ERROR(row.Scan(plan, state));
+    return FailedPrecondition("reset {} is of plan {}, which is {}: it goes on with that (`trustctl plan resume {}`)",
+                              number, plan, state, plan);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ResetService>> ResetService::Create(const ResetServiceParts& parts) {
@@ -150,6 +168,7 @@ absl::StatusOr<v1::Reset> ResetService::Change(const Caller& caller, const v1::C
         reset = orders.Pause(number, request.reason(), caller.actor());
         break;
       case v1::ChangeResetRequest::CHANGE_RESUME:
+        RETURN_IF_ERROR(CheckPlanRuns(connection, caller.cluster_id, number));
         reset = orders.Resume(number, request.reason(), caller.actor(), now);
         break;
       case v1::ChangeResetRequest::CHANGE_ABORT:

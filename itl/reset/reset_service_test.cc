@@ -216,6 +216,19 @@ TEST_F(ResetServiceTest, ItIsPausedResumedAndAborted) {
   }
 }
 
+TEST_F(ResetServiceTest, ThatOfAPlanGoesOnWithThePlan) {
+  ASSERT_OK_AND_ASSIGN(const v1::Reset reset, Start(Request()));
+  RunByHand(
+      "INSERT INTO trust_plan (cluster_id, kind, subject, state, with_resets, wave, hours, stop_at_failures, hook, "
+      "reason, made_by) VALUES (1, 'rollback', '', 'paused', true, 1, '', 1, 'test', 'test', 'test')");
+  RunByHand("UPDATE phone_reset SET plan_id = (SELECT plan_id FROM trust_plan)");
+  EXPECT_OK(Change(reset.number(), v1::ChangeResetRequest::CHANGE_PAUSE));
+  EXPECT_THAT(Change(reset.number(), v1::ChangeResetRequest::CHANGE_RESUME),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("which is paused: it goes on with that")));
+  RunByHand("UPDATE trust_plan SET state = 'running'");
+  EXPECT_OK(Change(reset.number(), v1::ChangeResetRequest::CHANGE_RESUME));
+}
+
 TEST_F(ResetServiceTest, OutsideItsHoursItWaits) {
   const absl::CivilSecond now = absl::ToCivilSecond(clock_.Now(), absl::UTCTimeZone());
   v1::StartResetRequest request = Request();
