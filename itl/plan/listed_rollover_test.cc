@@ -96,7 +96,8 @@ TEST_F(ListedRolloverTest, AnAbortLeavesWhatIsPresented) {
                         absl::FormatTime(now_.Now())));
   ASSERT_OK(Abort());
   EXPECT_EQ(At(GoOn()), "aborted");
-  EXPECT_THAT(Plan().state_reason, HasSubstr("tvs1 presents the new certificate, which stays trusted"));
+  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("tvs1 presents the new certificate, which stays trusted"),
+                                         HasSubstr("by hand: `trustctl trust remove`"), HasSubstr("--unlisted")));
   EXPECT_TRUE(IsTrusted(new_tvs_));
 }
 

@@ -45,7 +45,9 @@ absl::Status PlanEngine::TakeBack(const StoredPlan& plan, const StoredStep& stor
     RETURN_IF_ERROR(MarkNow(plan, stored, StepState::kDone, "not taken back yet: " + why).status());
     return Unavailable("step {} is not taken back yet: {}", stored.number, why);
   }
-  stays.push_back(fmt::format("step {} stays as it is: {}", stored.number, why));
+  const std::string& by_hand = position.step->words.by_hand;
+  stays.push_back(fmt::format("step {} stays as it is: {}{}", stored.number, why,
+                              by_hand.empty() ? "" : fmt::format("; by hand: {}", by_hand)));
   return MarkNow(plan, stored, StepState::kDone, "not taken back: " + why).status();
 }
 

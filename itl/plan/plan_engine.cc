@@ -36,9 +36,10 @@ std::string AcceptanceText(int64_t accepted, int64_t unproven) {
 }
 
 std::string ResetProgress(const ResetRecord& reset) {
-  return fmt::format("reset {}: {} of {} phones are being reset, {} failed, {} wait", reset.id,
+  const std::string hours = reset.hours.ToText();
+  return fmt::format("reset {}: {} of {} phones are being reset, {} failed, {} wait{}", reset.id,
                      Grouped(reset.counts.accepted), Grouped(reset.counts.phones), Grouped(reset.counts.failed),
-                     Grouped(reset.counts.waiting));
+                     Grouped(reset.counts.waiting), hours.empty() ? "" : fmt::format(" ({} only)", hours));
 }
 
 }  // namespace

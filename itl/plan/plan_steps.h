@@ -68,6 +68,7 @@ struct PlanStepWords {
   std::string title;     // "Publish lists that name both"
   std::string gate;      // what must be so before it is done
   std::string way_back;  // what an abort does about it
+  std::string by_hand;   // what an administrator can do where an abort cannot; empty: nothing in particular
 };
 
 struct PlanStep {
