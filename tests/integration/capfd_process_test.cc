@@ -255,7 +255,7 @@ TEST_F(CapfdListenerTest, ItsCertificateIsRenewedWhileItServes) {
 
   StartAndConnect();
   EXPECT_EQ(Presented(), DerOf(second));
-  EXPECT_THAT(Restore(), StatusIs(kRefused, HasSubstr("not trusted with role CAPF")));
+  EXPECT_THAT(Restore(), StatusIs(kRefused, HasSubstr("the cluster default does not trust")));
   ASSERT_OK(store_->Put({.certificate = first, .role = kCapfRole}));
   EXPECT_OK(Restore());
   EXPECT_EQ(Presented(), DerOf(first));
