@@ -188,8 +188,9 @@ grpc::Status ResetService::StartReset(grpc::ServerContext* context, const v1::St
   const absl::StatusOr<Caller> caller = Admit(*context, "StartReset", *request);
   if (!caller.ok()) return ToGrpc(caller.status());
   absl::StatusOr<v1::Reset> reset = Start(*caller, *request);
-  if (reset.ok()) *response->mutable_reset() = *std::move(reset);
-  return ToGrpc(reset.status());
+  if (!reset.ok()) return ToGrpc(reset.status());
+  *response->mutable_reset() = *std::move(reset);
+  return grpc::Status::OK;
 }
 grpc::Status ResetService::ListResets(grpc::ServerContext* context, const v1::ListResetsRequest* request,
                                       v1::ListResetsResponse* response) {
@@ -206,8 +207,9 @@ grpc::Status ResetService::ChangeReset(grpc::ServerContext* context, const v1::C
   const absl::StatusOr<Caller> caller = Admit(*context, "ChangeReset", *request);
   if (!caller.ok()) return ToGrpc(caller.status());
   absl::StatusOr<v1::Reset> reset = Change(*caller, *request);
-  if (reset.ok()) *response->mutable_reset() = *std::move(reset);
-  return ToGrpc(reset.status());
+  if (!reset.ok()) return ToGrpc(reset.status());
+  *response->mutable_reset() = *std::move(reset);
+  return grpc::Status::OK;
 }
 
 }  // namespace trustline
