@@ -291,6 +291,7 @@ absl::StatusOr<bool> ListenerService::Import(const grpc::ServerContext& context,
   RETURN_IF_ERROR(CheckServerCertificate(*own));
   ASSIGN_OR_RETURN(std::vector<Certificate> chain, OrderChain(*own, std::move(others), now));
   chain.insert(chain.begin(), *own);
+  for (const ManagedListener& listener : group.listeners) RETURN_IF_ERROR(listener.admit(*own));
   const ListenerCredentials credentials{std::move(chain), std::move(key)};
   ASSIGN_OR_RETURN(const bool made, Present(
                                         context, group, credentials, request.caution(),
@@ -312,12 +313,14 @@ absl::StatusOr<bool> ListenerService::Restore(const grpc::ServerContext& context
   ASSIGN_OR_RETURN(const ListenerCredentials previous, LoadPrevious(files));
   RETURN_IF_ERROR(CheckValidNow(previous.chain.front(), parts_.clock.Now()));
   for (const ManagedListener& listener : group.listeners) {
-    if (!absl::IsFailedPrecondition(listener.admit(previous.chain.front()))) continue;
-    return FailedPrecondition(
-        "the cluster {} does not trust {} any more, and its phones' lists may name it no longer: have a new "
-        "certificate "
-        "instead (`trustctl listener renew`, `trustctl plan rollover`)",
-        listener.cluster, previous.chain.front().subject().ToText());
+    const absl::Status admitted = listener.admit(previous.chain.front());
+    if (absl::IsFailedPrecondition(admitted)) {
+      return FailedPrecondition(
+          "the cluster {} does not trust {} any more, and its phones' lists may name it no longer: have a new one "
+          "instead (`trustctl listener renew`, `trustctl plan rollover`)",
+          listener.cluster, previous.chain.front().subject().ToText());
+    }
+    RETURN_IF_ERROR(admitted);
   }
   ASSIGN_OR_RETURN(const bool made, Present(
                                         context, group, previous, request.caution(), [&] { return UsePrevious(files); },
@@ -334,7 +337,6 @@ absl::StatusOr<bool> ListenerService::Present(const grpc::ServerContext& context
                                               const std::function<absl::Status()>& replace_files, Response& response,
                                               AuditEvent& event) {
   const Certificate& certificate = credentials.chain.front();
-  for (const ManagedListener& listener : group.listeners) RETURN_IF_ERROR(listener.admit(certificate));
   std::vector<std::function<void()>> present;
   for (const ManagedListener& listener : group.listeners) {
     ASSIGN_OR_RETURN(present.emplace_back(), listener.prepare(credentials));

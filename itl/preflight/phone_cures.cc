@@ -118,8 +118,7 @@ std::string_view CureSentence(PhoneCure cure) {
       return "It accepts what is published, and reads lists at a start only: reset it.";
     case PhoneCure::kRestoreReach:
       return "Its lists do not know the signer, and no TVS that could tell it, and answers now, was asked from its "
-             "site "
-             "in the last 30 days: restore its way to a TVS, then reset it.";
+             "site in the last 30 days: restore its way to a TVS, then reset it.";
     case PhoneCure::kPublishRecovery:
       return "It refuses what is published, and would take the same signed with a key that is here: publish that "
              "(trustctl itl reset, or trustctl itl recovery restore: --plan says which helps), then reset it.";

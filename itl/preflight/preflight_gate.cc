@@ -79,8 +79,7 @@ absl::Status RecordWaiver(Connection& connection, const GuardedChange& change, c
 
 }  // namespace
 
-absl::StatusOr<TrustWorld> PreFlightGate::ReadWorld(Connection& connection, int32_t cluster_id) {
-  const absl::Time now = clock_.Now();
+absl::StatusOr<TrustWorld> PreFlightGate::ReadWorld(Connection& connection, int32_t cluster_id, absl::Time now) {
   return WorldReader(connection, cluster_id, memory_, keys_).Read({.now = now, .certificates_at = now + kEndsSoon});
 }
 
@@ -112,7 +111,9 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   const auto count = [&](const char* outcome) { metrics_.GetCounter(kMetric, kHelp, {{"outcome", outcome}}).Add(); };
   // 1. Before it, and after it.
   RETURN_IF_ERROR(ListStore(transaction, change.cluster_id).LockPolicy().status());
-  ASSIGN_OR_RETURN(const TrustWorld before, ReadWorld(transaction, change.cluster_id));
+  // Of one moment: what ends, or is away, in between is not this change's doing.
+  const absl::Time now = clock_.Now();
+  ASSIGN_OR_RETURN(const TrustWorld before, ReadWorld(transaction, change.cluster_id, now));
   if (const absl::Status applied = apply(); !applied.ok()) {
     // Whoever plans a change is told in the same way that it would be refused, whatever the reason.
     const bool is_asked_only = change.caution.plan && change.report != nullptr && !change.is_retried;
@@ -121,7 +122,7 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
     count("planned");
     return Planned();
   }
-  ASSIGN_OR_RETURN(TrustWorld after, ReadWorld(transaction, change.cluster_id));
+  ASSIGN_OR_RETURN(TrustWorld after, ReadWorld(transaction, change.cluster_id, now));
   after.away_nodes.insert(change.away_nodes.begin(), change.away_nodes.end());
   // What takes nothing away harms nobody: then phones are looked at only when somebody wants to see them.
   const bool is_first = before.served.empty() && !after.served.empty();
@@ -134,7 +135,7 @@ absl::Status PreFlightGate::Run(Connection& transaction, const GuardedChange& ch
   }
 
   // 2. All phones.
-  FleetReader reader(transaction, change.cluster_id, memory_, clock_.Now());
+  FleetReader reader(transaction, change.cluster_id, memory_, now);
   ASSIGN_OR_RETURN(const Fleet fleet, reader.Read());
   const PreFlightResult result = RunPreFlight(fleet.groups, before, after);
   ASSIGN_OR_RETURN(const std::vector<NamedPhone> named, NameConcerned(reader, fleet, result));

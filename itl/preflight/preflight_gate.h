@@ -38,7 +38,7 @@ class PreFlightGate final : public ChangeGuard {
 
  private:
   void RecordRefusal(const GuardedChange& change, const PreFlightResult& result, const absl::Status& terms);
-  absl::StatusOr<TrustWorld> ReadWorld(Connection& connection, int32_t cluster_id);
+  absl::StatusOr<TrustWorld> ReadWorld(Connection& connection, int32_t cluster_id, absl::Time now);
 
   ListMemory& memory_;
   KeyFolder* const keys_;
