@@ -23,20 +23,11 @@ namespace {
 // In StoredPlan.detail: an administrator trusted the new one before, so that an abort leaves it.
 constexpr char kTrustedBefore[] = "trusted before";
 
-// What the node says that it presents; until it has said anything, what it joined with.
-constexpr Statement kPresented = {
-    "plan_presented",
-    "SELECT coalesce(c.sha256, n.tvs_sha256) FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 AND "
-    "c.node = n.name WHERE n.name = $2 AND n.removed_at IS NULL"};
 constexpr Statement kNoLongerPresented = {"plan_no_longer_presented",
                                           "DELETE FROM tvs_node_certificate WHERE cluster_id = $1 AND node = $2"};
 constexpr Statement kPresentedInstead = {
     "plan_presented_instead",
     "INSERT INTO tvs_node_certificate (cluster_id, node, sha256, said_at) VALUES ($1, $2, $3, $4)"};
-constexpr Statement kTvsNodes = {
-    "plan_tvs_nodes",
-    "SELECT DISTINCT n.name FROM node n LEFT JOIN tvs_node_certificate c ON c.cluster_id = $1 AND c.node = n.name "
-    "WHERE n.removed_at IS NULL AND coalesce(c.sha256, n.tvs_sha256) IS NOT NULL ORDER BY n.name"};
 constexpr Statement kListed = {"plan_listed",
                                "SELECT sha256 FROM trust_entry WHERE cluster_id = $1 AND role = $2 AND listed AND "
                                "removed_at IS NULL AND sha256 <> $3 ORDER BY sha256"};
@@ -70,13 +61,12 @@ absl::StatusOr<TrustEntry> EntryOf(Connection& connection, int32_t cluster_id, c
 }
 
 absl::StatusOr<std::set<Sha256Digest>> Presented(Connection& connection, int32_t cluster_id, const std::string& node) {
-  ASSIGN_OR_RETURN(const Result rows, connection.Execute(kPresented, Parameters().Int64(cluster_id).Text(node)));
-  if (rows.empty()) return NotFound("there is no TVS node {}: `trustctl node list` shows them", node);
+  ASSIGN_OR_RETURN(const std::vector<TvsNodeCertificate> all, TvsNodeCertificates(connection, cluster_id));
   std::set<Sha256Digest> presented;
-  for (const Row row : rows) {
-    ASSIGN_OR_RETURN(const std::optional<Sha256Digest> sha256, row.Get<std::optional<Sha256Digest>>(0));
-    if (sha256) presented.insert(*sha256);
+  for (const TvsNodeCertificate& one : all) {
+    if (one.node == node) presented.insert(one.sha256);
   }
+  if (presented.empty()) return NotFound("there is no TVS node {}: `trustctl node list` shows them", node);
   return presented;
 }
 
@@ -256,12 +246,10 @@ absl::StatusOr<Sha256Digest> ChooseOld(Connection& connection, const v1::MakePla
 }
 
 absl::StatusOr<std::string> OnlyTvsNode(Connection& connection, int32_t cluster_id) {
-  ASSIGN_OR_RETURN(const Result rows, connection.Execute(kTvsNodes, Parameters().Int64(cluster_id)));
-  std::vector<std::string> nodes;
-  for (const Row row : rows) {
-    ASSIGN_OR_RETURN(nodes.emplace_back(), row.Get<std::string>(0));
-  }
-  if (nodes.size() == 1) return std::move(nodes.front());
+  ASSIGN_OR_RETURN(const std::vector<TvsNodeCertificate> presented, TvsNodeCertificates(connection, cluster_id));
+  std::set<std::string> nodes;
+  for (const TvsNodeCertificate& one : presented) nodes.insert(one.node);
+  if (nodes.size() == 1) return *nodes.begin();
   if (nodes.empty()) return FailedPrecondition("there is no TVS node: `trustctl node list` shows what there is");
   return InvalidArgument("say whose TVS certificate it is (--node): {}", absl::StrJoin(nodes, ", "));
 }

@@ -37,9 +37,13 @@ std::string AcceptanceText(int64_t accepted, int64_t unproven) {
 
 std::string ResetProgress(const ResetRecord& reset) {
   const std::string hours = reset.hours.ToText();
-  return fmt::format("reset {}: {} of {} phones are being reset, {} failed, {} wait{}", reset.id,
-                     Grouped(reset.counts.accepted), Grouped(reset.counts.phones), Grouped(reset.counts.failed),
-                     Grouped(reset.counts.waiting), hours.empty() ? "" : fmt::format(" ({} only)", hours));
+  std::string text = fmt::format("reset {}: {} of {} phones {}, {} failed", reset.id, Grouped(reset.counts.accepted),
+                                 Grouped(reset.counts.phones), reset.ended_at ? "were reset" : "are being reset",
+                                 Grouped(reset.counts.failed));
+  if (reset.ended_at) return text;
+  text += fmt::format(", {} wait", Grouped(reset.counts.waiting));
+  if (!hours.empty()) text += fmt::format(" ({} only)", hours);
+  return text;
 }
 
 }  // namespace
@@ -74,8 +78,12 @@ std::string ProgressText(const GateAnswer& answer, const StoredPlan& plan, bool 
   std::vector<std::string> names;
   for (const v1::PreFlight::Named& named : report.named()) {
     if (std::ssize(names) == kNamedInProgress) break;
-    const bool counts = named.verdict() == v1::PHONE_VERDICT_LOCKED || named.verdict() == v1::PHONE_VERDICT_UNPROVEN;
-    if (counts && (is_open || !is_accepted(std::pair(named.device(), named.reason())))) names.push_back(named.device());
+    if (named.verdict() == v1::PHONE_VERDICT_LOCKED) names.push_back(named.device());
+  }
+  // The report names some only, among which those may be that were accepted.
+  for (const auto& phone : answer.unproven) {
+    if (std::ssize(names) == kNamedInProgress) break;
+    if (is_open || !is_accepted(phone)) names.push_back(phone.first);
   }
   if (is_open) {
     return text + fmt::format("; went on without {}, as accepted: {}", Grouped(unproven), FirstNames(names, unproven));
@@ -264,11 +272,16 @@ absl::Status PlanEngine::AskGate(const StoredPlan& plan, const Position& positio
   return refusal.empty() ? absl::OkStatus() : PreFlightRefusal(refusal);
 }
 
-absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
+absl::StatusOr<std::string> PlanEngine::WaitForRunning(const StoredPlan& plan) {
   ASSIGN_OR_RETURN(const PhonesBehind behind, RunInTransaction(parts_.pool, kOneState, [&](Connection& connection) {
                      return FindPhonesBehind(connection, plan.cluster_id, parts_.keys, parts_.clock.Now());
                    }));
-  if (behind.count <= plan.goes_without) return absl::OkStatus();
+  if (behind.count == 0) return std::string();
+  if (behind.count <= plan.goes_without) {
+    return fmt::format("; {} registered phone{} with older lists {} not waited for: {}{}", Grouped(behind.count),
+                       behind.count == 1 ? "" : "s", behind.count == 1 ? "is" : "are", behind.first,
+                       behind.count > kNamedInProgress ? " and more" : "");
+  }
   const char* const them = behind.count == 1 ? "it" : "them";
   return Waits(fmt::format(
       "waits for {} registered phone{} with older lists: {}{}; `trustctl phones reset` brings {} the new ones, "
@@ -279,10 +292,15 @@ absl::Status PlanEngine::WaitForRunning(const StoredPlan& plan) {
 
 absl::StatusOr<bool> PlanEngine::DoGate(const StoredPlan& plan, const Position& position) {
   GateAnswer answer;
-  absl::Status open = AskGate(plan, position, answer);
-  if (open.ok() && position.step->waits_for_running) open = WaitForRunning(plan);
+  const absl::Status open = AskGate(plan, position, answer);
   if (!open.ok()) return Conclude(plan, *position.stored, open, answer);
-  return MarkNow(plan, *position.stored, StepState::kDone, ProgressText(answer, plan, /*is_open=*/true));
+  std::string progress = ProgressText(answer, plan, /*is_open=*/true);
+  if (position.step->waits_for_running) {
+    const absl::StatusOr<std::string> left_out = WaitForRunning(plan);
+    if (!left_out.ok()) return Conclude(plan, *position.stored, left_out.status(), answer);
+    progress += *left_out;
+  }
+  return MarkNow(plan, *position.stored, StepState::kDone, progress);
 }
 
 absl::StatusOr<GateAnswer> PlanEngine::Ask(const StoredPlan& plan) {

@@ -59,7 +59,8 @@ class PlanEngine {
   absl::StatusOr<bool> DoChange(const StoredPlan& plan, const Position& position);
   absl::StatusOr<bool> DoGate(const StoredPlan& plan, const Position& position);
   // Waits() while registered phones hold older lists, more of them than the plan goes without.
-  absl::Status WaitForRunning(const StoredPlan& plan);
+  // Who is not waited for, in words; empty: nobody.
+  absl::StatusOr<std::string> WaitForRunning(const StoredPlan& plan);
   absl::StatusOr<bool> DoReset(const StoredPlan& plan, const Position& position);
   absl::StatusOr<bool> FollowReset(const StoredPlan& plan, const StoredStep& step);
   absl::StatusOr<bool> DoConfirm(const StoredPlan& plan, const Position& position);

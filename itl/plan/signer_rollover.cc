@@ -250,7 +250,8 @@ absl::Status MakeRollover(Connection& connection, const PlanParts& parts, const 
   return absl::OkStatus();
 }
 
-std::vector<PlanStep> Steps(const std::string& what, const std::string& switched, const std::string& switch_gate) {
+std::vector<PlanStep> Steps(const std::string& what, const std::string& switched, const std::string& switch_gate,
+                            const std::string& switch_by_hand) {
   return {
       {.action = "make",
        .kind = StepKind::kChange,
@@ -279,7 +280,8 @@ std::vector<PlanStep> Steps(const std::string& what, const std::string& switched
        .kind = StepKind::kChange,
        .words = {.title = fmt::format("{}; the lists name both", switched),
                  .gate = "the pre-flight is clean, and every TVS node answers for the signer",
-                 .way_back = "the old key signs again; phones know both"},
+                 .way_back = "the old key signs again; phones know both",
+                 .by_hand = switch_by_hand},
        .change = Switch,
        .take_back = SwitchBack},
       ResetStep("reset again"),
@@ -300,14 +302,17 @@ std::vector<PlanStep> Steps(const std::string& what, const std::string& switched
 PlanKindSteps ItlRecoveryRollover() {
   return {.kind = PlanKind::kRolloverItlRecovery,
           .make = MakeRollover,
-          .steps = Steps("ITLRecovery", "Sign the lists with the new key", "the lists are signed with the new key")};
+          .steps = Steps("ITLRecovery", "Sign the lists with the new key", "the lists are signed with the new key",
+                         "`trustctl itl recovery restore` lets the key before the present one sign again, with --plan "
+                         "first; then `trustctl plan rollover --signer itlrecovery` begins anew")};
 }
 
 PlanKindSteps CallManagerRollover() {
   return {.kind = PlanKind::kRolloverCallManager,
           .make = MakeRollover,
           .steps = Steps("CallManager", "Sign configuration files with the new key",
-                         "configuration files are signed with the new key")};
+                         "configuration files are signed with the new key",
+                         "`trustctl plan rollover --signer callmanager` begins anew with the present key")};
 }
 
 }  // namespace trustline

@@ -143,6 +143,7 @@ TEST_F(SignerRolloverTest, APlanGoesWithoutRegisteredPhonesByTheirNumber) {
   ASSERT_OK(ChangePlan(*engine_, caller(), request));
   EXPECT_EQ(At(GoOn()), "done");
   EXPECT_EQ(Plan().goes_without, 2);
+  EXPECT_THAT(Plan().steps.at(4).progress, HasSubstr("; 2 registered phones with older lists are not waited for: SEP"));
 }
 
 TEST_F(SignerRolloverTest, RegisteredPhonesThatNoResetHelpsHoldUpNothing) {
@@ -365,6 +366,21 @@ TEST_F(SignerRolloverTest, WhatSomebodyElseChangesStopsThePlan) {
   EXPECT_EQ(At(GoOn()), "aborted");
   EXPECT_EQ(Recovery(), present);
   EXPECT_FALSE(IsTrusted(Made()));
+}
+
+TEST_F(SignerRolloverTest, AnAbortSaysWhatHelpsWhenSomebodyReplacedTheKeyOfThePlan) {
+  Register(1, 1, true);
+  ASSERT_OK(MakeItlRecovery());
+  ASSERT_OK(Run());
+  ASSERT_EQ(At(GoOn()), "running at wait");
+  PhonesFollow();
+  ASSERT_EQ(At(GoOn()), "running at wait again");
+  ASSERT_OK(ReplaceRecovery());
+  ASSERT_OK(Publish(Approved()));
+  ASSERT_OK(Abort());
+  EXPECT_EQ(At(GoOn()), "aborted");
+  EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("step 6 stays as it is: somebody changed ITLRecovery meanwhile"),
+                                         HasSubstr("by hand: `trustctl itl recovery restore`")));
 }
 
 TEST_F(SignerRolloverTest, ANodeThatIsAwayIsWaitedForAtEachPublication) {

@@ -8,16 +8,11 @@
 #include "common/bytes/bytes.h"
 #include "common/status/status.h"
 #include "itl/list/list_content.h"
+#include "itl/trust_store/presenting_listeners.h"
 
 namespace trustline {
 namespace {
 
-// What a node said that it presents counts; until it has said anything, what it joined with.
-constexpr Statement kNodes = {
-    "preflight_nodes",
-    "SELECT n.name, coalesce(c.sha256, n.tvs_sha256), coalesce(c.said_at < $2, false) FROM node n LEFT JOIN "
-    "tvs_node_certificate c ON c.cluster_id = $1 AND c.node = n.name WHERE n.removed_at IS NULL AND coalesce(c.sha256, "
-    "n.tvs_sha256) IS NOT NULL"};
 constexpr Statement kTrustedAsTvs = {
     "preflight_trusted_as_tvs",
     "SELECT sha256 FROM trust_entry WHERE cluster_id = $1 AND removed_at IS NULL AND role = $3 AND sha256 = ANY($2)"};
@@ -144,15 +139,10 @@ absl::Status WorldReader::ReadWaiting(const std::vector<StoredList>& lists) {
 }
 
 absl::Status WorldReader::ReadNodes(absl::Time now) {
-  ASSIGN_OR_RETURN(const Result rows,
-                   connection_.Execute(kNodes, Parameters().Int64(cluster_id_).Time(now - kNodeSilence)));
-  for (const Row row : rows) {
-    std::string node;
-    Sha256Digest certificate;
-    bool is_silent = false;
-    RETURN_IF_ERROR(row.Scan(node, certificate, is_silent));
-    world_.tvs_nodes[node].insert(certificate);
-    if (is_silent) world_.away_nodes.insert(std::move(node));
+  ASSIGN_OR_RETURN(const std::vector<TvsNodeCertificate> presented, TvsNodeCertificates(connection_, cluster_id_));
+  for (const TvsNodeCertificate& one : presented) {
+    world_.tvs_nodes[one.node].insert(one.sha256);
+    if (one.said_at && *one.said_at < now - kNodeSilence) world_.away_nodes.insert(one.node);
   }
   presented_ = world_.tvs_nodes;
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,17 @@
 
 namespace trustline {
 
-// The nodes whose TVS says so, by name; one that has said nothing yet counts with what it joined with.
+struct TvsNodeCertificate {
+  std::string node;
+  Sha256Digest sha256 = {};
+  std::optional<absl::Time> said_at;  // within 5 min; empty when it has said nothing yet
+};
+
+// What the TVS of each node says that it presents, by the nodes' names; one that has said nothing yet counts with what
+// it joined with.
+absl::StatusOr<std::vector<TvsNodeCertificate>> TvsNodeCertificates(Connection& connection, int32_t cluster_id);
+
+// The names of those whose TVS presents this certificate.
 absl::StatusOr<std::vector<std::string>> PresentingTvsNodes(Connection& connection, int32_t cluster_id,
                                                             const Sha256Digest& sha256);
 
