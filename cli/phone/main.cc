@@ -5,6 +5,7 @@
 
 #include "cli/phone/command.h"
 #include "common/status/status.h"
+#include "common/x509/openssl_exit.h"
 
 namespace trustline {
 namespace {
@@ -45,6 +46,7 @@ int Run(int argc, char** argv) {
 }  // namespace trustline
 
 int main(int argc, char** argv) {
+  trustline::KeepOpenSslUntilExit();
   // A server that closes while we write is an error of that write, not a signal.
   std::signal(SIGPIPE, SIG_IGN);
   return trustline::Run(argc, argv);

@@ -11,6 +11,7 @@
 #include "cli/supervisor/commands.h"
 #include "cli/supervisor/own_process.h"
 #include "common/status/status.h"
+#include "common/x509/openssl_exit.h"
 
 namespace trustline {
 namespace {
@@ -117,6 +118,7 @@ int Main(int argc, char** argv) {
 }  // namespace trustline
 
 int main(int argc, char** argv) {
+  trustline::KeepOpenSslUntilExit();
   try {
     return trustline::Main(argc, argv);
   } catch (const std::exception& error) {

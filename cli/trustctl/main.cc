@@ -12,6 +12,7 @@
 #include "common/rpc/credentials.h"
 #include "common/rpc/grpc_messages.h"
 #include "common/status/status.h"
+#include "common/x509/openssl_exit.h"
 
 namespace trustline {
 namespace {
@@ -55,6 +56,7 @@ int Run(int argc, char** argv) {
 }  // namespace trustline
 
 int main(int argc, char** argv) {
+  trustline::KeepOpenSslUntilExit();
   std::ios::sync_with_stdio(false);
   return trustline::Run(argc, argv);
 }

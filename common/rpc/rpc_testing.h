@@ -9,6 +9,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/identity_authority.h"
 #include "common/rpc/identity_store.h"
+#include "common/x509/openssl_exit.h"
 #include "proto/node.grpc.pb.h"
 #include "proto/verification.grpc.pb.h"
 #include "tests/support/status_matchers.h"
@@ -43,6 +44,9 @@ class EchoService final : public v1::Verification::Service {
   grpc::Status GetNodeStatus(grpc::ServerContext* context, const v1::GetNodeStatusRequest* request,
                              v1::GetNodeStatusResponse* response) override;
 };
+
+// Before the tests begin; a test has no main of its own.
+inline const bool kOpenSslIsKept = (KeepOpenSslUntilExit(), true);
 
 // Calls GetNodeStatus of the server at 127.0.0.1:`port`; returns what EchoService says.
 absl::StatusOr<std::string> CallEcho(uint16_t port, const IdentityFiles& files, std::string_view kind = "tvsd");

@@ -15,6 +15,7 @@
 #include "common/posix/unique_fd.h"
 #include "common/service/json.h"
 #include "common/status/status.h"
+#include "common/x509/openssl_exit.h"
 
 namespace trustline {
 namespace {
@@ -159,6 +160,7 @@ absl::Status Run(const DaemonDescription& description, const Arguments& argument
 }  // namespace
 
 int RunDaemon(int argc, char** argv, const DaemonDescription& description, const DaemonBuilder& build) {
+  KeepOpenSslUntilExit();
   Arguments arguments;
   if (std::optional<int> status = ParseArguments(argc, argv, description, arguments)) return *status;
   const absl::Status status = Run(description, arguments, build);
