@@ -37,9 +37,12 @@ std::string AcceptanceText(int64_t accepted, int64_t unproven) {
 
 std::string ResetProgress(const ResetRecord& reset) {
   const std::string hours = reset.hours.ToText();
-  std::string text = fmt::format("reset {}: {} of {} phones {}, {} failed", reset.id, Grouped(reset.counts.accepted),
-                                 Grouped(reset.counts.phones), reset.ended_at ? "were reset" : "are being reset",
-                                 Grouped(reset.counts.failed));
+  const std::string accepted =
+      fmt::format("{} of {} phones", Grouped(reset.counts.accepted), Grouped(reset.counts.phones));
+  std::string text = fmt::format("reset {}: ", reset.id);
+  text += reset.ended_at ? "its hook accepted " + accepted : accepted + " are being reset";
+  text += fmt::format(", {} failed", Grouped(reset.counts.failed));
+  if (reset.counts.gone > 0) text += fmt::format(", {} left service", Grouped(reset.counts.gone));
   if (reset.ended_at) return text;
   text += fmt::format(", {} wait", Grouped(reset.counts.waiting));
   if (!hours.empty()) text += fmt::format(" ({} only)", hours);

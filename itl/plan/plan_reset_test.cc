@@ -47,7 +47,7 @@ TEST_F(PlanResetTest, PhonesAreResetAfterEachPublication) {
   EXPECT_EQ(Count("SELECT count(*) FROM phone_reset"), 1) << "it is ordered once";
   ASSERT_NO_FATAL_FAILURE(ResetAll());
   EXPECT_EQ(At(GoOn()), "running at reset again");
-  EXPECT_THAT(Plan().steps.at(3).progress, HasSubstr("3 of 3 phones were reset, 0 failed"));
+  EXPECT_THAT(Plan().steps.at(3).progress, HasSubstr("its hook accepted 3 of 3 phones, 0 failed"));
   ASSERT_NO_FATAL_FAILURE(ResetAll());
   EXPECT_EQ(At(GoOn()), "done");
 }

@@ -56,10 +56,14 @@ absl::StatusOr<Standing> ReadStanding(ListStore& store, const std::string& serve
 
 absl::Status CheckIs(const Standing& standing, const Sha256Digest& expected, const std::string& server) {
   if (standing.present.certificate.sha256() == expected) return absl::OkStatus();
+  const char* const back =
+      server.empty() ? "; `trustctl itl recovery restore --plan` shows what it means to go back to the key before it"
+                     : "";
   return FailedPrecondition(
-      "somebody changed {} meanwhile: it is {} ({}) now. Abort the plan, and make one that begins with that",
+      "somebody changed {} meanwhile: it is {} ({}) now. A plan that begins with that can be made when this one has "
+      "been aborted and the lists are published (`trustctl itl publish`, `trustctl ctl publish`){}",
       SignerName(server), standing.present.certificate.subject().ToText(),
-      ToHex(standing.present.certificate.sha256()).substr(0, 16));
+      ToHex(standing.present.certificate.sha256()).substr(0, 16), back);
 }
 
 absl::Status CheckOverlaps(const Standing& standing, const Sha256Digest& expected, const std::string& server) {
@@ -250,8 +254,7 @@ absl::Status MakeRollover(Connection& connection, const PlanParts& parts, const 
   return absl::OkStatus();
 }
 
-std::vector<PlanStep> Steps(const std::string& what, const std::string& switched, const std::string& switch_gate,
-                            const std::string& switch_by_hand) {
+std::vector<PlanStep> Steps(const std::string& what, const std::string& switched, const std::string& switch_gate) {
   return {
       {.action = "make",
        .kind = StepKind::kChange,
@@ -280,8 +283,7 @@ std::vector<PlanStep> Steps(const std::string& what, const std::string& switched
        .kind = StepKind::kChange,
        .words = {.title = fmt::format("{}; the lists name both", switched),
                  .gate = "the pre-flight is clean, and every TVS node answers for the signer",
-                 .way_back = "the old key signs again; phones know both",
-                 .by_hand = switch_by_hand},
+                 .way_back = "the old key signs again; phones know both"},
        .change = Switch,
        .take_back = SwitchBack},
       ResetStep("reset again"),
@@ -302,17 +304,14 @@ std::vector<PlanStep> Steps(const std::string& what, const std::string& switched
 PlanKindSteps ItlRecoveryRollover() {
   return {.kind = PlanKind::kRolloverItlRecovery,
           .make = MakeRollover,
-          .steps = Steps("ITLRecovery", "Sign the lists with the new key", "the lists are signed with the new key",
-                         "`trustctl itl recovery restore` lets the key before the present one sign again, with --plan "
-                         "first; then `trustctl plan rollover --signer itlrecovery` begins anew")};
+          .steps = Steps("ITLRecovery", "Sign the lists with the new key", "the lists are signed with the new key")};
 }
 
 PlanKindSteps CallManagerRollover() {
   return {.kind = PlanKind::kRolloverCallManager,
           .make = MakeRollover,
           .steps = Steps("CallManager", "Sign configuration files with the new key",
-                         "configuration files are signed with the new key",
-                         "`trustctl plan rollover --signer callmanager` begins anew with the present key")};
+                         "configuration files are signed with the new key")};
 }
 
 }  // namespace trustline

@@ -380,7 +380,7 @@ TEST_F(SignerRolloverTest, AnAbortSaysWhatHelpsWhenSomebodyReplacedTheKeyOfThePl
   ASSERT_OK(Abort());
   EXPECT_EQ(At(GoOn()), "aborted");
   EXPECT_THAT(Plan().state_reason, AllOf(HasSubstr("step 6 stays as it is: somebody changed ITLRecovery meanwhile"),
-                                         HasSubstr("by hand: `trustctl itl recovery restore`")));
+                                         HasSubstr("`trustctl itl recovery restore --plan`")));
 }
 
 TEST_F(SignerRolloverTest, ANodeThatIsAwayIsWaitedForAtEachPublication) {
