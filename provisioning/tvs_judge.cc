@@ -136,6 +136,8 @@ void TvsJudge::OnAnswer(const Sha256Digest& sha256, Question& question, const gr
     asked_.erase(asked);
   }
   for (const Done& done : answered->waiting) done(standing);
+  // Before Stop can return: its context holds the channel, which none of gRPC's own threads may be the last to let go.
+  answered.reset();
   const std::lock_guard lock(mutex_);
   --calls_;
   answered_.notify_all();

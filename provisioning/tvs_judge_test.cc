@@ -231,6 +231,25 @@ TEST_F(TvsJudgeTest, TheEndAnswersWhoWaits) {
   EXPECT_FALSE(Judge(kamailio_).valid);
 }
 
+// What a call holds, the channel too, may not outlive the judge: its last holder would be a thread of gRPC, which the
+// end of the channel waits for.
+TEST_F(TvsJudgeTest, NothingOfACallOutlivesTheEnd) {
+  ASSERT_NO_FATAL_FAILURE(MakeJudge());
+  verification_.Answer(v1::VERDICT_VALID, true, 0);
+  std::promise<void> answered, stopped;
+  std::promise<bool> outlived;
+  // Goes with the call; the end gets every chance to be faster.
+  std::shared_ptr<void> held(nullptr, [&, end = stopped.get_future()](void*) {
+    outlived.set_value(end.wait_for(std::chrono::milliseconds(200)) == std::future_status::ready);
+  });
+  judge_->Judge(std::make_shared<const std::string>(kamailio_),
+                [&answered, held = std::move(held)](const CertificateStanding&) { answered.set_value(); });
+  answered.get_future().wait();
+  judge_->Stop();
+  stopped.set_value();
+  EXPECT_FALSE(outlived.get_future().get());
+}
+
 TEST_F(TvsJudgeTest, ACertificateOfThisDaemonNeedsTheRole) {
   ASSERT_NO_FATAL_FAILURE(MakeJudge());
   ASSERT_OK_AND_ASSIGN(const Certificate certificate, Certificate::FromDer(AsBytes(kamailio_)));
