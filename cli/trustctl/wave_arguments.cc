@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
-
+#include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "cli/trustctl/command.h"
 #include "cli/trustctl/device_arguments.h"
+#include "common/service/hours_of_day.h"
 
 namespace trustline {
 namespace {
@@ -14,22 +14,11 @@ namespace {
 // As itld has it.
 constexpr int64_t kLargestWave = 10'000;
 
-// "HH:MM".
-bool IsTimeOfDay(std::string_view text) {
-  int hour = 0;
-  int minute = 0;
-  return text.size() == 5 && text[2] == ':' && text.find_first_not_of("0123456789:") == std::string_view::npos &&
-         absl::SimpleAtoi(std::string(text.substr(0, 2)), &hour) && hour <= 23 &&
-         absl::SimpleAtoi(std::string(text.substr(3)), &minute) && minute <= 59;
-}
-
 std::string CheckHours(const std::string& text) {
-  constexpr size_t kMiddle = 5;
-  const bool is_pair = text.size() == 2 * kMiddle + 1 && text[kMiddle] == '-';
-  const std::string from = is_pair ? text.substr(0, kMiddle) : "";
-  const std::string until = is_pair ? text.substr(kMiddle + 1) : "";
-  const bool fits = IsTimeOfDay(from) && (IsTimeOfDay(until) || until == "24:00") && from != until;
-  return fits ? "" : fmt::format("'{}' is not two different times of day such as 22:00-05:00", text);
+  const absl::StatusOr<HoursOfDay> hours = HoursOfDay::Parse(text);
+  if (!hours.ok()) return std::string(hours.status().message());
+  if (hours->ToText().empty()) return fmt::format("'{}' is at any time: leave the option out for that", text);
+  return "";
 }
 
 void AddStopAtFailures(CLI::App& command, std::optional<double>& share) {

@@ -8,7 +8,7 @@
 
 namespace trustline {
 
-// --hours: two different times of day, "22:00-05:00". Anything else is a usage error.
+// --hours: what HoursOfDay reads, "22:00-05:00". Anything else, and what is at any time, is a usage error.
 CLI::Option* AddHours(CLI::App& command, std::string& hours, const std::string& description);
 
 // How phones are reset.
