@@ -50,7 +50,8 @@ class TvsJudge final : public CertificateJudge {
   static absl::StatusOr<std::unique_ptr<TvsJudge>> Create(TvsJudgeOptions options, Log& log, Metrics& metrics);
   ~TvsJudge() override;
 
-  // Ends the calls that are under way, whose askers are told that nothing is valid. Idempotent.
+  // Ends the calls that are under way, whose askers are told that nothing is valid, and waits until all that they hold
+  // is gone: an asker's `done` must not end this object. Idempotent.
   void Stop();
 
   // Whether a certificate may be presented to phones by this daemon. FailedPrecondition with tvsd's reason and the next

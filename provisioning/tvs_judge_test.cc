@@ -231,8 +231,8 @@ TEST_F(TvsJudgeTest, TheEndAnswersWhoWaits) {
   EXPECT_FALSE(Judge(kamailio_).valid);
 }
 
-// What a call holds, the channel too, may not outlive the judge: its last holder would be a thread of gRPC, which the
-// end of the channel waits for.
+// What a call holds may not outlive the judge. Its context holds the channel: the last to let go of that would be a
+// thread of gRPC, which the end of the channel waits for. Seen here is what the call keeps beside the context.
 TEST_F(TvsJudgeTest, NothingOfACallOutlivesTheEnd) {
   ASSERT_NO_FATAL_FAILURE(MakeJudge());
   verification_.Answer(v1::VERDICT_VALID, true, 0);

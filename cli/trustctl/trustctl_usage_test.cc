@@ -120,6 +120,7 @@ TEST(TrustctlUsageTest, WrongUsageIsStatusTwo) {
            {"capf", "campaign", "create", "--authority", "1", "--hours", "22-05"},
            {"capf", "campaign", "create", "--authority", "1", "--hours", "24:01-05:00"},
            {"capf", "campaign", "create", "--authority", "1", "--hours", "05:00-05:00"},
+           {"capf", "campaign", "create", "--authority", "1", "--hours", "00:00-24:00"},
            {"capf", "campaign", "create", "--authority", "1", "--hours", ""},
            {"capf", "campaign", "create", "--authority", "1", "--auth", "string"},
            {"capf", "campaign", "create", "--issuer", "1", "--stop-at-failures", "101%"},
